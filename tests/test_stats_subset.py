@@ -16,7 +16,14 @@ from evals.stats import calibrate, design, irt, leftout
 from evals.stats.estimate import bounded, fitted, interval, one_run, several_runs, stratified
 from evals.stats.intervals import Interval
 from evals.stats.results import estimates, read_results, read_subset
-from evals.stats.subset import Subset, draw_fitted, draw_stratified, estimated, parameters
+from evals.stats.subset import (
+    Subset,
+    draw_fitted,
+    draw_stratified,
+    estimated,
+    expected_error,
+    parameters,
+)
 from tasks.errors import UserError
 
 VERIFIED = "swebench-verified"
@@ -225,6 +232,37 @@ def test_other_benchmarks_get_a_stratified_sample() -> None:
         low, high = estimated(subset, answers).interval
         hits.append(low <= len(solved) / 90 <= high)
     assert np.mean(hits) > 0.93
+
+
+def test_the_expected_error_shrinks_with_tasks_and_refuses_nonsense() -> None:
+    known = parameters(VERIFIED)
+    assert known is not None
+    wide, narrow = (expected_error(known, 0.55, n) for n in (50, 200))
+    assert 0 < 2 * narrow < wide < 0.05
+    assert expected_error(known, 0.55, len(known.ids)) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(UserError, match="out of range"):
+        expected_error(known, 0.55, 501)
+    with pytest.raises(UserError, match="between 0 and 1"):
+        expected_error(known, 55, 100)
+
+
+@pytest.mark.parametrize("n", [50, 200])
+def test_the_expected_error_is_what_public_submissions_get(shared_data: Path, n: int) -> None:
+    public = leftout.read(shared_data / "verified_submissions.json")
+    known = parameters(VERIFIED)
+    assert known is not None
+    subsets = [draw_fitted(VERIFIED, known, n, seed) for seed in range(3)]
+    rates = public.solved.mean(1)
+    for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.65), (0.65, 0.8)):
+        rows = [k for k, rate in enumerate(rates) if low <= rate < high][::3]
+        reached = []
+        for k in rows:
+            solved = dict(zip(public.ids, public.solved[k], strict=True))
+            for subset in subsets:
+                found = estimated(subset, one_run(np.array([solved[name] for name in subset.ids])))
+                reached.append((found.interval.high - found.interval.low) / 2)
+        expected = np.mean([1.96 * expected_error(known, rates[k], n) for k in rows])
+        assert expected == pytest.approx(np.mean(reached), rel=0.15)
 
 
 def test_coverage_on_public_submissions_left_out(shared_data: Path) -> None:

@@ -24,6 +24,8 @@ OTHER_LOADING_SD = 0.5
 """Prior spread of the loadings beyond the first: chosen by held-out likelihood and error among 0.3, 0.5, 0.8."""
 ABILITY_PRECISION = 0.15
 """Prior precision of a new submission's general ability: weak, so that one far from all known ones is believed."""
+FARTHEST = 30.0
+"""General abilities beyond it solve nothing or everything."""
 SWEEPS = 100
 FIXED_POINT_STEPS = 15
 
@@ -85,8 +87,7 @@ def posterior(items: Items, seen: NDArray[np.intp], outcome: Array) -> Posterior
     The mean of several attempts counts as one answer: attempts at one task share its surprises.
     """
     size = items.mean.shape[1]
-    prior = np.eye(size - 1)
-    prior[0, 0] = ABILITY_PRECISION
+    prior = _ability_prior(size)
     mean, moments = items.mean[seen], items.moments[seen]
     flat, signs = moments.reshape(len(seen), -1), outcome - 0.5
     ability, cov = np.eye(size)[0], np.zeros((size, size))
@@ -106,6 +107,25 @@ def posterior(items: Items, seen: NDArray[np.intp], outcome: Array) -> Posterior
     return Posterior(ability, cov, _held_out(Items(mean, items.cov[seen]), held, spread))
 
 
+def general_ability(items: Items, rate: float, chance: Array) -> tuple[Array, Array]:
+    """The ability (D,) of one who solves `rate` of all tasks and is otherwise like the average submission.
+
+    With it how unsure it would be (D, D) after answers on a sample with inclusion probabilities `chance` (N,).
+    """
+    size = items.mean.shape[1]
+    unsure, ability = np.zeros((size, size)), np.eye(size)[0]
+    low, high = -FARTHEST, FARTHEST
+    while high - low > 1e-3:
+        ability[1] = (low + high) / 2
+        low, high = (ability[1], high) if predict(items, ability, unsure).mean() < rate else (low, ability[1])
+    weights = chance * _mean_weight(
+        items.moments.reshape(len(chance), -1) @ np.outer(ability, ability).ravel()
+    )
+    total = np.einsum("n,nab->ab", weights, items.moments)[1:, 1:]
+    unsure[1:, 1:] = np.linalg.inv(total + _ability_prior(size))
+    return ability, unsure
+
+
 def predict(items: Items, ability: Array, cov: Array) -> Array:
     """P(solve) for each task (N,), averaged over what is not known of the task and of the ability."""
     return np.asarray(predict_all(items, Abilities(ability[None], cov[None]))[0], float)
@@ -117,6 +137,13 @@ def predict_all(items: Items, abilities: Abilities) -> Array:
     variance = abilities.moments.reshape(count, -1) @ items.cov.reshape(tasks, -1).T
     variance += abilities.cov.reshape(count, -1) @ _squared(items.mean).reshape(tasks, -1).T
     return _smoothed(np.asarray(abilities.mean @ items.mean.T, float), variance)
+
+
+def _ability_prior(size: int) -> Array:
+    """Precision of a new submission's ability, (D - 1, D - 1)."""
+    prior = np.eye(size - 1)
+    prior[0, 0] = ABILITY_PRECISION
+    return prior
 
 
 def _held_out(items: Items, ability: Array, cov: Array) -> Array:

@@ -21,13 +21,15 @@ from pydantic import Field, model_validator
 from evals.stats import design
 from evals.stats.estimate import Answers, Rate, bounded, fitted, interval, score_interval, stratified
 from evals.stats.intervals import Interval
-from evals.stats.irt import Abilities, Array, Items
+from evals.stats.irt import Abilities, Array, Items, general_ability, predict
 from tasks.errors import UserError
 from tasks.task import Frozen
 
 FITTED_FILES = {"swebench-verified": "swebench_verified"}
 LEAST_FITTED, LEAST_STRATIFIED = 20, 2
 STRATIFIED_DESIGN = "stratified/1"
+Z95 = 1.96
+"""Half-width of a 95 % interval over its standard error, for a normal estimate."""
 
 
 class Parameters(NamedTuple):
@@ -96,6 +98,8 @@ class Estimated(NamedTuple):
     value: float
     interval: Interval
     surprise: float
+    error: float
+    """Standard error that the calibrated 95 % stand for: what a normal test may use."""
 
 
 @cache
@@ -161,6 +165,22 @@ def draw_stratified(benchmark: str, repositories: Mapping[str, str], n: int, see
     )
 
 
+def expected_error(known: Parameters, rate: float, n: int) -> float:
+    """The standard error to expect from `n` tasks for a system that solves `rate` of all, before any run.
+
+    Both are fractions; 1.96 times the answer is the half-width to expect, the calibrated multiplier included. For
+    one run of one attempt, which the item-response model describes: one unlike the public submissions errs more.
+    Raises `UserError` when `n` or `rate` is out of range.
+    """
+    check_size("this benchmark", n, LEAST_FITTED, len(known.ids))
+    if not 0 <= rate <= 1:
+        raise UserError(f"a rate of {rate} is none: give a fraction between 0 and 1")
+    chance = design.inclusion(known.items, known.abilities, n)
+    predicted = predict(known.items, *general_ability(known.items, rate, chance))
+    variance = (predicted * (1 - predicted) * (1 / chance - 1)).sum()
+    return float(known.multiplier(n) / Z95 * np.sqrt(variance)) / len(known.ids)
+
+
 def check_size(benchmark: str, n: int, least: int, size: int) -> None:
     if not min(least, size) <= n <= size:
         raise UserError(
@@ -175,15 +195,15 @@ def estimated(subset: Subset, answers: Answers, *, fixed_run: bool = True) -> Es
     `UserError` for a subset that these parameters did not draw.
     """
     if subset.design == STRATIFIED_DESIGN:
-        rate, found = _from_strata(subset, answers)
+        rate, found, error = _from_strata(subset, answers)
     else:
-        rate, found = _from_items(subset, answers)
+        rate, found, error = _from_items(subset, answers)
     if fixed_run:
         found = bounded(found, answers, subset.benchmark_size)
-    return Estimated(min(max(rate.value, found.low), found.high), found, rate.surprise)
+    return Estimated(min(max(rate.value, found.low), found.high), found, rate.surprise, error)
 
 
-def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval]:
+def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float]:
     known = parameters(subset.benchmark)
     if known is None or known.design != subset.design:
         ours = known.design if known else STRATIFIED_DESIGN
@@ -197,7 +217,8 @@ def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval]:
     drawn = np.array([task.inclusion_probability for task in subset.tasks])
     chance[sample] = drawn
     rate = fitted(known.items, sample, chance, answers)
-    return rate, interval(rate, known.multiplier(subset.n))
+    multiplier = known.multiplier(subset.n)
+    return rate, interval(rate, multiplier), rate.error * multiplier / Z95
 
 
 def positions(subset: Subset, place: Mapping[str, int]) -> design.Index:
@@ -207,10 +228,12 @@ def positions(subset: Subset, place: Mapping[str, int]) -> design.Index:
     return np.array([place[name] for name in subset.ids], np.intp)
 
 
-def _from_strata(subset: Subset, answers: Answers) -> tuple[Rate, Interval]:
+def _from_strata(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float]:
     names = sorted({task.stratum for task in subset.tasks})
     index = np.array([names.index(task.stratum) for task in subset.tasks], np.intp)
     rate = stratified(index, subset.benchmark_size, answers)
     left = 1 - subset.n / subset.benchmark_size
     whole = score_interval(rate, subset.n / left if left else subset.n)
-    return rate, whole if left else Interval(rate.value, rate.value)
+    if not left:
+        return rate, Interval(rate.value, rate.value), 0.0
+    return rate, whole, (whole.high - whole.low) / 2 / Z95
