@@ -14,7 +14,7 @@ from scipy import optimize
 
 from evals.stats import components, eprocess, noise, paired, sequential
 from evals.stats.equivalence import Decision, error_for_power, power_inside, tost
-from evals.stats.intervals import Estimate, clopper_pearson, clustered_mean, wilson
+from evals.stats.intervals import Estimate, clustered_mean, clustered_wilson, wilson
 from evals.stats.paired import Discordant
 
 RNG = 20260401
@@ -88,7 +88,9 @@ def test_proportions_at_the_edges() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(0, 10).low == 0.0
     assert wilson(10, 10).high == pytest.approx(1.0)
-    assert clopper_pearson(0, 10).high == pytest.approx(1 - 0.025**0.1)
+    assert wilson(4, 10) == pytest.approx(
+        (0.1682, 0.6873), abs=1e-4
+    )  # Brown, Cai, DasGupta's formula by hand
 
 
 def test_clustered_mean_without_clusters_is_the_usual_one() -> None:
@@ -100,6 +102,17 @@ def test_clustered_mean_without_clusters_is_the_usual_one() -> None:
 
 def test_clustered_mean_with_one_cluster_says_nothing() -> None:
     assert clustered_mean(np.array([0.0, 1.0, 1.0]), ["a"] * 3).interval() == (-np.inf, np.inf)
+
+
+def test_clustered_wilson_is_wilson_for_as_many_tasks_as_the_clusters_are_worth() -> None:
+    """Alone in their clusters, tasks are worth themselves but for Student's quantile; as twins, half of it."""
+    alone = np.array([1.0, 0.0] * 40)
+    single = clustered_wilson(alone, range(80))
+    assert single.low < wilson(40, 80).low < single.low + 0.005
+    twins = clustered_wilson(np.repeat(alone, 2), list(np.repeat(np.arange(80), 2)))
+    assert twins == pytest.approx(single, abs=1e-9)
+    assert clustered_wilson(np.zeros(30), list(range(3)) * 10) == wilson(0, 30)
+    assert clustered_wilson(alone, ["a"] * 80) == (0.0, 1.0)
 
 
 def test_cr2_matches_its_matrix_definition() -> None:

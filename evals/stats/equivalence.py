@@ -9,9 +9,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from scipy import stats
+from scipy import special
 
-from evals.stats.intervals import Estimate, Interval
+from evals.stats.intervals import Estimate, Interval, student
 
 
 class Decision(StrEnum):
@@ -51,16 +51,15 @@ def tost(
     `critical` replaces the quantile of a single look.
     """
     assert margin > 0, "a margin is a positive fraction"
-    law = stats.t(difference.df)
-    reach = float(law.isf(alpha)) if critical is None else critical
+    reach = student(1 - alpha, difference.df) if critical is None else critical
     gap, error = abs(difference.value), max(difference.error, 1e-12)
     half = reach * error + rounding
     interval = Interval(difference.value - half, difference.value + half)
     return Equivalence(
         decision_of(interval, margin),
         interval,
-        float(law.sf((margin - rounding - gap) / error)),
-        float(law.sf((gap - margin - rounding) / error)),
+        float(special.stdtr(difference.df, (gap + rounding - margin) / error)),
+        float(special.stdtr(difference.df, (margin + rounding - gap) / error)),
     )
 
 
@@ -75,20 +74,13 @@ def power_inside(error: float, margin: float, true_difference: float = 0.0, alph
 
     Normal approximation; 0 when the margin is narrower than the interval can ever be.
     """
-    room = margin - float(stats.norm.isf(alpha)) * error
+    room = margin - student(1 - alpha) * error
     if room <= 0:
         return 0.0
-    law = stats.norm(true_difference, error)
-    return float(law.cdf(room) - law.cdf(-room))
-
-
-def power_outside(error: float, margin: float, true_difference: float, alpha: float = 0.05) -> float:
-    """Chance to say "not reproduced" when the true difference is `true_difference`. Normal approximation."""
-    reach = margin + float(stats.norm.isf(alpha)) * error
-    law = stats.norm(true_difference, error)
-    return float(law.sf(reach) + law.cdf(-reach))
+    ends = special.ndtr([(-room - true_difference) / error, (room - true_difference) / error])
+    return float(ends[1] - ends[0])
 
 
 def error_for_power(margin: float, power: float, alpha: float = 0.05) -> float:
     """The largest standard error with which a true claim is confirmed with chance `power`; in closed form."""
-    return margin / float(stats.norm.isf(alpha) + stats.norm.isf((1 - power) / 2))
+    return margin / (student(1 - alpha) + student((1 + power) / 2))

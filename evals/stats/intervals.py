@@ -39,33 +39,48 @@ class Estimate(NamedTuple):
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Two-sided Student interval."""
-        from scipy import stats  # half of this package's import time, and most callers only want the types
-
-        reach = float(stats.t.isf((1 - confidence) / 2, self.df)) * self.error
+        reach = student(1 - (1 - confidence) / 2, self.df) * self.error
         return Interval(self.value - reach, self.value + reach)
 
 
-def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
+def student(chance: float, df: float = float("inf")) -> float:
+    """Quantile of Student's law; normal for infinite `df`."""
+    from scipy import special  # slow to import, and most callers only want the types
+
+    return float(special.stdtrit(df, chance))
+
+
+def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval:
     """Wilson's score interval: n independent tasks with one common rate.
 
-    Good for any n, also at no and at all successes; n = 0 gives [0, 1]. `successes` may be a sum of task means. Wilson 1927; Brown, Cai, DasGupta 2001.
+    Good for any n, also at no and at all successes; n = 0 gives [0, 1]. `successes` may be a sum of task means.
+    Over the rates of the public submissions it covers 95.0 to 95.2 % (exact sums, `calibrate`).
+    Wilson 1927; Brown, Cai, DasGupta 2001.
     """
-    return proportion(successes, n, confidence, "wilson")
-
-
-def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """The exact interval: covers at least `confidence`, always, and is wider for it. Clopper, Pearson 1934."""
-    return proportion(successes, n, confidence, "beta")
-
-
-def proportion(successes: float, n: int, confidence: float, method: str) -> Interval:
     from statsmodels.stats.proportion import proportion_confint
 
     assert -1e-9 <= successes <= n + 1e-9, f"{successes} of {n} is not a proportion"
     if n == 0:
         return Interval(0.0, 1.0)
-    low, high = proportion_confint(min(max(successes, 0), n), n, alpha=1 - confidence, method=method)
+    low, high = proportion_confint(min(max(successes, 0), n), n, alpha=1 - confidence, method="wilson")
     return Interval(float(low), float(high))
+
+
+def clustered_wilson(
+    values: NDArray[np.float64], clusters: Sequence[Hashable], confidence: float = 0.95
+) -> Interval:
+    """Interval for a rate over tasks like these, from task means (n,) in [0, 1] and cluster labels (n,).
+
+    Wilson's interval for as many independent tasks as would have the error of `clustered_mean`; fewer, by Student's
+    quantile, because that error is itself an estimate; never more than n. Student's interval on the plain scale
+    misses rates near 0 and 1 (`calibrate`). Korn, Graubard 1998; Franco, Little, Louis, Slud 2019.
+    """
+    found, n = clustered_mean(values, clusters), len(values)
+    tail = (1 + confidence) / 2
+    reach = found.error * student(tail, found.df) / student(tail)
+    spread = found.value * (1 - found.value)
+    effective = min(n, spread / reach**2) if reach > 0 else n
+    return wilson(found.value * effective, effective, confidence)
 
 
 def clustered_mean(values: NDArray[np.float64], clusters: Sequence[Hashable]) -> Estimate:
