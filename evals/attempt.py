@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,3 +184,14 @@ def record_failure(key: AttemptKey, task: Task, bench: Bench, failure: Failure) 
     )
     write_json(directory / "record.json", record)
     return record
+
+
+def forget_unjudged(run: Path, keys: Sequence[AttemptKey]) -> int:
+    """Set aside attempts that the server or the sandbox spoiled, so that the next run makes them again."""
+    spoiled = 0
+    for key in keys:
+        path = key.directory(run) / "record.json"
+        if path.exists() and Record.model_validate_json(path.read_bytes()).failure is not None:
+            set_aside(path.parent, "unjudged")
+            spoiled += 1
+    return spoiled

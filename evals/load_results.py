@@ -9,6 +9,7 @@ from typing import Any
 
 from evals import manifest as manifests
 from evals.claims.claim import Protocol
+from evals.looks import counted
 from evals.outcome import Outcome
 from evals.results import Drawn, Results, Row, System, merge
 from evals.score import Attempt, load_attempts
@@ -41,18 +42,21 @@ def from_run_dir(run: Path) -> Results:
 
     manifest = manifests.load(run)
     repos = {task.id: (task.repo, task.hash) for task in manifest.tasks}
-    attempts = load_attempts(run, manifest.counted_keys())
+    attempts = load_attempts(run, counted(run, manifest))
     rows = tuple(row_of(a, manifest.model_name, *repos[a.key.task_id]) for a in attempts)
     plan = manifest.plan
     chosen = plan.ids is not None or plan.limit is not None
+    sample = plan.sample is not None or manifest.subset is not None
     return Results(
         source=str(run),
         benchmark=manifest.benchmark,
         rows=rows,
-        drawn=Drawn.CHOSEN if chosen else Drawn.SAMPLE if plan.sample is not None else Drawn.WHOLE,
+        drawn=Drawn.CHOSEN if chosen else Drawn.SAMPLE if sample else Drawn.WHOLE,
         excluded=manifest.excluded,
         margin=None if plan.margin is None else plan.margin / 100,
         looks=plan.looks,
+        subset=manifest.subset and manifest.subset.keeping(manifest.counted_tasks),
+        planned=len(manifest.counted_tasks),
         protocol=protocol_of(manifest),
     )
 

@@ -11,15 +11,17 @@ import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
 import scaffolds
-from evals.record import AttemptKey, write_json
-from evals.run import all_keys
+from evals.claims.claim import Claim
+from evals.record import AttemptKey, all_keys, write_json
 from evals.run_plan import RunPlan
+from evals.stats.subset import Subset
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
 
@@ -59,6 +61,10 @@ class Manifest(Frozen):
     tasks: tuple[TaskEntry, ...]
     excluded: dict[str, str] = Field(default_factory=dict)
     """Task id → why it counts for no scaffold (`asclaimed tasks check`)."""
+    subset: Subset | None = None
+    """How the tasks were drawn, where `plan.subset` names a file."""
+    claim: Claim | None = None
+    """What `plan.claim` said when the run began."""
     server: dict[str, Any] | None = None
     """What the model server said of itself when the run began."""
     base_image: dict[str, Any] | None = None
@@ -77,8 +83,21 @@ class Manifest(Frozen):
         return self.plan.model.model if self.plan.model else "none"
 
     def frozen_keys(self) -> list[AttemptKey]:
-        """The whole frozen denominator, in the order of work."""
-        return list(all_keys(self.plan.scaffolds, [task.id for task in self.tasks], self.plan.attempts))
+        """The whole frozen denominator, in the order of work: all attempts up to a look, then on to the next."""
+        ids, cuts = [task.id for task in self.tasks], [0, *self._cuts(), len(self.tasks)]
+        blocks = (ids[start:end] for start, end in pairwise(cuts))
+        return [key for block in blocks for key in all_keys(self.plan.scaffolds, block, self.plan.attempts)]
+
+    @property
+    def counted_tasks(self) -> tuple[str, ...]:
+        """Ids of the tasks that count, in the frozen order."""
+        return tuple(task.id for task in self.tasks if task.id not in self.excluded)
+
+    def _cuts(self) -> list[int]:
+        """Places in the frozen list right after each look's last counted task."""
+        place = {task.id: index for index, task in enumerate(self.tasks)}
+        counted = self.counted_tasks
+        return [place[counted[look - 1]] + 1 for look in self.plan.looks if look <= len(counted)]
 
     def counted_keys(self) -> list[AttemptKey]:
         """The denominator without tasks that are excluded for every scaffold alike."""
@@ -113,6 +132,8 @@ def compose(
     server: dict[str, Any] | None,
     base_image: dict[str, Any] | None,
     excluded: dict[str, str],
+    subset: Subset | None = None,
+    claim: Claim | None = None,
 ) -> Manifest:
     """The manifest of a new run."""
     return Manifest(
@@ -124,6 +145,8 @@ def compose(
             TaskEntry(id=t.id, hash=t.content_hash, repo=t.brief.repo, image=t.image.reference) for t in tasks
         ),
         excluded={name: why for name, why in excluded.items() if name in {t.id for t in tasks}},
+        subset=subset,
+        claim=claim,
         server=server,
         base_image=base_image,
         scaffold_source=source_hash(),
@@ -165,6 +188,8 @@ def begin_or_resume(run: Path, fresh: Manifest) -> Manifest:
 def _binding(manifest: Manifest) -> dict[str, Any]:
     """What may not change between two sessions of one run, flattened to dotted keys."""
     flat = _flatten(manifest.plan.model_dump(mode="json", exclude=set(RunPlan.FREE)))
+    flat["subset (content)"] = manifest.subset and manifest.subset.model_dump(mode="json")
+    flat["claim (content)"] = manifest.claim and manifest.claim.model_dump(mode="json")
     flat["tasks (content)"] = [f"{task.id}:{task.hash}" for task in manifest.tasks]
     flat["scaffold source"] = manifest.scaffold_source
     flat["asclaimed version"] = manifest.versions["asclaimed"]

@@ -45,7 +45,7 @@ class RunProgress:
 
     def __call__(self) -> None:
         """Draw what is so now."""
-        self._bar.update(self._row, completed=self._tally.done, facts=self.facts())
+        self._bar.update(self._row, total=self._tally.total, completed=self._tally.done, facts=self.facts())
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY:
             self._line()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,11 @@ def write_json(path: Path, value: Any) -> None:
     """`value` (JSON-able or a pydantic model) as indented JSON, atomically."""
     plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
     write_atomic(path, (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def all_keys(scaffolds: Sequence[str], task_ids: Sequence[str], attempts: int) -> Iterator[AttemptKey]:
+    """The denominator, in the order of work: attempt by attempt, task by task, scaffolds side by side."""
+    for attempt in range(1, attempts + 1):
+        for task_id in task_ids:
+            for scaffold in scaffolds:
+                yield AttemptKey(scaffold=scaffold, task_id=task_id, attempt=attempt)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evals.claims.claim import Protocol
 from evals.outcome import Outcome
+from evals.stats.subset import Subset
 from tasks.errors import UserError
 
 
@@ -119,6 +120,8 @@ class Results:
     """Equivalence margin fixed before the run, as a fraction."""
     looks: tuple[int, ...] = ()
     """Numbers of tasks at which it was planned to look; the tasks are then in random order."""
+    subset: Subset | None = None
+    """How the tasks were drawn, where chances were unequal: `rows` alone give no rate then."""
     protocol: Protocol = field(default_factory=Protocol)
     """What was in force, in the words of a claim."""
     planned: int = 0
@@ -146,7 +149,8 @@ class Results:
     def first(self, count: int) -> Results:
         """Only the first `count` tasks of the frozen order; `planned` stays."""
         kept = set(self.tasks[:count])
-        return replace(self, rows=tuple(row for row in self.rows if row.task in kept))
+        rows = tuple(row for row in self.rows if row.task in kept)
+        return replace(self, rows=rows, subset=self.subset and self.subset.keeping(kept))
 
     def at_look(self) -> Results:
         """With planned looks: the tasks of the last look that is complete, so that nothing after it is peeked at.
@@ -169,7 +173,8 @@ class Results:
         return replace(self, rows=tuple(row for row in self.rows if row.system == system))
 
     def without(self, tasks: Iterable[str]) -> Results:
-        """All attempts but those at `tasks`, read as a whole of their own."""
+        """All attempts but those at `tasks`, read as a whole of their own. Not for subsets."""
+        assert self.subset is None, "tasks with unequal chances are no whole"
         dropped = set(tasks)
         return replace(
             self, rows=tuple(row for row in self.rows if row.task not in dropped), looks=(), planned=0
@@ -246,6 +251,10 @@ def merge(parts: Sequence[Results]) -> Results:
                 )
             made[row.system, row.task] += 1
             rows.append(row._replace(attempt=made[row.system, row.task]))
+    if any(part.subset != first.subset for part in parts):
+        raise UserError(
+            f"{', '.join(part.source for part in parts)} ran different subsets: estimate from one at a time"
+        )
     margins = {part.margin for part in parts}
     return replace(
         first,
@@ -254,4 +263,5 @@ def merge(parts: Sequence[Results]) -> Results:
         margin=first.margin if len(margins) == 1 else None,
         drawn=first.drawn if len({part.drawn for part in parts}) == 1 else Drawn.CHOSEN,
         excluded={name: why for part in parts for name, why in part.excluded.items()},
+        planned=max(len({row.task for row in rows}), *(part.planned for part in parts)),
     )

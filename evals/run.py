@@ -11,13 +11,14 @@ import errno
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evals.attempt import Bench, record_failure, run_attempt, set_aside
+from evals.attempt import Bench, record_failure, run_attempt
 from evals.ledger import Ledger
+from evals.looks import Look
 from evals.outcome import Grade, Outcome
 from evals.record import AttemptKey, Failure, Party, Record, write_json
 from scaffolds.model import ModelError, Trouble
@@ -40,6 +41,8 @@ class Machinery:
     wait_for_server: Callable[[Callable[[], bool]], bool]
     """Block until the model server answers (or the given function says stop); True when it had been away."""
     daemon_answers: Callable[[], bool]
+    look: Callable[[AttemptKey], Look | None] = lambda _key: None
+    """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
 
 
 @dataclass
@@ -59,14 +62,6 @@ class Tally:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def all_keys(scaffolds: Sequence[str], task_ids: Sequence[str], attempts: int) -> Iterator[AttemptKey]:
-    """The denominator, in the order of work: attempt by attempt, task by task, scaffolds side by side."""
-    for attempt in range(1, attempts + 1):
-        for task_id in task_ids:
-            for scaffold in scaffolds:
-                yield AttemptKey(scaffold=scaffold, task_id=task_id, attempt=attempt)
-
-
 class Run:
     """One process's work on one run directory. Build it, call `work` once."""
 
@@ -84,6 +79,7 @@ class Run:
         self._stopping = threading.Event()
         self._server_gate = threading.Lock()
         self._fatal: Exception | None = None
+        self._settled: set[str] = set()
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
         self._recorded_here = 0
         self._todo: deque[AttemptKey] = deque()
@@ -183,6 +179,14 @@ class Run:
         self._stopping.set()
         self._ledger.append("stopped", error=f"{type(error).__name__}: {error}")
 
+    def settle(self, scaffolds: Collection[str]) -> None:
+        """Start no more attempts of these: what is measured of them decides already."""
+        with self.tally.lock:
+            self._settled |= set(scaffolds)
+            kept = [key for key in self._todo if key.scaffold not in self._settled]
+            self.tally.total -= len(self._todo) - len(kept)
+            self._todo = deque(kept)
+
     def _attempt(self, key: AttemptKey) -> None:
         task = self._tasks[key.task_id]
         self._ledger.append("attempt-started", **key.model_dump())
@@ -236,6 +240,7 @@ class Run:
         if self._tries[key, failure.party] < TRIES:
             with self.tally.lock:
                 self._todo.appendleft(key)
+            self.settle(())  # its scaffold may have been decided meanwhile
             return
         self._recorded(key, record_failure(key, task, self._bench, failure))
 
@@ -258,12 +263,21 @@ class Run:
             return  # the record is on disk; the next run, or `asclaimed grade`, picks it up
         try:
             grade = grade_recorded(self._bench.directory, key, self._tasks[key.task_id], self._machinery)
+            self._ledger.append(
+                "attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump()
+            )
+            with self.tally.lock:
+                self._count(grade)
+            self.looked(self._machinery.look(key))
         except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
             self._die(error)
-            return
-        self._ledger.append("attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump())
-        with self.tally.lock:
-            self._count(grade)
+
+    def looked(self, look: Look | None) -> None:
+        """Note what a look said, and follow it."""
+        if look is not None:
+            self._ledger.append("look", **look.model_dump(mode="json"))
+            if look.decided:
+                self.settle({look.scaffold})
 
     def _count(self, grade: Grade) -> None:
         if grade.outcome is Outcome.NOT_JUDGED:
@@ -282,14 +296,3 @@ def grade_recorded(run: Path, key: AttemptKey, task: Task, machinery: Machinery)
     grade = machinery.grade(task, record, directory)
     write_json(directory / "grade.json", grade)
     return grade
-
-
-def forget_unjudged(run: Path, keys: Sequence[AttemptKey]) -> int:
-    """Set aside attempts that the server or the sandbox spoiled, so that the next run makes them again."""
-    spoiled = 0
-    for key in keys:
-        path = key.directory(run) / "record.json"
-        if path.exists() and Record.model_validate_json(path.read_bytes()).failure is not None:
-            set_aside(path.parent, "unjudged")
-            spoiled += 1
-    return spoiled

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from scaffolds.base import Budget, ToolCallMode
 from scaffolds.openai_config import ModelConfig
@@ -28,6 +28,8 @@ class RunPlan(Frozen):
     limit: int | None = Field(default=None, ge=1)
     sample: int | None = Field(default=None, ge=1)
     seed: int | None = None
+    subset: Path | None = None
+    """A file that `asclaimed subset --json` printed: its tasks, in its order, with their inclusion probabilities."""
     reliable: Path | None = None
     """A list made by `asclaimed tasks check`; tasks that failed it are excluded for all scaffolds alike."""
     preset: str | None = None
@@ -42,11 +44,23 @@ class RunPlan(Frozen):
     grader: str = "swebench==5.0.2"
     margin: float | None = Field(default=None, gt=0, lt=100)
     """Equivalence margin in points for `verify`, fixed before the first attempt."""
-    looks: tuple[int, ...] = ()
+    claim: str | None = None
+    """A claim (id, or FILE.yaml:ID) to verify as the run goes: a scaffold whose verdict is decided at a look stops."""
+    looks: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of tasks after which `verify` may look before the run is complete. Tasks then run in random order."""
     workers: int = Field(default=1, ge=1)
     """Attempts at once."""
     graders: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def holds_together(self) -> RunPlan:
+        if self.subset is not None and (self.ids or self.sample or self.limit):
+            raise ValueError("a subset names its own tasks: leave out ids, sample and limit")
+        if self.claim is not None and self.margin is None:
+            raise ValueError("a claim needs a margin in points that is fixed before the run: add margin")
+        if list(self.looks) != sorted(set(self.looks)):
+            raise ValueError("looks are numbers of tasks in rising order")
+        return self
 
 
 def load_plan(path: Path | None, overrides: dict[str, Any]) -> RunPlan:

@@ -10,13 +10,16 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from evals.outcome import Grade, Outcome
 from evals.record import AttemptKey, Party, Record
+from tasks.errors import UserError
 from tasks.task import Frozen
+
+Kept = TypeVar("Kept", bound=Frozen)
 
 
 class Attempt(NamedTuple):
@@ -69,6 +72,10 @@ class ScaffoldScore(Frozen):
     """Wilson 95 %, with attempts of one task counted as the correlated draws that they are."""
     bounds: Interval
     """Rate if every unjudged or missing attempt had failed, and if it had passed."""
+    official_rate: float | None = None
+    """official_resolved / judged."""
+    estimated: bool = False
+    """Rates, interval and bounds are estimates for the whole benchmark, from tasks drawn with unequal chances."""
     outcomes: dict[str, int]
     unjudged_by: dict[str, int]
     missing: int
@@ -97,9 +104,20 @@ def _load(run: Path, key: AttemptKey) -> Attempt:
     record, grade = directory / "record.json", directory / "grade.json"
     return Attempt(
         key,
-        Record.model_validate_json(record.read_bytes()) if record.exists() else None,
-        Grade.model_validate_json(grade.read_bytes()) if grade.exists() else None,
+        parsed(Record, record) if record.exists() else None,
+        parsed(Grade, grade) if grade.exists() else None,
     )
+
+
+def parsed(kind: type[Kept], path: Path) -> Kept:
+    """One of a run's files. Raises `UserError` for one that is damaged."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{path} is damaged ({first['msg'][:100]}): restore it, or make this run again"
+        ) from None
 
 
 def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
@@ -107,6 +125,7 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
     outcomes = Counter(attempt.outcome for attempt in attempts if attempt.outcome)
     judged = [a for a in attempts if a.outcome not in (None, Outcome.NOT_JUDGED)]
     resolved = outcomes[Outcome.RESOLVED]
+    officially = sum(bool(a.grade and a.grade.official.outcome is Outcome.RESOLVED) for a in judged)
     records = [a.record for a in attempts if a.record and a.record.failure is None]
     return ScaffoldScore(
         scaffold=scaffold,
@@ -114,13 +133,14 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
         attempts=len(attempts),
         judged=len(judged),
         resolved=resolved,
-        official_resolved=sum(bool(a.grade and a.grade.official.outcome is Outcome.RESOLVED) for a in judged),
+        official_resolved=officially,
         rate=resolved / len(judged) if judged else None,
         interval=wilson_by_task(judged) if judged else None,
         bounds=Interval(
             resolved / len(attempts) if attempts else 0.0,
             (resolved + len(attempts) - len(judged)) / len(attempts) if attempts else 1.0,
         ),
+        official_rate=officially / len(judged) if judged else None,
         outcomes={outcome: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         unjudged_by=dict(
             Counter(str(a.party or "unknown") for a in attempts if a.outcome is Outcome.NOT_JUDGED)

@@ -45,12 +45,12 @@ def readings(claim: Claim, results: Results) -> list[View]:
     broken = frozenset().union(*(entry.ids for entry in problem_lists())) & tasks
     left_out = next(entry.ids for entry in problem_lists() if entry.source == ANTHROPIC_489) & tasks
     views = []
-    if 0 < len(broken) < len(tasks):
+    if results.subset is None and 0 < len(broken) < len(tasks):
         views.append(
             View(f"without {len(broken)} tasks known as broken", results.without(broken), Reading.JUDGED)
         )
     if any(row.official is not None for row in results.rows):
         views.append(View(Reading.OFFICIAL.value, results, Reading.OFFICIAL))
-    if claim.n_tasks == len(tasks) - len(left_out) and left_out:
+    if results.subset is None and claim.n_tasks == len(tasks) - len(left_out) and left_out:
         views.append(View(f"the vendor's n of {claim.n_tasks}", results.without(left_out), Reading.JUDGED))
     return [view for view in views if len(view.results.table(view.reading).tasks)]

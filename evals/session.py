@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 import scaffolds
 from evals import manifest as manifests
 from evals.attempt import Bench
+from evals.claims.catalog import find
+from evals.claims.claim import Claim, same_benchmark
 from evals.controls import CONTROLS, load_control
 from evals.grade import Grader
 from evals.ledger import Ledger
 from evals.record import AttemptKey
+from evals.referee import Referee
 from evals.reliability import excluded_tasks
 from evals.run import Machinery, Run
 from evals.run_plan import RunPlan
+from evals.verify import comparable
 from scaffolds.base import Scaffold, Settings
 from tasks import catalog, daemon, images
 from tasks.docker_sandbox import open_sandbox
@@ -32,6 +36,7 @@ from tasks.sandbox import Sandbox
 from tasks.task import Task
 
 if TYPE_CHECKING:
+    from evals.stats.subset import Subset
     from scaffolds.openai_model import OpenAIModel
 
 LEAST_FREE_BYTES = 500_000_000
@@ -65,10 +70,45 @@ def check_machine(run: Path) -> None:
 
 def load_tasks(plan: RunPlan) -> list[Task]:
     """The plan's tasks; they must be of one benchmark, or no rate over them means anything."""
-    tasks = catalog.load(plan.tasks, ids=plan.ids, limit=plan.limit, sample=plan.sample, seed=plan.seed)
+    drawn = drawn_subset(plan)
+    ids = drawn.ids if drawn else plan.ids
+    tasks = catalog.load(plan.tasks, ids=ids, limit=plan.limit, sample=plan.sample, seed=plan.seed)
     if len({task.benchmark for task in tasks}) > 1:
         raise UserError(f"{plan.tasks} mixes benchmarks: run them one by one")
+    if plan.looks and max(plan.looks) > len(tasks):
+        raise UserError(f"looks: {max(plan.looks)} is more than the {len(tasks)} tasks there are")
+    if drawn:
+        check_subset(drawn, tasks[0].benchmark)
+        return sorted(tasks, key=lambda task: drawn.ids.index(task.id))
     return in_random_order(tasks, plan.seed or 0) if plan.looks else tasks
+
+
+def drawn_subset(plan: RunPlan) -> Subset | None:
+    """The plan's subset file. Raises `UserError` when it is none."""
+    from evals.stats.results import read_subset
+
+    return read_subset(plan.subset) if plan.subset else None
+
+
+def check_subset(drawn: Subset, benchmark: str) -> None:
+    """Raises `UserError` for what no estimate could be made of after the run."""
+    from evals.stats.subset import drawn_by
+
+    if not same_benchmark(drawn.benchmark, benchmark):
+        raise UserError(
+            f"the subset was drawn from {drawn.benchmark} and the tasks are {benchmark}: "
+            "they must be the same benchmark (--tasks NAME=PATH names a file)"
+        )
+    drawn_by(drawn)
+
+
+def claim_to_verify(plan: RunPlan, benchmark: str) -> Claim | None:
+    """The plan's claim. Raises `UserError` for one that no run on this benchmark decides."""
+    if plan.claim is None:
+        return None
+    claim = find(plan.claim)
+    comparable(claim, benchmark, plan.tasks)
+    return claim
 
 
 def in_random_order(tasks: list[Task], seed: int) -> list[Task]:
@@ -104,15 +144,24 @@ def open_run(
         server=server,
         base_image=base,
         excluded=excluded_tasks(plan.reliable) if plan.reliable else {},
+        subset=drawn_subset(plan),
+        claim=claim_to_verify(plan, tasks[0].benchmark),
     )
     manifest = manifests.begin_or_resume(directory, fresh)
     with ExitStack() as stack:
         grader = (
             stack.enter_context(Grader(plan.grader, plan.sandbox, run=manifest.run_id)) if grade else None
         )
-        machinery = Machinery(grader.grade if grader else None, make_waiter(plan), daemon.answers)
+        referee = Referee(directory, manifest)
+        machinery = Machinery(
+            grader.grade if grader else None, make_waiter(plan), daemon.answers, referee.after
+        )
         bench = make_bench(manifest, directory, plan)
-        yield Run(bench, tasks, manifest.frozen_keys(), machinery, Ledger(directory / "ledger.jsonl"))
+        run = Run(bench, tasks, manifest.frozen_keys(), machinery, Ledger(directory / "ledger.jsonl"))
+        run.settle(referee.settled)
+        for look in referee.catch_up():
+            run.looked(look)
+        yield run
 
 
 def make_bench(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -> Bench:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 from evals import protocol, sensitivity
 from evals.claims.claim import FULL_SIZE, Claim, Party, Status, same_benchmark
-from evals.measure import Estimand, Question, accrual_of, benchmark_size, evaluate
+from evals.measure import Estimand, Question, accrual_of, benchmark_size, evaluate, from_subset, rate_of
 from evals.results import Drawn, Reading, Results, Table
 from evals.stats.equivalence import Decision, Equivalence
 from evals.stats.noise import AttemptNoise, attempt_noise
-from evals.stats.power import more_attempts
+from evals.stats.power import more_attempts, tasks_needed
+from evals.stats.results import MISFIT
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -70,6 +71,8 @@ def verify(
     Raises `UserError` when no verdict is possible at all: another benchmark, no percentage, no margin, nothing judged.
     """
     question = Question(claim, *admissible(claim, results, margin), estimand, alpha)
+    if results.subset and estimand is Estimand.LIKE_THESE:
+        raise UserError("tasks of a subset have unequal chances: ask like-these of a whole run or a --sample")
     results = results.at_look()
     (system,) = results.systems
     main = results.table()
@@ -77,7 +80,7 @@ def verify(
         raise UserError(f"{results.source}: not one attempt of {system.name} was judged, so there is no rate")
     noise = attempt_noise(main.values)
     judged = [answer(question, results, reading, noise) for reading in list(Reading)[:3]]
-    lines = tuple(line_of(question, *one) for one in judged)
+    lines = tuple(line_of(question, name, results, table, test) for name, table, test in judged)
     decision, reason = settle(question, results, main, noise, lines)
     return Verdict(
         claim=claim.id,
@@ -102,13 +105,7 @@ def verify(
 
 def admissible(claim: Claim, results: Results, margin: float | None) -> tuple[float, float]:
     """The claimed rate and the margin, or a refusal that says why."""
-    if claim.rate is None:
-        raise UserError(f"{claim.id} states no percentage, so there is nothing to verify")
-    if not same_benchmark(claim.benchmark, results.benchmark):
-        raise UserError(
-            f"{claim.id} is about {claim.benchmark} and {results.source} ran {results.benchmark}: "
-            "a verdict needs the same benchmark (--tasks NAME=PATH names a file)"
-        )
+    rate = comparable(claim, results.benchmark, results.source)
     if len(results.systems) != 1:
         raise UserError(f"{results.source} holds {len(results.systems)} systems: verify one at a time")
     if results.margin is not None and margin is not None and abs(margin - results.margin) > 1e-9:
@@ -123,14 +120,26 @@ def admissible(claim: Claim, results: Results, margin: float | None) -> tuple[fl
         )
     if not 0 < chosen < 1:
         raise UserError("a margin lies between 0 and 100 points")
-    return claim.rate, chosen
+    return rate, chosen
+
+
+def comparable(claim: Claim, benchmark: str, source: str) -> float:
+    """The claimed rate, if results of `source` on `benchmark` can bear on it; else `UserError`."""
+    if claim.rate is None:
+        raise UserError(f"{claim.id} states no percentage, so there is nothing to verify")
+    if not same_benchmark(claim.benchmark, benchmark):
+        raise UserError(
+            f"{claim.id} is about {claim.benchmark} and {source} ran {benchmark}: "
+            "a verdict needs the same benchmark (--tasks NAME=PATH names a file)"
+        )
+    return claim.rate
 
 
 def views(question: Question, results: Results, noise: AttemptNoise) -> Iterator[Line]:
     """The sensitivity lines."""
     for name, part, reading in sensitivity.readings(question.claim, results):
         table = part.table(reading)
-        yield line_of(question, name, table, evaluate(question, part, table, noise))
+        yield line_of(question, name, part, table, evaluate(question, part, table, noise))
 
 
 def answer(
@@ -168,6 +177,10 @@ def what_it_takes(question: Question, results: Results, main: Table, noise: Atte
         return "the interval crosses the margin; more repositories would narrow it, more attempts hardly"
     accrual = accrual_of(question, results, main, noise)
     room = abs(question.margin - abs(line.difference) / 100) - question.claim.rounding
+    if len(main.tasks) < accrual.tasks and (
+        tasks := tasks_needed(accrual, len(main.tasks), room, question.alpha)
+    ):
+        return f"run about {tasks} of the {accrual.tasks} tasks"
     more = more_attempts(accrual, len(main.tasks), noise.variance, room, question.alpha)
     if more is None:
         return (
@@ -177,8 +190,8 @@ def what_it_takes(question: Question, results: Results, main: Table, noise: Atte
     return f"run {more} more attempts at each task" if more > 1 else "run 1 more attempt at each task"
 
 
-def line_of(question: Question, name: str, table: Table, found: Equivalence) -> Line:
-    rate = float(table.means.mean())
+def line_of(question: Question, name: str, part: Results, table: Table, found: Equivalence) -> Line:
+    rate = rate_of(part, table)
     return Line(
         name=name,
         tasks=len(table.tasks),
@@ -229,6 +242,15 @@ def limits(question: Question, results: Results, main: Table) -> list[str]:
         (
             results.drawn is Drawn.SAMPLE,
             f"a sample of {ran} tasks stands for {benchmark_size(claim, results)}",
+        ),
+        (
+            results.subset is not None,
+            "rates are estimates for the whole benchmark, from tasks drawn with unequal chances; "
+            "tasks known as broken are not dropped from them",
+        ),
+        (
+            results.subset is not None and from_subset(results.subset, main).surprise > MISFIT,
+            "this system is unlike the public submissions, hence the wide interval",
         ),
         (len(graders) > 1, f"attempts were judged by different graders: {', '.join(sorted(graders))}"),
         (main.means.sum() in (0.0, float(judged)), "all tasks ended alike, so noise is not visible in them"),

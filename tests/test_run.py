@@ -10,16 +10,17 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from evals.attempt import Abandoned, Bench
+from evals.attempt import Abandoned, Bench, forget_unjudged
 from evals.ledger import Ledger, verify
+from evals.looks import Look
 from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Record
-from evals.run import Machinery, Run, all_keys, forget_unjudged
+from evals.record import AttemptKey, Record, all_keys
+from evals.run import Machinery, Run
 from evals.score import load_attempts, score
 from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError, Trouble
@@ -78,6 +79,8 @@ def make_run(
     wait: Callable[[Callable[[], bool]], bool] = lambda _stop: False,
     daemon: Callable[[], bool] = lambda: True,
     prepare: Callable[[Task], Prepared] = plain_image,
+    tasks: Sequence[Task] = TASKS,
+    look: Callable[[AttemptKey], Look | None] = lambda _key: None,
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
     bench = Bench(
@@ -92,8 +95,8 @@ def make_run(
         settings=Settings(),
         model=None,
     )
-    keys = list(all_keys(["a", "b"], IDS, attempts))
-    return Run(bench, TASKS, keys, Machinery(grade, wait, daemon), Ledger(directory / "ledger.jsonl"))
+    keys = list(all_keys(["a", "b"], [task.id for task in tasks], attempts))
+    return Run(bench, tasks, keys, Machinery(grade, wait, daemon, look), Ledger(directory / "ledger.jsonl"))
 
 
 def record_of(directory: Path, scaffold: str = "a", task: str = "one", attempt: int = 1) -> Record:

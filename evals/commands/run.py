@@ -26,6 +26,9 @@ def run(
     sample: SampleOption = None,
     seed: SeedOption = None,
     limit: LimitOption = None,
+    subset: Annotated[
+        Path | None, typer.Option(help="Only the tasks of a file that `asclaimed subset --json` printed.")
+    ] = None,
     scaffold: Annotated[
         list[str] | None, typer.Option(help="oneshot, bash, edit, gold, nop; repeat for several.")
     ] = None,
@@ -50,6 +53,16 @@ def run(
     margin: Annotated[
         float | None, typer.Option(help="Equivalence margin in points, fixed now for `verify`.")
     ] = None,
+    claim: Annotated[
+        str | None, typer.Option(help="Claim to verify (id, or FILE.yaml:ID); needs --margin.")
+    ] = None,
+    looks: Annotated[
+        str | None,
+        typer.Option(
+            help="Numbers of tasks after which a scaffold may stop because its verdict on --claim is decided.",
+            metavar="N,N…",
+        ),
+    ] = None,
     reliable: Annotated[
         Path | None, typer.Option(help="List made by `tasks check`: failed tasks are excluded.")
     ] = None,
@@ -73,6 +86,7 @@ def run(
             "sample": sample,
             "seed": seed,
             "limit": limit,
+            "subset": subset,
             "scaffolds": scaffold or None,
             "preset": preset,
             "attempts": attempts,
@@ -87,6 +101,8 @@ def run(
             "budget.seconds": max_seconds,
             "workers": workers,
             "margin": margin,
+            "claim": claim,
+            "looks": looks.replace(",", " ").split() if looks else None,
             "reliable": reliable,
             "grader": grader,
         },
@@ -134,9 +150,9 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     from rich.console import Console
 
     from evals import manifest, session
+    from evals.attempt import forget_unjudged
     from evals.predictions import write_predictions
     from evals.progress import RunProgress
-    from evals.run import forget_unjudged
     from evals.run_lock import interruptible, run_lock
 
     console = Console(stderr=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from evals.claims.catalog import shipped
-from evals.claims.claim import Party
 from evals.compare import Comparison
 from evals.report.page_figures import Band, Point, Scale, Track, scale_over, scatter, signed
 from evals.report.summary import ClaimLine, Summary
@@ -68,8 +66,6 @@ def margin_band(own: list[ClaimLine], margin: float | None, scale: Scale) -> Ban
 
 
 def claim_track(line: ClaimLine, scale: Scale) -> Track:
-    claim = next((c for c in shipped() if c.id == line.id), None)
-    by = "vendor" if claim is None or claim.party is Party.VENDOR else claim.claimed_by
     return Track(
         label="as claimed" if line.same_model else line.model,
         kind="claim" if line.same_model else "other",
@@ -78,7 +74,7 @@ def claim_track(line: ClaimLine, scale: Scale) -> Track:
         bounds=None,
         official=None,
         value=f"{line.score:.1f} %",
-        note=f"{by}{variant(line.id) if line.same_model else ''}, with {line.scaffold}",
+        note=f"{line.by}{variant(line.id) if line.same_model else ''}, with {line.scaffold}",
     )
 
 
@@ -90,7 +86,7 @@ def variant(claim_id: str) -> str:
 
 def measured_track(line: ScaffoldScore, scale: Scale, verdict: str) -> Track:
     rate = None if line.rate is None else 100 * line.rate
-    differs = line.judged and line.official_resolved != line.resolved
+    differs = line.official_rate is not None and line.official_resolved != line.resolved
     interval = line.interval
     return Track(
         label=line.scaffold,
@@ -98,7 +94,7 @@ def measured_track(line: ScaffoldScore, scale: Scale, verdict: str) -> Track:
         at=None if rate is None else scale.at(rate),
         interval=(scale.at(100 * interval.low), scale.at(100 * interval.high)) if interval else None,
         bounds=(scale.at(100 * line.bounds.low), scale.at(100 * line.bounds.high)),
-        official=scale.at(100 * line.official_resolved / line.judged) if differs else None,
+        official=scale.at(100 * (line.official_rate or 0)) if differs else None,
         value="nothing judged" if rate is None else f"{rate:.1f} %",
         note=rate_note(line),
         verdict=verdict,

@@ -15,6 +15,7 @@ from evals.claims.catalog import shipped
 from evals.claims.claim import Claim
 from evals.compare import By, Comparison, compare
 from evals.load_results import from_run_dir
+from evals.looks import counted
 from evals.protocol import NOT_STATED, Match, Point, match
 from evals.report import page_matrix
 from evals.report.page_plots import (
@@ -97,12 +98,12 @@ class View(NamedTuple):
 def view(run: Path, summary: Summary) -> View:
     """The page's content for a run directory. Raises `UserError` when it is not one."""
     facts = manifests.load(run)
-    attempts = load_attempts(run, facts.counted_keys())
+    attempts = load_attempts(run, counted(run, facts))
     shown = best(summary)
     results = of_scaffolds(from_run_dir(run), shown)
     comparison = compared(results)
     groups = tuple(page_matrix.groups(run, facts, attempts, shown))
-    judged = tuple(judge(line, results) for line in own_claims(summary))
+    judged = tuple(judge(line, results, facts.claim) for line in own_claims(summary))
     return View(
         summary=summary,
         manifest=facts,
@@ -137,8 +138,9 @@ def compared(results: Results) -> Comparison | None:
         return None
 
 
-def judge(line: ClaimLine, results: Results) -> Judged:
-    claim = next(claim for claim in shipped() if claim.id == line.id)
+def judge(line: ClaimLine, results: Results, asked: Claim | None) -> Judged:
+    known = (*((asked,) if asked else ()), *shipped())
+    claim = next(claim for claim in known if claim.id == line.id)
     verdicts, refusals = [], [NO_MARGIN] if results.margin is None else []
     for system in () if refusals else results.systems:
         try:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
 from evals import ledger, manifest, score
 from evals.claims.catalog import matching, shipped
-from evals.claims.claim import Claim, Status, folded
+from evals.claims.claim import Claim, Party, Status, folded
+from evals.load_results import from_run_dir
+from evals.looks import counted, taken
+from evals.measure import from_subset
 from evals.outcome import Outcome
+from evals.results import Reading, Results
 from evals.stats.paired import PairedDifference, paired_difference
+from evals.verify import verify
+from tasks.errors import UserError
 from tasks.task import Frozen
 
 OTHERS_SHOWN = 5
@@ -41,7 +49,23 @@ class ClaimLine(Frozen):
     score: float
     scaffold: str
     same_model: bool
+    """Whether it is about this model; the claim that the run was started to verify always is."""
+    by: str
+    """`vendor`, or who else measured it."""
     source: str
+
+
+class VerdictLine(Frozen):
+    """What the plan's claim comes to with one scaffold. Points."""
+
+    scaffold: str
+    claimed: float
+    measured: float
+    low: float
+    high: float
+    margin: float
+    decision: str
+    reason: str
 
 
 class Summary(Frozen):
@@ -58,6 +82,8 @@ class Summary(Frozen):
     tool_calls: str
     finished: bool
     scores: tuple[score.ScaffoldScore, ...]
+    verdicts: tuple[VerdictLine, ...] = ()
+    """On the plan's claim, one a scaffold."""
     pairs: tuple[Pair, ...]
     claims: tuple[ClaimLine, ...]
     excluded: dict[str, str]
@@ -68,11 +94,13 @@ class Summary(Frozen):
 def summarise(run: Path) -> Summary:
     """Read a run directory. Raises `UserError` when it is not one."""
     facts = manifest.load(run)
-    attempts = score.load_attempts(run, facts.counted_keys())
+    attempts, results = score.load_attempts(run, counted(run, facts)), from_run_dir(run)
     by_scaffold: defaultdict[str, list[score.Attempt]] = defaultdict(list)
     for attempt in attempts:
         by_scaffold[attempt.key.scaffold].append(attempt)
     scores = tuple(score.score(name, by_scaffold[name]) for name in facts.plan.scaffolds)
+    if results.subset:
+        scores = tuple(on_whole_benchmark(line, results) for line in scores)
     return Summary(
         run_id=facts.run_id,
         created=facts.created,
@@ -85,11 +113,49 @@ def summarise(run: Path) -> Summary:
         tool_calls="unknown" if facts.made_elsewhere else facts.plan.tool_calls,
         finished=not any(line.missing for line in scores),
         scores=scores,
+        verdicts=tuple(verdicts(facts, results)),
         pairs=tuple(_pair(a, by_scaffold[a], b, by_scaffold[b]) for a, b in combinations(_paired(scores), 2)),
         claims=tuple(_claims(facts)),
         excluded=facts.excluded,
         findings=tuple(_findings(run, facts, scores, attempts)),
     )
+
+
+def on_whole_benchmark(line: score.ScaffoldScore, results: Results) -> score.ScaffoldScore:
+    """The line with estimates for the whole benchmark in the place of the rates on a subset's own tasks."""
+    (system,) = [one for one in results.systems if one.scaffold == line.scaffold]
+    own = results.of(system)
+    if not line.judged or own.subset is None:
+        return line
+    found = {reading: from_subset(own.subset, own.table(reading)) for reading in Reading}
+    judged = found[Reading.JUDGED]
+    return line.model_copy(
+        update={
+            "estimated": True,
+            "rate": judged.value,
+            "interval": score.Interval(*judged.interval),
+            "bounds": score.Interval(found[Reading.WORST].value, found[Reading.BEST].value),
+            "official_rate": found[Reading.OFFICIAL].value,
+        }
+    )
+
+
+def verdicts(facts: manifest.Manifest, results: Results) -> Iterator[VerdictLine]:
+    """Nothing where the run has no claim; a scaffold about which nothing can be said has a finding, not a verdict."""
+    for system in results.systems if facts.claim else ():
+        assert facts.claim is not None
+        with suppress(UserError):
+            found = verify(facts.claim, results.of(system))
+            yield VerdictLine(
+                scaffold=system.scaffold,
+                claimed=found.claimed,
+                measured=found.measured,
+                low=found.interval[0],
+                high=found.interval[1],
+                margin=found.margin,
+                decision=found.decision,
+                reason=found.reason,
+            )
 
 
 def _paired(scores: tuple[score.ScaffoldScore, ...]) -> list[str]:
@@ -139,6 +205,9 @@ def _claims(facts: manifest.Manifest) -> list[ClaimLine]:
     ]
     lines = [_claim_line(claim, facts.model_name) for claim in traced]
     own = [line for line in lines if line.same_model]
+    if facts.claim:
+        asked = _claim_line(facts.claim, facts.claim.model)
+        return [asked, *(line for line in own if line.id != asked.id)]
     return own or sorted(lines, key=lambda line: -line.score)[:OTHERS_SHOWN]
 
 
@@ -149,6 +218,7 @@ def _claim_line(claim: Claim, model: str) -> ClaimLine:
         score=float(claim.score or 0),
         scaffold=claim.protocol.scaffold or "not published",
         same_model=folded(claim.model) in folded(model),
+        by="vendor" if claim.party is Party.VENDOR else claim.claimed_by,
         source=claim.source.title,
     )
 
@@ -167,6 +237,16 @@ def _findings(
             else "the attempts were made elsewhere"
         )
         lines += facts.made_elsewhere.notes
+    lines += [
+        f"{look.scaffold}: look after {look.tasks} of {len(facts.counted_tasks)} tasks: {look.decision}"
+        + (", so it stopped there" if look.decided else "")
+        for look in taken(run).looks
+    ]
+    if facts.subset:
+        lines.append(
+            f"rates are estimates for all {facts.subset.benchmark_size} tasks, from {facts.subset.n} drawn with known "
+            "chances; differences between scaffolds are on the drawn tasks"
+        )
     for line in scores:
         if line.missing:
             lines.append(f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet")

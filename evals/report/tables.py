@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from evals.report.summary import Summary
+from evals.report.summary import Summary, VerdictLine
 from evals.report.text import markdown, plain
 from evals.score import ScaffoldScore
 
@@ -30,6 +30,7 @@ def sections(summary: Summary) -> list[Section]:
     """Everything a reader gets, in reading order."""
     return [
         ("As measured", SCORE_HEAD, [_score_row(line) for line in summary.scores]),
+        ("Verdict", VERDICT_HEAD, [_verdict_row(line) for line in summary.verdicts]),
         ("How attempts ended, and what they cost", COST_HEAD, [_cost_row(line) for line in summary.scores]),
         (
             "Differences, points (paired over tasks)",
@@ -63,7 +64,22 @@ def _score_row(line: ScaffoldScore) -> Row:
         f"{percent(line.interval.low)} – {percent(line.interval.high)}" if line.interval else "–",
         f"{percent(line.bounds.low)} – {percent(line.bounds.high)}",
         f"{line.resolved}/{line.judged}/{line.attempts}",
-        percent(line.official_resolved / line.judged if line.judged else None),
+        percent(line.official_rate),
+    )
+
+
+VERDICT_HEAD = ("scaffold", "claimed %", "measured %", "difference, 90 %", "margin", "verdict", "why")
+
+
+def _verdict_row(line: VerdictLine) -> Row:
+    return (
+        line.scaffold,
+        f"{line.claimed:.1f}",
+        f"{line.measured:.1f}",
+        f"{line.low:+.1f} … {line.high:+.1f}",
+        f"±{line.margin:g}",
+        line.decision,
+        line.reason,
     )
 
 

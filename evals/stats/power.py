@@ -63,6 +63,13 @@ def least_margin(parts: Accrual, tasks: int, power: float, alpha: float) -> floa
     return float(np.sqrt(parts.variance(tasks))) / error_for_power(1.0, power, alpha)
 
 
+def tasks_needed(parts: Accrual, have: int, room: float, alpha: float, power: float = 0.8) -> int | None:
+    """How many of the tasks, more than `have`, bring the interval into `room` with chance `power`; None when not all do."""
+    reach = float(stats.norm.isf(alpha) + stats.norm.isf(1 - power))
+    enough = (n for n in range(have + 1, parts.tasks + 1) if reach * np.sqrt(parts.variance(n)) <= room)
+    return next(enough, None)
+
+
 def more_attempts(
     parts: Accrual, tasks: int, noise: float, room: float, alpha: float, power: float = 0.8
 ) -> int | None:

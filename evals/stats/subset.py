@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
@@ -84,12 +84,17 @@ class Subset(Frozen):
 
     def prefix(self, m: int) -> Subset:
         """The first `m` tasks as a subset of their own: probabilities times m / n. For looking early."""
-        shrink = m / self.n
+        return self.keeping(self.ids[:m])
+
+    def keeping(self, ids: Collection[str]) -> Subset:
+        """Only the tasks `ids`, as if chance had left out the others: probabilities shrink in proportion."""
+        kept = [task for task in self.tasks if task.id in ids]
+        shrink = len(kept) / self.n
         tasks = tuple(
             task.model_copy(update={"inclusion_probability": task.inclusion_probability * shrink})
-            for task in self.tasks[:m]
+            for task in kept
         )
-        return self.model_copy(update={"n": m, "tasks": tasks})
+        return self.model_copy(update={"n": len(kept), "tasks": tasks})
 
 
 class Estimated(NamedTuple):
@@ -188,6 +193,20 @@ def check_size(benchmark: str, n: int, least: int, size: int) -> None:
         )
 
 
+def drawn_by(subset: Subset) -> Parameters | None:
+    """The parameters that drew it; None for strata. Raises `UserError` when these are not at hand."""
+    if subset.design == STRATIFIED_DESIGN:
+        return None
+    known = parameters(subset.benchmark)
+    if known is None or known.design != subset.design:
+        ours = known.design if known else STRATIFIED_DESIGN
+        raise UserError(
+            f"the subset was drawn by design {subset.design!r}, and this asclaimed has {ours!r} for "
+            f"{subset.benchmark!r}: draw it again, or use the version that drew it"
+        )
+    return known
+
+
 def estimated(subset: Subset, answers: Answers, *, fixed_run: bool = True) -> Estimated:
     """The benchmark's rate from answers in the subset's order.
 
@@ -204,13 +223,8 @@ def estimated(subset: Subset, answers: Answers, *, fixed_run: bool = True) -> Es
 
 
 def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float]:
-    known = parameters(subset.benchmark)
-    if known is None or known.design != subset.design:
-        ours = known.design if known else STRATIFIED_DESIGN
-        raise UserError(
-            f"the subset was drawn by design {subset.design!r}, and this asclaimed has {ours!r} for "
-            f"{subset.benchmark!r}: draw it again, or use the version that drew it"
-        )
+    known = drawn_by(subset)
+    assert known is not None, "strata need no parameters"
     place = {name: index for index, name in enumerate(known.ids)}
     sample = positions(subset, place)
     chance = design.inclusion(known.items, known.abilities, subset.n)
