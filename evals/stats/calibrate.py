@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from evals.stats import irt, leftout
 from evals.stats.estimate import fitted, interval, several_runs
-from evals.stats.intervals import Interval, clustered_mean, wilson
+from evals.stats.intervals import Interval
 from evals.stats.irt import Array
 from evals.stats.leftout import Error, Index, Public, World
 from evals.stats.subset import parameters
@@ -27,7 +27,6 @@ AFTER = "2025-05-01"
 Z95 = 1.96
 FOLDS = 12
 ATTEMPTS = 3
-CLUSTERS = ((10, 10), (20, 10), (40, 5))
 BROKEN = ("sphinx-doc__sphinx", "sympy__sympy")
 
 
@@ -62,6 +61,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+
+
+def share(fraction: float, draws: float = float("inf")) -> str:
+    """A rate in percent, and in brackets its standard error over so many independent draws; none for exact sums."""
+    error = np.sqrt(fraction * (1 - fraction) / draws)
+    return f"{100 * fraction:.2f} %" + (f" ({100 * error:.2f})" if error else "")
 
 
 def summary(intervals: Sequence[Interval]) -> tuple[str, str]:
@@ -187,41 +192,10 @@ WRONG: dict[str, Callable[[Case], Array]] = {
 }
 
 
-def independent_draws(bench: Bench) -> Section:
-    """Tasks drawn one by one with replacement: Wilson's interval for tasks like these."""
-    rng, rows = np.random.default_rng(bench.seed), []
-    for n in SIZES:
-        intervals = [
-            shifted(wilson(int(rng.choice(truth, n).sum()), n), truth)
-            for truth in bench.public.solved
-            for _ in range(bench.draws)
-        ]
-        rows.append((n, *summary(intervals)))
-    return Section("Independent draws, Wilson", table(("n", "coverage", "half-width"), rows))
-
-
-def clustered_draws(bench: Bench) -> Section:
-    """Repositories drawn with replacement in proportion to their size, then tasks inside each."""
-    rng, rows = np.random.default_rng(bench.seed), []
-    names = np.array(bench.public.repositories)
-    for clusters, each in CLUSTERS:
-        intervals = []
-        for truth in np.repeat(bench.public.solved, bench.draws, axis=0):
-            drawn = rng.choice(names, clusters)
-            values = np.concatenate([rng.choice(truth[names == name], each) for name in drawn])
-            found = clustered_mean(values, np.repeat(np.arange(clusters), each).tolist()).interval()
-            intervals.append(shifted(Interval(max(0, found.low), min(1, found.high)), truth))
-        rows.append((clusters, each, *summary(intervals)))
-    head = ("repositories", "tasks in each", "coverage", "half-width")
-    return Section("Clustered draws, cluster-robust mean", table(head, rows))
-
-
 SECTIONS: list[Callable[[Bench], Section]] = [
     left_out,
     adversarial,
     several_attempts,
-    independent_draws,
-    clustered_draws,
 ]
 
 
@@ -232,9 +206,15 @@ def shipped(n: int) -> float:
     return known.multiplier(n)
 
 
-def main() -> None:
-    from evals.stats.calibrate_verdicts import SECTIONS as VERDICTS  # they import this module
+def sections() -> list[Callable[[Bench], Section]]:
+    """All of them; the other files import this one."""
+    from evals.stats import calibrate_intervals, calibrate_verdicts
 
+    others = (calibrate_intervals, calibrate_verdicts)
+    return [*SECTIONS, *(section for file in others for section in file.SECTIONS)]
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -247,8 +227,11 @@ def main() -> None:
     public = leftout.read(given.submissions)
     fold = leftout.folds([one.team for one in public.submissions], FOLDS)
     bench = Bench(public, leftout.worlds(public, fold), given.draws, given.seed)
-    lines = [f"{len(public.submissions)} public submissions; half-widths in points; seed {given.seed}."]
-    for section in [*SECTIONS, *VERDICTS]:
+    lines = [
+        f"{len(public.submissions)} public submissions; half-widths in points; seed {given.seed}.",
+        "In brackets: the standard error of the simulation; a rate without one is an exact sum.",
+    ]
+    for section in sections():
         if not given.only or section.__name__ in given.only:
             title, body = section(bench)
             lines += ["", f"## {title}", "", *body]
