@@ -1,8 +1,9 @@
 """Systems on the same tasks: how far apart, how sure, and where a difference comes from.
 
 Pairs are compared on the tasks that both were judged on; attempts are nested in tasks. All p values of one comparison
-are adjusted together. Interaction and variance split need a complete table of models × scaffolds and say so when it
-is not there. Not covered: why an attempt failed beyond its stop reason and its grade.
+are adjusted together. Interaction and variance split need a complete table of models × scaffolds (`crossed`). Intervals
+are about these tasks, as if drawn one by one, or about tasks like these, where a repository's tasks are relatives.
+Not covered: why an attempt failed beyond its stop reason and its grade.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from enum import StrEnum
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evals.crossed import Crossed as Crossed
+from evals.crossed import common_outcomes, crossed, points
 from evals.failures import failed_by
+from evals.measure import Estimand
 from evals.outcome import Outcome
 from evals.results import Reading, Results, System, Table
-from evals.stats import components
-from evals.stats.intervals import Interval, wilson
-from evals.stats.noise import attempt_noise
-from evals.stats.paired import cochran_q, holm, paired_difference
+from evals.stats.intervals import clustered_wilson, wilson
+from evals.stats.paired import clustered_difference, cochran_q, holm, paired_difference
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -81,36 +82,12 @@ class Pair(Frozen):
     first_failed_by: dict[str, int]
 
 
-class Spread(Frozen):
-    """A standard deviation in points, run noise taken out, with its 95 % interval."""
-
-    name: str
-    sd: float
-    low: float
-    high: float
-
-
-class Crossed(Frozen):
-    """What a complete table of models × scaffolds tells."""
-
-    models: int
-    scaffolds: int
-    tasks: int
-    noise: str
-    sensitivity: tuple[Spread, ...]
-    """For each model: how much its score depends on the scaffold."""
-    interaction: Spread | None
-    order_change: float | None
-    """Chance that a pair of models changes order with the scaffold."""
-    variance: dict[str, float]
-    """Shares of one attempt's variance, summing to 1."""
-
-
 class Comparison(Frozen):
     """All of it."""
 
     benchmark: str
     by: By
+    estimand: Estimand
     systems: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
     cochran: dict[str, float]
@@ -119,20 +96,25 @@ class Comparison(Frozen):
     limits: tuple[str, ...]
 
 
-def compare(results: Results, by: By = By.SCAFFOLD, seed: int = 0) -> Comparison:
+def compare(
+    results: Results, by: By = By.SCAFFOLD, seed: int = 0, estimand: Estimand = Estimand.FIXED
+) -> Comparison:
     """Everything about the systems in `results`. Raises `UserError` when there is nothing to compare."""
+    if estimand is Estimand.LIKE_THESE and len({row.repo for row in results.rows}) < 2:
+        raise UserError(f"{results.source}: all tasks are of one repository, which says nothing about others")
     parts = {system: results.of(system) for system in results.systems}
     chosen = list(pairs_of(results.systems, by))
     if not chosen:
         raise UserError(
             f"{results.source}: no two systems that differ by {by} only; try --by run or --by all"
         )
-    pairs = [pair(parts[a], parts[b], seed) for a, b in chosen]
+    pairs = [pair(parts[a], parts[b], estimand, seed) for a, b in chosen]
     adjusted = iter(holm([one.p for one in pairs if one.p is not None]))
     return Comparison(
         benchmark=results.benchmark,
         by=by,
-        systems=tuple(standing(part) for part in parts.values()),
+        estimand=estimand,
+        systems=tuple(standing(part, estimand) for part in parts.values()),
         pairs=tuple(
             one if one.p is None else one.model_copy(update={"p_holm": next(adjusted)}) for one in pairs
         ),
@@ -149,10 +131,12 @@ def pairs_of(systems: tuple[System, ...], by: By) -> Iterator[tuple[System, Syst
             yield first, second
 
 
-def standing(part: Results) -> Standing:
+def standing(part: Results, estimand: Estimand) -> Standing:
     table = part.table()
     rate = float(table.means.mean()) if len(table.tasks) else 0.0
     low, high = wilson(rate * len(table.tasks), len(table.tasks))
+    if estimand is Estimand.LIKE_THESE and len(table.tasks):
+        low, high = clustered_wilson(table.means, table.repos)
     worst, best = (float(part.table(reading).means.mean()) for reading in (Reading.WORST, Reading.BEST))
     return Standing(
         system=part.systems[0].name,
@@ -170,15 +154,20 @@ def standing(part: Results) -> Standing:
     )
 
 
-def pair(first: Results, second: Results, seed: int) -> Pair:
-    one, two = rates(first.table()), rates(second.table())
+def pair(first: Results, second: Results, estimand: Estimand, seed: int) -> Pair:
+    table = first.table()
+    one, two, repos = rates(table), rates(second.table()), dict(zip(table.tasks, table.repos, strict=True))
     common = [task for task in one if task in two]
     if not common:
         names = " and ".join(part.systems[0].name for part in (first, second))
         raise UserError(f"{names} have no judged task in common: there is nothing to compare")
     better = {task for task in common if one[task] > two[task]}
     worse = {task for task in common if one[task] < two[task]}
-    found = paired_difference([one[t] for t in common], [two[t] for t in common], seed=seed)
+    both = [one[t] for t in common], [two[t] for t in common]
+    if estimand is Estimand.LIKE_THESE:
+        found = clustered_difference(*both, [repos[t] for t in common])
+    else:
+        found = paired_difference(*both, seed=seed)
     against, in_favour = extremes(first, second)
     return Pair(
         first=first.systems[0].name,
@@ -221,62 +210,6 @@ def cochran_groups(parts: dict[System, Results], by: By) -> Iterator[tuple[str, 
         if len(members) > 2:
             first_attempts = common_outcomes([part.table() for part in members])[:, :, 0]
             yield name, cochran_q(first_attempts.T == 1)
-
-
-def common_outcomes(tables: list[Table]) -> NDArray[np.float64]:
-    """Outcomes (systems, common tasks, attempts), NaN where one system made fewer attempts."""
-    common = [task for task in tables[0].tasks if all(task in table.tasks for table in tables)]
-    width = max(table.values.shape[1] for table in tables)
-    stacked = np.full((len(tables), len(common), width), np.nan)
-    for index, table in enumerate(tables):
-        place = {task: row for row, task in enumerate(table.tasks)}
-        stacked[index, :, : table.values.shape[1]] = table.values[[place[task] for task in common]]
-    return stacked
-
-
-def crossed(parts: dict[System, Results]) -> Crossed | None:
-    """Sensitivity, interaction and variance split; None unless every model ran under every scaffold."""
-    models = list(dict.fromkeys(system.model for system in parts))
-    scaffolds = list(dict.fromkeys(system.scaffold for system in parts))
-    systems = [System(*names) for names in product(models, scaffolds)]
-    if len(scaffolds) < 2 or any(system not in parts for system in systems):
-        return None
-    stacked = common_outcomes([parts[system].table() for system in systems])
-    if stacked.shape[1] < 2:
-        return None
-    outcomes = stacked.reshape(len(models), len(scaffolds), *stacked.shape[1:])
-    noise = attempt_noise(stacked.reshape(-1, stacked.shape[2]))
-    table = np.nanmean(outcomes, axis=3).mean(axis=2)
-    error = noise.variance / (stacked.shape[1] * float(np.mean(np.sum(~np.isnan(stacked), axis=2))))
-    split = components.split(outcomes, noise.variance)._asdict()
-    total = sum(split.values())
-    several = len(models) > 1
-    return Crossed(
-        models=len(models),
-        scaffolds=len(scaffolds),
-        tasks=stacked.shape[1],
-        noise=noise.basis,
-        sensitivity=tuple(
-            named(model, components.sensitivity(scores, error))
-            for model, scores in zip(models, table, strict=True)
-        ),
-        interaction=named("scaffold × model", components.interaction(table, error)) if several else None,
-        order_change=order_change(split) if several else None,
-        variance={name: share / total for name, share in split.items()} if total else {},
-    )
-
-
-def order_change(split: dict[str, float]) -> float | None:
-    return components.order_change(float(np.sqrt(split["model"])), float(np.sqrt(split["interaction"])))
-
-
-def named(name: str, found: components.Spread) -> Spread:
-    low, high = Interval(*found.interval)
-    return Spread(name=name, sd=points(found.sd), low=points(low), high=points(high))
-
-
-def points(fraction: float) -> float:
-    return round(100 * fraction, 4)
 
 
 def limits(results: Results, parts: dict[System, Results]) -> Iterator[str]:

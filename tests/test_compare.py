@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from evals.compare import By, compare
+from evals.measure import Estimand
 from evals.outcome import Outcome
 from evals.results import Results, Row, System, from_resolved_lists, merge
 from tasks.errors import UserError
@@ -147,3 +148,24 @@ def test_a_system_without_a_judged_attempt_is_refused() -> None:
     rows = [attempt(System("m", s), t, Outcome.NOT_JUDGED) for s in "ab" for t in range(3)]
     with pytest.raises(UserError, match="no judged task"):
         compare(replace(Results(source="x", benchmark="b", rows=tuple(rows))))
+
+
+def test_tasks_like_these_are_fewer_than_they_look() -> None:
+    """The first system is better in two repositories of five, by all of their tasks."""
+    rows = [
+        Row(System("m", name), f"{repo}-{task}", f"r{repo}", 1, outcome)
+        for repo in range(5)
+        for task in range(8)
+        for name, outcome in (
+            ("a", Outcome.RESOLVED),
+            ("b", Outcome.UNRESOLVED if repo < 2 else Outcome.RESOLVED),
+        )
+    ]
+    results = Results(source="x", benchmark="b", rows=tuple(rows))
+    fixed, alike = compare(results), compare(results, estimand=Estimand.LIKE_THESE)
+    assert fixed.pairs[0].difference == alike.pairs[0].difference == 40
+    assert fixed.pairs[0].low > 0 > alike.pairs[0].low
+    assert "5 repositories" in alike.pairs[0].method
+    assert alike.systems[1].low < fixed.systems[1].low
+    with pytest.raises(UserError, match="one repository"):
+        compare(replace(results, rows=tuple(rows[:16])), estimand=Estimand.LIKE_THESE)

@@ -77,6 +77,9 @@ def plan(
 def compare(
     runs: RunsArgument,
     by: Annotated[str, typer.Option(help="scaffold, model, run, or all pairs.")] = "scaffold",
+    estimand: Annotated[
+        str, typer.Option(help="fixed: these tasks only; like-these: repositories are a sample.")
+    ] = "fixed",
     as_json: JsonOption = False,
 ) -> None:
     """Set systems side by side on the tasks that they share."""
@@ -89,7 +92,7 @@ def compare(
     if by not in set(By):
         raise UserError(f"--by {by}: choose from {', '.join(By)}")
     results = labelled(runs) if by == By.RUN else measured(runs, None)
-    found = compare_results(results, By(by))
+    found = compare_results(results, By(by), estimand=estimand_named(estimand))
     typer.echo(found.model_dump_json(indent=1) if as_json else "\n".join(comparison_lines(found)))
 
 

@@ -148,6 +148,28 @@ def paired_difference(
     )
 
 
+def clustered_difference(
+    first: Sequence[float], second: Sequence[float], clusters: Sequence[Hashable], confidence: float = 0.95
+) -> PairedDifference:
+    """The same for tasks like these: `clusters` (their repositories) are a sample, and tasks of one are relatives.
+
+    Student's interval and test with the CR2 error of `clustered_mean`. One cluster says nothing; where all
+    clusters show the same there is no error to go by, and the tasks' own interval stands.
+    """
+    if len(first) == 0:
+        return paired_difference(first, second, confidence)
+    one, two = (np.asarray(rates, dtype=float)[:, None] for rates in (first, second))
+    estimate = mean_difference(one, two, clusters)
+    if np.isinf(estimate.error):
+        return PairedDifference(estimate.value, -1.0, 1.0, 1.0, "a single repository")
+    if estimate.error == 0:
+        return paired_difference(first, second, confidence)
+    low, high = estimate.interval(confidence)
+    p = 2 * float(stats.t.sf(abs(estimate.value) / estimate.error, estimate.df))
+    method = f"Student over {len(set(clusters))} repositories"
+    return PairedDifference(estimate.value, max(low, -1.0), min(high, 1.0), p, method)
+
+
 def cochran_q(outcomes: NDArray[np.bool_]) -> float:
     """p that all systems (columns) solve the tasks (rows) equally often; 1 when no task tells them apart.
 

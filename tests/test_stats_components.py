@@ -1,0 +1,82 @@
+"""Comparisons of several systems: what the intervals and tests say where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evals.stats import components, paired
+from evals.stats.paired import Discordant
+
+RNG = 20260402
+
+
+def test_cochran_by_hand() -> None:
+    """Columns 16, 4, 0; rows 12 of 1 and 4 of 2: Q = 2 (3 · 272 − 400) / (60 − 28) = 26, p = exp(−13)."""
+    outcomes = np.array([[1, 0, 0]] * 12 + [[1, 1, 0]] * 4 + [[1, 1, 1]] * 5, dtype=bool)
+    assert paired.cochran_q(outcomes) == pytest.approx(np.exp(-13))
+
+
+def test_tango_covers() -> None:
+    """Exact, over all outcomes of 60 tasks of which 20 % and 10 % are discordant."""
+    from scipy.stats import multinomial
+
+    first, second, n = 0.2, 0.1, 60
+    covered = 0.0
+    for b in range(31):
+        for c in range(24):
+            low, high = paired.tango(Discordant(b, c, n))
+            chance = multinomial.pmf([b, c, n - b - c], n, [first, second, 1 - first - second])
+            covered += float(chance) * (low <= first - second <= high)
+    assert 0.94 <= covered <= 0.97
+
+
+def test_clustered_difference_allows_for_relatives() -> None:
+    """Repositories of 10 whose tasks agree are worth one task each; unrelated tasks lose little."""
+    rng = np.random.default_rng(RNG)
+    repositories = list(np.repeat(np.arange(12), 10))
+    gap = np.repeat((rng.random(12) < 0.5).astype(float), 10)
+    nothing = np.zeros(120)
+    alone = paired.paired_difference(gap.tolist(), nothing.tolist())
+    together = paired.clustered_difference(gap.tolist(), nothing.tolist(), repositories)
+    assert together.high - together.low > 2.5 * (alone.high - alone.low)
+    assert (together.p_value or 0) > (alone.p_value or 1)
+    mixed = rng.permutation(gap).tolist()
+    assert paired.clustered_difference(mixed, nothing.tolist(), repositories).method.startswith("Student")
+
+
+def test_clustered_difference_at_the_edges() -> None:
+    rates = [1.0, 0.0, 1.0]
+    assert paired.clustered_difference(rates, rates, ["a", "b", "b"]).p_value == 1.0
+    single = paired.clustered_difference([1.0, 1.0, 0.0], [0.0, 0.0, 0.0], ["a"] * 3)
+    assert (single.low, single.high, single.p_value) == (-1.0, 1.0, 1.0)
+    assert paired.clustered_difference([], [], []).p_value is None
+
+
+def test_intervals_of_a_spread_cover() -> None:
+    """5 models × 4 scaffolds with main effects, an interaction of 4 points and run noise of 2."""
+    rng = np.random.default_rng(RNG)
+    tables = (
+        rng.normal(0, 0.1, (4000, 5, 1))
+        + rng.normal(0, 0.05, (4000, 1, 4))
+        + rng.normal(0, 0.04, (4000, 5, 4))
+        + rng.normal(0, 0.02, (4000, 5, 4))
+    )
+    inside = [components.interaction(table, 0.02**2).interval for table in tables]
+    assert np.mean([low <= 0.04 <= high for low, high in inside]) == pytest.approx(0.95, abs=0.012)
+    rows = rng.normal(0.5, np.hypot(0.06, 0.02), (4000, 6))
+    found = [components.sensitivity(row, 0.02**2) for row in rows]
+    assert np.mean([f.interval.low <= 0.06 <= f.interval.high for f in found]) == pytest.approx(
+        0.95, abs=0.012
+    )
+    assert np.mean([f.sd**2 for f in found]) == pytest.approx(0.06**2, rel=0.05)
+
+
+def test_order_changes_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(RNG)
+    model, interaction = rng.normal(0, 0.05, (2, 200_000)), rng.normal(0, 0.03, (2, 2, 200_000))
+    under = (
+        model[:, None] + interaction
+    )  # model, scaffold, draw; a scaffold's own effect does not change the order
+    changed = np.mean((under[0, 0] > under[1, 0]) != (under[0, 1] > under[1, 1]))
+    assert components.order_change(0.05, 0.03) == pytest.approx(changed, abs=0.004)
