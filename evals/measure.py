@@ -48,10 +48,24 @@ class Question(NamedTuple):
     alpha: float
 
 
+class Measured(NamedTuple):
+    """The rate on the whole benchmark as far as the results tell, and what its distance from the claim errs by."""
+
+    rate: float
+    parts: Accrual
+    tasks: int
+    """So many of the benchmark's were run."""
+
+
 def evaluate(question: Question, results: Results, table: Table, noise: AttemptNoise) -> Equivalence:
     """The test for one way to read the results."""
-    difference = difference_of(question, results, table, noise)
-    critical = look_bound(question, results, table, noise, difference.df) if results.looks else None
+    return tested(question, results, table, measure(question, results, table, noise))
+
+
+def tested(question: Question, results: Results, table: Table, found: Measured) -> Equivalence:
+    """The same for what was measured already."""
+    difference = difference_of(question, table, found)
+    critical = look_bound(question, results, found.parts, difference.df) if results.looks else None
     return tost(difference, question.margin, question.alpha, steps(question.claim, table), critical)
 
 
@@ -60,21 +74,14 @@ def steps(claim: Claim, table: Table) -> float:
     return claim.rounding + half_attempt(int(np.sum(~np.isnan(table.values))))
 
 
-def difference_of(question: Question, results: Results, table: Table, noise: AttemptNoise) -> Estimate:
+def difference_of(question: Question, table: Table, found: Measured) -> Estimate:
     """Measured minus claimed, with the error of both."""
-    accrual = accrual_of(question, results, table, noise)
     if question.estimand is Estimand.FIXED:
-        error = float(np.sqrt(accrual.variance(len(table.tasks))))
-        return Estimate(rate_of(results, table) - question.claimed, error)
+        return Estimate(found.rate - question.claimed, float(np.sqrt(found.parts.variance(found.tasks))))
     ours = clustered_mean(table.means, table.repos)
-    error = float(np.hypot(ours.error, np.sqrt(accrual.shared)))
+    error = float(np.hypot(ours.error, np.sqrt(found.parts.shared)))
     df = ours.df * (error / ours.error) ** 4 if 0 < ours.error < np.inf else ours.df
     return Estimate(ours.value - question.claimed, error, df)
-
-
-def rate_of(results: Results, table: Table) -> float:
-    """The rate on the whole benchmark as far as these tasks tell."""
-    return from_subset(results.subset, table).value if results.subset else float(table.means.mean())
 
 
 def from_subset(subset: Subset, table: Table) -> Estimated:
@@ -90,24 +97,25 @@ def from_subset(subset: Subset, table: Table) -> Estimated:
     return estimated(part, one_run(means) if once else several_runs(means, attempts), fixed_run=once)
 
 
-def accrual_of(question: Question, results: Results, table: Table, noise: AttemptNoise) -> Accrual:
-    """The parts of the error: tasks not run, run noise, and the claim's own runs."""
+def measure(question: Question, results: Results, table: Table, noise: AttemptNoise) -> Measured:
+    """The rate, and the parts of its error: tasks not run, run noise, and the claim's own runs."""
     claim, done = question.claim, len(table.tasks)
     whole = max(benchmark_size(claim, results), done)
     claimed_attempts = (claim.tasks_assumed or whole) * (claim.protocol.runs or 1)
     shared = at_rate(noise.variance, table, question.claimed) / claimed_attempts
     if results.subset:
-        return of_subset(results.subset, table, noise, shared)
-    return Accrual(
+        return measure_subset(results.subset, table, noise, shared)
+    parts = Accrual(
         tasks=whole,
         between=between_tasks(table, question.claimed),
         within=noise.variance / attempts_each(table),
         shared=shared,
         fixed=question.estimand is Estimand.FIXED,
     )
+    return Measured(float(table.means.mean()), parts, done)
 
 
-def of_subset(subset: Subset, table: Table, noise: AttemptNoise, shared: float) -> Accrual:
+def measure_subset(subset: Subset, table: Table, noise: AttemptNoise, shared: float) -> Measured:
     """The same for a subset: what its estimate leaves open shrinks as the tasks not run do.
 
     With one attempt the estimate is of what this run would score on all tasks, and such a run has noise of its own.
@@ -117,7 +125,8 @@ def of_subset(subset: Subset, table: Table, noise: AttemptNoise, shared: float) 
     run = at_rate(noise.variance, table, found.value) / attempts_each(table) / whole
     sampled = found.error**2 - (run if attempts_each(table) > 1 else 0.0)
     left = 1 / done - 1 / whole
-    return Accrual(whole, max(sampled, 0.0) / left if left else 0.0, 0.0, shared + run, fixed=True)
+    between = max(sampled, 0.0) / left if left else 0.0
+    return Measured(found.value, Accrual(whole, between, 0.0, shared + run, fixed=True), done)
 
 
 def attempts_each(table: Table) -> float:
@@ -145,9 +154,7 @@ def benchmark_size(claim: Claim, results: Results) -> int:
     return max(FULL_SIZE.get(claim.benchmark, 0) - len(results.excluded), results.planned)
 
 
-def look_bound(
-    question: Question, results: Results, table: Table, noise: AttemptNoise, df: float = float("inf")
-) -> float:
+def look_bound(question: Question, results: Results, parts: Accrual, df: float) -> float:
     """Critical value at this look for an estimate with `df`, so that all planned looks together keep the size.
 
     For tasks like these, information is taken to grow with the number of tasks.
@@ -155,7 +162,7 @@ def look_bound(
     done = len(results.tasks)
     looks = sorted({*(look for look in results.looks if look < done), done})
     if question.estimand is Estimand.FIXED:
-        fractions = accrual_of(question, results, table, noise).fractions(looks)
+        fractions = parts.fractions(looks, results.planned)
     else:
         fractions = [look / results.planned for look in looks]
     normal = critical_values(fractions, question.alpha)[-1]

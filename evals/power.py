@@ -6,14 +6,17 @@ is at least as high for any difference beyond twice the margin.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from evals.claims.claim import Claim
+from evals.claims.claim import Claim, same_benchmark
 from evals.results import Results
 from evals.stats.noise import attempt_noise, prior
 from evals.stats.power import Design, accrual, design, least_margin, smallest
-from evals.stats.sequential import critical_values
+from evals.stats.sequential import Accrual, critical_values
+from evals.stats.subset import FITTED_FILES, Parameters, expected_error, parameters
 from tasks.errors import UserError
+from tasks.swebench import DATASETS
 from tasks.task import Frozen
 
 ATTEMPTS = (1, 2, 3, 4, 5, 8, 10, 15, 20)
@@ -30,6 +33,8 @@ class Choice(Frozen):
 
     tasks: int
     attempts: int
+    subset: bool
+    """Drawn by `asclaimed subset`, not the whole benchmark or a plain sample."""
     error: float
     power: float
     tokens: int
@@ -45,17 +50,19 @@ class PowerPlan(Frozen):
     margin: float
     power: float
     alpha: float
+    tasks_name: str
+    """What `--tasks` takes."""
     tasks: int
     """Of the whole benchmark."""
     noise: str
     chosen: Choice | None
     """The fewest attempts that reach the power; None when nothing does."""
     options: tuple[Choice, ...]
-    """Whole benchmark, with 1, 2, 3, … attempts."""
+    """Whole benchmark, with 1, 2, 3, … attempts; subsets, where they can be drawn, with one."""
     least_margin: float
     """The narrowest margin that any number of our attempts could confirm with this power."""
     looks: tuple[int, ...]
-    """Numbers of tasks at which to look, for `looks:` in the run's plan."""
+    """Numbers of tasks at which to look, for `--looks`; the last is all that are run."""
     critical: tuple[float, ...]
     """z at these looks (1.645 without looking)."""
 
@@ -77,28 +84,60 @@ def plan(
     noise, basis = noise_of(rate, measured)
     runs = claim.protocol.runs or 1
     parts = {tries: accrual(rate, whole, tries, runs, whole, noise) for tries in (*ATTEMPTS, ENDLESS)}
-    designs = [
+    plain = [
         design(parts[tries], max(int(whole * share), 1), tries, margin, alpha, claim.rounding)
         for tries in ATTEMPTS
         for share in FRACTIONS
     ]
+    drawn = {
+        tasks: (design(own, tasks, 1, margin, alpha, claim.rounding), own)
+        for tasks, own in subsets(claim, parts[1], noise)
+    }
     cost = Cost(tokens_per_attempt(measured), tokens_per_second)
-    best = smallest(designs, power)
-    looks = tuple(int(whole * share) for share in LOOKS)
+    best = smallest([*(one for one, _ in drawn.values()), *plain], power)
+    # an undecidable claim gets the looks of the whole benchmark
+    done = best.tasks if best else whole
+    looks = tuple(sorted({max(int(done * share), 1) for share in LOOKS}))
+    accrued = next((own for one, own in drawn.values() if one is best), parts[best.attempts if best else 1])
     return PowerPlan(
         claim=claim.id,
         claimed=round(100 * rate, 4),
         margin=round(100 * margin, 4),
         power=power,
         alpha=alpha,
+        tasks_name=tasks_name(claim.benchmark),
         tasks=whole,
         noise=basis,
-        chosen=choice(best, cost) if best else None,
-        options=tuple(choice(one, cost) for one in designs if one.tasks == whole),
+        chosen=choice(best, cost, subset=any(one is best for one, _ in drawn.values())) if best else None,
+        options=(
+            *(choice(one, cost, subset=True) for one, _ in drawn.values()),
+            *(choice(one, cost, subset=False) for one in plain if one.tasks == whole),
+        ),
         least_margin=round(100 * (least_margin(parts[ENDLESS], whole, power, alpha) + claim.rounding), 2),
         looks=looks,
-        critical=tuple(round(z, 3) for z in critical_values(parts[1].fractions(looks), alpha)),
+        critical=tuple(round(z, 3) for z in critical_values(accrued.fractions(looks, looks[-1]), alpha)),
     )
+
+
+def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, Accrual]]:
+    """Sizes of subsets, each with the parts of its error: none for a benchmark whose tasks' difficulty nobody fitted.
+
+    `whole`: the parts for one attempt at every task.
+    """
+    known = fitted(claim)
+    if known is None or claim.rate is None or len(known.ids) != whole.tasks:
+        return
+    for share in FRACTIONS[:-1]:
+        tasks = int(whole.tasks * share)
+        sampled = expected_error(known, claim.rate, tasks) ** 2
+        between = sampled / (1 / tasks - 1 / whole.tasks)
+        yield tasks, Accrual(whole.tasks, between, 0.0, whole.shared + noise / whole.tasks, fixed=True)
+
+
+def fitted(claim: Claim) -> Parameters | None:
+    """The difficulties of the claim's benchmark, if they ship with asclaimed."""
+    name = next((name for name in FITTED_FILES if same_benchmark(claim.benchmark, name)), None)
+    return parameters(name) if name and claim.subset is None else None
 
 
 def basics(claim: Claim, margin: float, power: float) -> tuple[float, int]:
@@ -114,6 +153,12 @@ def basics(claim: Claim, margin: float, power: float) -> tuple[float, int]:
     return claim.rate, claim.tasks_assumed
 
 
+def tasks_name(benchmark: str) -> str:
+    """The catalog's name of a benchmark, or how to name a file of its tasks."""
+    known = next((name for name in DATASETS if same_benchmark(benchmark, name)), None)
+    return known or f"{benchmark}=FILE"
+
+
 class Cost(NamedTuple):
     """What an attempt takes of this server."""
 
@@ -121,12 +166,13 @@ class Cost(NamedTuple):
     tokens_per_second: float | None
 
 
-def choice(one: Design, cost: Cost) -> Choice:
+def choice(one: Design, cost: Cost, *, subset: bool) -> Choice:
     used = one.tasks * one.attempts * cost.tokens
     hours = used / cost.tokens_per_second / 3600 if cost.tokens_per_second else None
     return Choice(
         tasks=one.tasks,
         attempts=one.attempts,
+        subset=subset,
         error=round(100 * one.error, 3),
         power=round(one.power, 4),
         tokens=used,

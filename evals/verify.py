@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from evals import protocol, sensitivity
 from evals.claims.claim import FULL_SIZE, Claim, Party, Status, same_benchmark
-from evals.measure import Estimand, Question, accrual_of, benchmark_size, evaluate, from_subset, rate_of
+from evals.measure import Estimand, Question, benchmark_size, from_subset, measure, tested
 from evals.results import Drawn, Reading, Results, Table
-from evals.stats.equivalence import Decision, Equivalence
+from evals.stats.equivalence import Decision
 from evals.stats.noise import AttemptNoise, attempt_noise
 from evals.stats.power import more_attempts, tasks_needed
 from evals.stats.results import MISFIT
@@ -79,8 +79,7 @@ def verify(
     if len(main.tasks) == 0:
         raise UserError(f"{results.source}: not one attempt of {system.name} was judged, so there is no rate")
     noise = attempt_noise(main.values)
-    judged = [answer(question, results, reading, noise) for reading in list(Reading)[:3]]
-    lines = tuple(line_of(question, name, results, table, test) for name, table, test in judged)
+    lines = tuple(line_of(question, reading, results, reading, noise) for reading in list(Reading)[:3])
     decision, reason = settle(question, results, main, noise, lines)
     return Verdict(
         claim=claim.id,
@@ -138,15 +137,23 @@ def comparable(claim: Claim, benchmark: str, source: str) -> float:
 def views(question: Question, results: Results, noise: AttemptNoise) -> Iterator[Line]:
     """The sensitivity lines."""
     for name, part, reading in sensitivity.readings(question.claim, results):
-        table = part.table(reading)
-        yield line_of(question, name, part, table, evaluate(question, part, table, noise))
+        yield line_of(question, name, part, reading, noise)
 
 
-def answer(
-    question: Question, results: Results, reading: Reading, noise: AttemptNoise
-) -> tuple[str, Table, Equivalence]:
-    table = results.table(reading)
-    return reading.value, table, evaluate(question, results, table, noise)
+def line_of(question: Question, name: str, part: Results, reading: Reading, noise: AttemptNoise) -> Line:
+    """One reading of the results, and what it alone would say."""
+    table = part.table(reading)
+    found = measure(question, part, table, noise)
+    alone = tested(question, part, table, found)
+    return Line(
+        name=name,
+        tasks=len(table.tasks),
+        rate=points(found.rate),
+        difference=points(found.rate - question.claimed),
+        low=points(alone.interval.low),
+        high=points(alone.interval.high),
+        decision=alone.decision,
+    )
 
 
 def settle(
@@ -175,12 +182,14 @@ def what_it_takes(question: Question, results: Results, main: Table, noise: Atte
     """How many more attempts would decide, if the truth is where the estimate is."""
     if question.estimand is Estimand.LIKE_THESE:
         return "the interval crosses the margin; more repositories would narrow it, more attempts hardly"
-    accrual = accrual_of(question, results, main, noise)
+    accrual = measure(question, results, main, noise).parts
     room = abs(question.margin - abs(line.difference) / 100) - question.claim.rounding
     if len(main.tasks) < accrual.tasks and (
         tasks := tasks_needed(accrual, len(main.tasks), room, question.alpha)
     ):
         return f"run about {tasks} of the {accrual.tasks} tasks"
+    if results.subset:
+        return "no part of the benchmark with so many attempts decides at this margin: see `asclaimed plan`"
     more = more_attempts(accrual, len(main.tasks), noise.variance, room, question.alpha)
     if more is None:
         return (
@@ -188,19 +197,6 @@ def what_it_takes(question: Question, results: Results, main: Table, noise: Atte
             "to the margin, is too great"
         )
     return f"run {more} more attempts at each task" if more > 1 else "run 1 more attempt at each task"
-
-
-def line_of(question: Question, name: str, part: Results, table: Table, found: Equivalence) -> Line:
-    rate = rate_of(part, table)
-    return Line(
-        name=name,
-        tasks=len(table.tasks),
-        rate=points(rate),
-        difference=points(rate - question.claimed),
-        low=points(found.interval.low),
-        high=points(found.interval.high),
-        decision=found.decision,
-    )
 
 
 def points(fraction: float) -> float:

@@ -225,7 +225,7 @@ def test_one_look_is_the_fixed_test() -> None:
 def test_accrual_leaves_only_run_noise_at_the_end() -> None:
     accrual = sequential.Accrual(tasks=500, between=0.2, within=0.08, shared=0.0001, fixed=True)
     assert accrual.variance(500) == pytest.approx(0.08 / 500 + 0.0001)
-    assert accrual.fractions([100, 500])[1] == 1.0
+    assert accrual.fractions([100, 500], 500)[1] == 1.0
     sample = accrual._replace(fixed=False)
     assert sample.variance(500) == pytest.approx(0.2 / 500 + 0.0001)
 

@@ -53,19 +53,21 @@ def plan_lines(found: PowerPlan) -> Iterator[str]:
     """What to run, then the alternatives."""
     yield f"{found.claim}: {found.claimed:g} % claimed, margin ±{found.margin:g} points, power {found.power:.0%}"
     if found.chosen:
-        yield f"run {found.chosen.tasks} tasks × {found.chosen.attempts} attempts{hours(found.chosen)}"
+        kind = f"a subset of {found.chosen.tasks}" if found.chosen.subset else f"{found.chosen.tasks}"
+        yield f"run {kind} tasks × {found.chosen.attempts} attempts{hours(found.chosen)}:"
+        yield from (f"    {line}" for line in commands(found, found.chosen))
     else:
         yield f"no number of attempts confirms this claim at ±{found.margin:g} points: the claim's own noise is too great"
     yield f"narrowest margin that can be confirmed with this power: ±{found.least_margin:g} points"
     yield f"noise: {found.noise}"
     looks = ", ".join(f"{n} (z {z:g})" for n, z in zip(found.looks, found.critical, strict=True))
-    yield f"looks, with one attempt and tasks in random order: {looks}"
+    yield f"looks: {looks}"
     yield ""
     yield from table(
         ("tasks", "attempts", "error", "power", "hours"),
         [
             (
-                str(c.tasks),
+                f"{c.tasks} (subset)" if c.subset else str(c.tasks),
                 str(c.attempts),
                 f"{c.error:.2f}",
                 f"{c.power:.0%}",
@@ -73,6 +75,22 @@ def plan_lines(found: PowerPlan) -> Iterator[str]:
             )
             for c in found.options
         ],
+    )
+
+
+def commands(found: PowerPlan, chosen: Choice) -> Iterator[str]:
+    """What to type, in a shell."""
+    options = [f"--claim {found.claim}", f"--margin {found.margin:g}"]
+    if chosen.subset:
+        yield f"asclaimed subset {found.tasks_name} --n {chosen.tasks} --seed 0 --json > subset.json"
+        options.append("--subset subset.json")
+    elif chosen.tasks < found.tasks:
+        options.append(f"--sample {chosen.tasks}")
+    if early := ",".join(str(look) for look in found.looks[:-1]):
+        options.append(f"--looks {early}")
+    yield (
+        f"asclaimed run --tasks {found.tasks_name} {' '.join(options)} --attempts {chosen.attempts} "
+        "--scaffold bash --base-url URL --model NAME --out runs/mine"
     )
 
 

@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, stats
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+from evals.stats.intervals import student
 
 RHO = 3.0
 """Near O'Brien and Fleming: hardly any error is spent early, so that a full run keeps almost all of its power."""
-GRID = 501
+GRID = 201
+"""Points of Simpson's rule: an odd number."""
 
 
 class Accrual(NamedTuple):
@@ -39,9 +43,9 @@ class Accrual(NamedTuple):
         sampled = max(self.between - self.within, 0.0) * (1 / n - (1 / self.tasks if self.fixed else 0.0))
         return sampled + self.within / n + self.shared
 
-    def fractions(self, looks: Sequence[int]) -> list[float]:
-        """Information at each look as a fraction of that at all N tasks."""
-        return [self.variance(self.tasks) / self.variance(n) for n in looks]
+    def fractions(self, looks: Sequence[int], last: int) -> list[float]:
+        """Information at each look as a fraction of that after the `last` task that is planned."""
+        return [self.variance(last) / self.variance(n) for n in looks]
 
 
 def critical_values(fractions: Sequence[float], alpha: float = 0.05, rho: float = RHO) -> list[float]:
@@ -53,7 +57,7 @@ def critical_values(fractions: Sequence[float], alpha: float = 0.05, rho: float 
     assert all(0 < a < b <= 1 + 1e-9 for a, b in zip([1e-12, *fractions], fractions, strict=False)), fractions
     times = np.asarray(fractions, dtype=float)
     spend = np.diff(alpha * times**rho, prepend=0.0)
-    bounds = [float(stats.norm.isf(spend[0])) * float(np.sqrt(times[0]))]
+    bounds = [-student(float(spend[0])) * float(np.sqrt(times[0]))]
     points, weights = start(times[0], bounds[0])
     for before, now, budget in zip(times, times[1:], spend[1:], strict=False):
         step = float(np.sqrt(now - before))
@@ -67,27 +71,35 @@ Grid = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 def start(time: float, bound: float) -> tuple[Grid, Grid]:
     """Grid and probability masses of the process at the first look, where it did not cross."""
-    points = np.linspace(-8 * np.sqrt(time), bound, GRID)
-    return points, stats.norm.pdf(points, scale=np.sqrt(time)) * trapezoid(points)
+    scale = float(np.sqrt(time))
+    points = np.linspace(-8 * scale, bound, GRID)
+    return points, density(points, scale) * simpson(points)
 
 
 def advance(points: Grid, masses: Grid, step: float, bound: float, scale: float) -> tuple[Grid, Grid]:
     """The same one look later."""
     later = np.linspace(-8 * scale, bound, GRID)
-    density = stats.norm.pdf((later[:, None] - points[None, :]) / step) / step @ masses
-    return later, density * trapezoid(later)
+    return later, (density(later[:, None] - points, step) @ masses) * simpson(later)
 
 
 def next_bound(points: Grid, masses: Grid, step: float, budget: float, scale: float) -> float:
     """Where the chance to cross now, not having crossed before, equals `budget`."""
 
     def excess(bound: float) -> float:
-        return float(stats.norm.sf((bound - points) / step) @ masses) - budget
+        return float(special.ndtr((points - bound) / step) @ masses) - budget
 
     return float(optimize.brentq(excess, -8 * scale, 12 * scale))
 
 
-def trapezoid(points: Grid) -> Grid:
-    weights = np.full(len(points), points[1] - points[0])
+def density(points: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Of a normal with standard deviation `scale`."""
+    found: NDArray[np.float64] = np.exp(-((points / scale) ** 2) / 2) / (scale * np.sqrt(2 * np.pi))
+    return found
+
+
+def simpson(points: Grid) -> Grid:
+    """Weights of Simpson's rule."""
+    weights = np.full(len(points), 2 * (points[1] - points[0]) / 3)
+    weights[1::2] *= 2
     weights[[0, -1]] /= 2
     return weights

@@ -1,0 +1,218 @@
+"""A subset stands for its benchmark: its estimate, its error, its looks, and what cannot be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from evals.claims.catalog import find
+from evals.claims.claim import Claim
+from evals.measure import Estimand, Question, evaluate, from_subset, measure
+from evals.outcome import Outcome
+from evals.power import plan, subsets
+from evals.results import Drawn, Results, Row, System, merge
+from evals.stats.equivalence import Decision
+from evals.stats.intervals import Interval
+from evals.stats.irt import predict_all
+from evals.stats.noise import attempt_noise, prior
+from evals.stats.power import accrual, half_attempt
+from evals.stats.sequential import critical_values
+from evals.stats.subset import Parameters, Subset, draw_fitted, draw_stratified, parameters
+from evals.verify import verify
+from tasks.errors import UserError
+
+BENCHMARK = "swebench-verified"
+CLAIM = find("qwen3.6-27b/swe-bench-verified")
+
+
+@cache
+def known() -> Parameters:
+    found = parameters(BENCHMARK)
+    assert found is not None
+    return found
+
+
+@cache
+def chances() -> dict[str, float]:
+    """A strong system that the public results describe: its chance at each task, about 70 % in all."""
+    predicted = predict_all(known().items, known().abilities)
+    return dict(zip(known().ids, predicted[np.abs(predicted.mean(1) - 0.7).argmin()], strict=True))
+
+
+def ran(subset: Subset, *, seed: int = 1, attempts: int = 1, margin: float = 0.08) -> Results:
+    """Runs of that system on a subset."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        Row(
+            System("m", "bash"),
+            task,
+            task.rsplit("-", 1)[0],
+            attempt,
+            Outcome.RESOLVED if rng.random() < chances()[task] else Outcome.UNRESOLVED,
+            official=True,
+        )
+        for attempt in range(1, attempts + 1)
+        for task in subset.ids
+    ]
+    return Results("test", BENCHMARK, tuple(rows), drawn=Drawn.SAMPLE, margin=margin, subset=subset)
+
+
+def claiming(rate: float) -> Claim:
+    return CLAIM.model_copy(update={"score": Decimal(f"{100 * rate:.1f}")})
+
+
+def truth() -> float:
+    return float(np.mean(list(chances().values())))
+
+
+def drawn(n: int, seed: int = 0) -> Subset:
+    return draw_fitted(BENCHMARK, known(), n, seed)
+
+
+def test_a_subset_is_read_by_its_chances_not_by_its_pass_rate() -> None:
+    """The drawn tasks are harder to call than the rest: their plain rate is far from the benchmark's."""
+    found = [verify(claiming(truth()), ran(drawn(100, seed), seed=seed)) for seed in range(20)]
+    plain = [float(ran(drawn(100, seed), seed=seed).table().means.mean()) for seed in range(20)]
+    assert abs(np.mean([one.measured for one in found]) / 100 - truth()) < 0.015
+    assert abs(float(np.mean(plain)) - truth()) > 0.04
+
+
+def test_a_true_claim_is_reproduced_and_a_false_one_is_not() -> None:
+    results = ran(drawn(200), margin=0.08)
+    assert verify(claiming(truth()), results).decision is Decision.REPRODUCED
+    false = verify(claiming(truth() + 0.2), results)
+    assert false.decision is Decision.NOT_REPRODUCED
+    assert "estimates for the whole benchmark" in " ".join(false.limits)
+
+
+def test_the_whole_benchmark_as_a_subset_has_only_run_noise() -> None:
+    whole = ran(drawn(500))
+    plain = replace(whole, subset=None, drawn=Drawn.WHOLE)
+    as_subset, as_whole = (verify(claiming(truth()), results) for results in (whole, plain))
+    assert as_subset.measured == pytest.approx(as_whole.measured, abs=1e-6)
+    assert as_subset.interval == pytest.approx(as_whole.interval, abs=0.02)
+
+
+def test_several_attempts_take_run_noise_out() -> None:
+    one, four = (verify(claiming(truth()), ran(drawn(150), attempts=n)) for n in (1, 4))
+    assert width(four.interval) < 0.9 * width(one.interval)
+
+
+def width(interval: tuple[float, float]) -> float:
+    return interval[1] - interval[0]
+
+
+def test_tasks_that_were_not_judged_widen_the_bounds() -> None:
+    results = ran(drawn(200))
+    lost = set(results.tasks[:60])
+    rows = [r._replace(outcome=Outcome.NOT_JUDGED) if r.task in lost else r for r in results.rows]
+    verdict = verify(claiming(truth()), replace(results, rows=tuple(rows)))
+    assert verdict.decision is Decision.UNDECIDED
+    low, high = (line.rate for line in verdict.bounds)
+    assert low < verdict.measured < high
+    assert abs(verdict.measured / 100 - truth()) < 0.1
+
+
+def test_an_early_look_reads_a_prefix_and_is_stricter() -> None:
+    results = replace(ran(drawn(200)), looks=(50, 100, 150))
+    early = results.first(100)
+    assert early.subset is not None
+    assert early.subset.n == 100
+    assert sum(task.inclusion_probability for task in early.subset.tasks) == pytest.approx(
+        sum(task.inclusion_probability for task in drawn(200).tasks[:100]) / 2
+    )
+    looked = verify(claiming(truth()), early)
+    assert "after 100 of 200 tasks" in " ".join(looked.limits)
+    assert width(looked.interval) > 1.3 * width(verify(claiming(truth()), results).interval)
+
+
+def test_undecided_says_how_many_tasks() -> None:
+    for seed in range(30):
+        verdict = verify(claiming(truth()), ran(drawn(60, seed), seed=seed, margin=0.06))
+        if "tasks" in verdict.reason and verdict.decision is Decision.UNDECIDED:
+            assert "of the 500 tasks" in verdict.reason or "no part of the benchmark" in verdict.reason
+            return
+    pytest.fail("60 tasks cannot decide a margin of 6 points thirty times in a row")
+
+
+def test_what_cannot_be_asked() -> None:
+    results = ran(drawn(50))
+    with pytest.raises(UserError, match="unequal chances"):
+        verify(CLAIM, results, estimand=Estimand.LIKE_THESE)
+    with pytest.raises(UserError, match="different subsets"):
+        merge([results, ran(drawn(50, seed=4))])
+    old = drawn(50).model_copy(update={"design": "irt/0:gone"})
+    with pytest.raises(UserError, match="draw it again"):
+        verify(CLAIM, replace(results, subset=old))
+
+
+def test_strata_stand_for_their_benchmark_too() -> None:
+    """A benchmark that nobody fitted: equal chances, repositories in proportion."""
+    repositories = {task: task.rsplit("-", 1)[0] for task in known().ids}
+    results = ran(draw_stratified(BENCHMARK, repositories, 200, 0))
+    verdict = verify(claiming(truth()), results)
+    table = results.table()
+    assert verdict.measured / 100 == pytest.approx(float(table.means.mean()), abs=1e-4)
+    assert results.subset is not None
+    assert from_subset(results.subset, table).error > 0.01
+
+
+def decided(results: Results, margin: float) -> Decision:
+    """What the first look that decides says of a claim exactly `margin` above the truth."""
+    question = Question(claiming(truth() + margin), truth() + margin, margin, Estimand.FIXED, 0.05)
+    for look in (*results.looks, results.planned):
+        table = results.first(look).table()
+        found = evaluate(question, results.first(look), table, attempt_noise(table.values))
+        if found.decision is not Decision.UNDECIDED:
+            return found.decision
+    return Decision.UNDECIDED
+
+
+def test_a_claim_at_the_margin_is_seldom_reproduced() -> None:
+    """5 % allowed, looks included. `make calibrate` measures it; here 40 runs must not be far off."""
+    runs = [replace(ran(drawn(200, seed % 12), seed=seed), looks=(80, 140)) for seed in range(40)]
+    assert sum(decided(run, 0.08) is Decision.REPRODUCED for run in runs) <= 5
+
+
+def test_planned_power_holds_with_looks() -> None:
+    """Paths of the difference at the looks that `plan` proposes: reproduced as often as it says, within 3 points."""
+    noise = prior(CLAIM.rate or 0)
+    for margin in (0.06, 0.08):
+        chosen = plan(CLAIM, margin=margin)
+        assert chosen.chosen is not None
+        assert chosen.chosen.subset
+        parts = dict(subsets(CLAIM, accrual(CLAIM.rate or 0, 500, 1, 1, 500, noise), noise))[
+            chosen.chosen.tasks
+        ]
+        reached = simulated(parts.fractions(chosen.looks, 500), [parts.variance(n) for n in chosen.looks])
+        z = np.array(critical_values(parts.fractions(chosen.looks, chosen.looks[-1])))
+        assert z == pytest.approx(chosen.critical, abs=1e-3)
+        reach = z * np.sqrt([parts.variance(n) for n in chosen.looks])
+        room = margin - CLAIM.rounding - np.array([half_attempt(n) for n in chosen.looks])
+        power = float((np.abs(reached) + reach < room).any(axis=1).mean())
+        assert power == pytest.approx(chosen.chosen.power, abs=0.03)
+
+
+def simulated(fractions: Sequence[float], variances: Sequence[float]) -> NDArray[np.float64]:
+    """20,000 paths (paths, looks) of an estimate of zero whose information grows by independent increments."""
+    information = np.array(fractions)
+    steps = np.random.default_rng(0).normal(size=(20_000, len(fractions)))
+    walk = np.cumsum(steps * np.sqrt(np.diff(information, prepend=0.0)), axis=1)
+    return np.asarray(walk / information * np.sqrt(np.array(variances) * information), float)
+
+
+def test_the_error_counts_the_vendors_run_and_ours() -> None:
+    """At 500 of 500 tasks the variance is that of two runs: the claim's and ours."""
+    results = ran(drawn(500))
+    table, claim = results.table(), claiming(truth())
+    noise = attempt_noise(table.values)
+    question = Question(claim, truth(), 0.05, Estimand.FIXED, 0.05)
+    parts = measure(question, results, table, noise).parts
+    assert parts.variance(500) == pytest.approx(2 * noise.variance / 500, rel=0.05)
+    assert Interval(*verify(claim, results).interval).within(8.0)
