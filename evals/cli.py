@@ -11,7 +11,7 @@ from evals.commands import tasks as tasks_commands
 from evals.commands.bench import bench
 from evals.commands.grade import grade
 from evals.commands.imports import import_results
-from evals.commands.nightly import nightly
+from evals.commands.nightly import NightlyCommand, nightly
 from evals.commands.run import report, run
 from evals.commands.serve import doctor, serve
 from evals.commands.subset import estimate, subset
@@ -37,7 +37,7 @@ app.command(name="import")(import_results)
 app.command()(verify)
 app.command()(plan)
 app.command()(compare)
-app.command()(nightly)
+app.command(cls=NightlyCommand)(nightly)
 app.command()(serve)
 app.command()(doctor)
 app.command()(bench)

@@ -3,12 +3,14 @@
 Every attempt has a digest of all that decides it (task, image, scaffold source, model server, sampling, budget). One
 that an earlier night or the baseline already made is reused and is no new evidence; one whose grader alone changed is
 graded again; the rest runs. Evidence adds up over the nights of a directory (`stats.eprocess`), so that all its nights
-together raise a false alarm with chance ≤ alpha. After an alarm, or a wanted change: a new baseline, a new directory.
+together raise a false alarm with chance ≤ alpha. After an alarm, or a wanted change: a new baseline; evidence starts anew.
 Not covered: drift of a server that says nothing of it; `fresh: true` makes every attempt anew, each night.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,16 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from evals import manifest as manifests
 from evals.load_results import from_run_dir
 from evals.manifest import Manifest
-from evals.outcome import Grade
+from evals.outcome import Grade, Outcome
 from evals.record import AttemptKey, write_json
-from evals.reuse import Action, Choice, changed, decide, seed
+from evals.results import Results, Row
+from evals.reuse import Action, Choice, alike, changed, decide, read_grade, seed
+from evals.run_lock import run_lock
 from evals.run_plan import RunPlan
 from evals.watch import Baseline, Standing, Watched, standing, watched
+from scaffolds.preset import under_plan
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
 
@@ -47,6 +52,20 @@ class NightlyPlan(Frozen):
     """Share of tonight's attempts without a verdict above which the night counts as broken machinery."""
     fresh: bool = False
     """Reuse nothing."""
+    patience: float = Field(default=900, gt=0)
+    """Seconds that a night waits for a model server that went away; then it ends, and can be taken up again."""
+
+    @field_validator("run", mode="before")
+    @classmethod
+    def _with_preset(cls, run: Any) -> Any:
+        return under_plan(run) if isinstance(run, dict) else run
+
+    @field_validator("run")
+    @classmethod
+    def _whole(cls, run: RunPlan) -> RunPlan:
+        if run.looks:
+            raise ValueError("takes no `looks`: a night runs all its tasks")
+        return run
 
 
 class Exit(StrEnum):
@@ -67,7 +86,7 @@ class Night(Frozen):
 
     name: str
     baseline: str
-    """Run id of the baseline; another one starts the evidence anew."""
+    """`identity` of the baseline; another one starts the evidence anew."""
     actions: dict[str, int]
     watched: tuple[Watched, ...]
     """What each scaffold showed tonight, in fresh attempts only."""
@@ -76,7 +95,7 @@ class Night(Frozen):
     regraded: tuple[str, ...]
     """Attempts whose grade changed although the patch did not."""
     unjudged: float
-    """Share of tonight's fresh attempts."""
+    """Share of what was run or graded tonight."""
     exit: Exit
     reason: str
 
@@ -88,7 +107,7 @@ class Outside:
     load_tasks: Callable[[RunPlan], list[Task]]
     probe_server: Callable[[RunPlan], dict[str, Any] | None]
     image_of: Callable[[Task], str]
-    """The identity of a task's image as it is now, as `Record.image_source` has it."""
+    """The identity of a task's image as it is now, as `Record.image_source` has it; "" where there is none."""
     work: Callable[[RunPlan, Path], None]
     """Make and grade what is missing in a run directory."""
 
@@ -96,9 +115,15 @@ class Outside:
 def load_nightly(path: Path) -> NightlyPlan:
     """Read the YAML file. Raises `UserError` in one line."""
     try:
-        return NightlyPlan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the nightly plan {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(
+            f"{path} must hold keys and values: `run`, `baseline` and `nights`, as runs/plans/nightly.yaml"
+        )
+    try:
+        return NightlyPlan.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "plan"
@@ -106,79 +131,125 @@ def load_nightly(path: Path) -> NightlyPlan:
 
 
 def nightly(plan: NightlyPlan, outside: Outside, now: datetime | None = None) -> tuple[Path, Night]:
-    """One night, from deciding to `night.json`. Returns its run directory and what it found."""
-    frozen = manifests.load(plan.baseline)
-    earlier = past_nights(plan.nights, frozen.run_id)
-    directory = tonight(plan.nights, now or datetime.now(UTC))
+    """One night, from deciding to `night.json`. Returns its run directory and what it found.
+
+    Nothing is written before baseline, tasks and server are known to be there. Raises `UserError`.
+    """
+    reference = load_baseline(plan)
     tasks = outside.load_tasks(plan.run)
-    fresh = compose(plan.run, tasks, directory.name, outside)
-    sources = [*(path for path, _ in reversed(earlier)), plan.baseline]
-    choices = decide(fresh, tasks, [] if plan.fresh else sources, outside.image_of)
-    before = seed(directory, fresh, choices)
-    if any(choice.action is not Action.REUSE for choice in choices.values()):
-        outside.work(plan.run, directory)
-    night = judge(plan, frozen, directory, choices, [found for _, found in earlier], before)
-    write_json(directory / "night.json", night)
-    return directory, night
+    fresh = compose(plan.run, tasks, outside)
+    check_comparable(plan, reference, fresh)
+    with run_lock(plan.nights):
+        earlier = past_nights(plan.nights, identity(plan.baseline, reference))
+        directory = tonight(plan.nights, fresh, now or datetime.now(UTC))
+        fresh = fresh.model_copy(update={"run_id": directory.name})
+        sources = [] if plan.fresh else [*(path for path, _ in reversed(earlier)), plan.baseline]
+        choices = decide(fresh, tasks, sources, outside.image_of)
+        before = seed(directory, fresh, choices)
+        if any(choice.action is not Action.REUSE for choice in choices.values()):
+            outside.work(plan.run, directory)
+        night = judge(plan, reference, directory, choices, [found for _, found in earlier], before)
+        write_json(directory / "night.json", night)
+        return directory, night
+
+
+def load_baseline(plan: NightlyPlan) -> Results:
+    """The frozen run. Raises `UserError` when it is none, or not whole: what is missing may not be missing by chance."""
+    found = from_run_dir(plan.baseline)
+    if missing := sum(row.failure == "missing" for row in found.rows):
+        raise UserError(
+            f"the baseline {plan.baseline} is not finished, {missing} of {len(found.rows)} attempts have no verdict: "
+            "run its command again, or `asclaimed grade` it"
+        )
+    return found
+
+
+def identity(path: Path, baseline: Results) -> str:
+    """Names a baseline by all that nights are set against: a run made anew, or regraded otherwise, is another one."""
+    outcomes = [(r.system.scaffold, r.task, r.attempt, r.task_hash, r.outcome.value) for r in baseline.rows]
+    text = json.dumps([manifests.load(path).created, outcomes])
+    return f"{path.resolve().name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def check_comparable(plan: NightlyPlan, baseline: Results, fresh: Manifest) -> None:
+    """Refuse a night that cannot show anything, before it takes its hours."""
+    hashes = {task.id: task.hash for task in fresh.tasks}
+    seen = {r.system.scaffold for r in baseline.rows if hashes.get(r.task) == r.task_hash}
+    if missing := [name for name in plan.run.scaffolds if name not in seen]:
+        raise UserError(
+            f"the baseline {plan.baseline} has no attempt at these tasks, as they are now, with {', '.join(missing)}: "
+            "make one with `asclaimed run`"
+        )
 
 
 def past_nights(directory: Path, baseline: str) -> list[tuple[Path, Night]]:
-    """Finished nights against this baseline, oldest first."""
-    paths = sorted(directory.glob("*/night.json"))
-    found = [(path.parent, Night.model_validate_json(path.read_bytes())) for path in paths]
+    """Finished nights against this baseline, oldest first. Raises `UserError`: evidence must not get lost silently."""
+    found = [(path.parent, read_night(path)) for path in sorted(directory.glob("*/night.json"))]
     return [(path, night) for path, night in found if night.baseline == baseline]
 
 
-def tonight(directory: Path, now: datetime) -> Path:
-    """The run directory of this night: today's unfinished one, or the next free name."""
+def read_night(path: Path) -> Night:
+    try:
+        return Night.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise UserError(
+            f"{path} is damaged: restore it, or move {path.parent} away to do without it"
+        ) from None
+
+
+def tonight(directory: Path, fresh: Manifest, now: datetime) -> Path:
+    """The run directory of this night: the last one where it was cut short and can be taken up, or a new name."""
+    known = sorted(path for path in directory.glob("*") if path.is_dir())
+    if known and not (known[-1] / "night.json").exists() and alike(known[-1], fresh):
+        return known[-1]
     stem = now.strftime("%Y-%m-%d")
-    for number in range(1, 1000):
-        path = directory / f"{stem}.{number:03d}"
-        if not (path / "night.json").exists():
-            return path
+    names = (directory / f"{stem}.{number:03d}" for number in range(1, 1000))
+    if free := next((path for path in names if not path.exists()), None):
+        return free
     raise UserError(f"{directory} already has 999 nights of {stem}")
 
 
-def compose(plan: RunPlan, tasks: list[Task], name: str, outside: Outside) -> Manifest:
+def compose(plan: RunPlan, tasks: list[Task], outside: Outside) -> Manifest:
+    """The manifest of a night that has no name yet."""
     from evals.reliability import excluded_tasks
 
     excluded = excluded_tasks(plan.reliable) if plan.reliable else {}
     server = outside.probe_server(plan)
-    return manifests.compose(plan, tasks, run_id=name, server=server, base_image=None, excluded=excluded)
+    return manifests.compose(plan, tasks, run_id="", server=server, base_image=None, excluded=excluded)
 
 
 def judge(
     plan: NightlyPlan,
-    frozen: Manifest,
+    reference: Results,
     directory: Path,
     choices: Mapping[AttemptKey, Choice],
     earlier: Sequence[Night],
     before: Mapping[AttemptKey, Grade | None],
 ) -> Night:
     """What the night showed, alone and with all nights before it."""
-    made = {
-        (key.scaffold, key.task_id, key.attempt) for key, c in choices.items() if c.action is Action.RERUN
-    }
-    rows = [r for r in from_run_dir(directory).rows if (r.system.scaffold, r.task, r.attempt) in made]
-    baseline = Baseline.of(from_run_dir(plan.baseline), [one for night in earlier for one in night.watched])
+    rows = from_run_dir(directory).rows
+    fresh = chosen(rows, choices, Action.RERUN)
+    touched = [*fresh, *chosen(rows, choices, Action.REGRADE)]
+    baseline = Baseline.of(reference, [one for night in earlier for one in night.watched])
     alpha = plan.alpha / len(plan.run.scaffolds)
     shown = tuple(
-        watched(name, [r for r in rows if r.system.scaffold == name], baseline, alpha)
+        watched(name, [r for r in fresh if r.system.scaffold == name], baseline, alpha)
         for name in plan.run.scaffolds
     )
-    history = {
-        name: [w for night in earlier for w in night.watched if w.scaffold == name]
-        for name in plan.run.scaffolds
-    }
-    standings = tuple(standing([*history[w.scaffold], w], alpha) for w in shown)
-    unjudged = sum(w.unjudged for w in shown) / len(rows) if rows else 0.0
+    history = [one for night in earlier for one in night.watched]
+    standings = tuple(
+        standing([*(w for w in history if w.scaffold == one.scaffold), one], alpha) for one in shown
+    )
+    unjudged = sum(row.outcome is Outcome.NOT_JUDGED for row in touched) / max(len(touched), 1)
     flipped = tuple(
         f"{k.scaffold}/{k.task_id}/{k.attempt}" for k, old in before.items() if changed(directory, k, old)
     )
-    verdict, reason = conclude(plan, standings, unjudged, flipped, fresh=len(rows))
+    verdict, reason = conclude(plan, standings, unjudged, flipped, fresh=len(fresh))
+    if verdict is Exit.INFRASTRUCTURE:
+        reason = f"{reason}, most of it for this: {common_reason(directory, choices)}"
     return Night(
         name=directory.name,
-        baseline=frozen.run_id,
+        baseline=identity(plan.baseline, reference),
         actions=dict(Counter(choice.action.value for choice in choices.values())),
         watched=shown,
         standings=standings,
@@ -189,12 +260,25 @@ def judge(
     )
 
 
+def common_reason(directory: Path, choices: Mapping[AttemptKey, Choice]) -> str:
+    """Why most of what was not judged was not."""
+    grades = [read_grade(key.directory(directory)) for key in choices]
+    reasons = Counter(g.official.reason for g in grades if g and g.outcome is Outcome.NOT_JUDGED)
+    return max(reasons, key=reasons.__getitem__)[:200] if reasons else "no reason was recorded"
+
+
+def chosen(rows: Sequence[Row], choices: Mapping[AttemptKey, Choice], action: Action) -> list[Row]:
+    """The rows of attempts that this was chosen for."""
+    keys = {(k.scaffold, k.task_id, k.attempt) for k, choice in choices.items() if choice.action is action}
+    return [row for row in rows if (row.system.scaffold, row.task, row.attempt) in keys]
+
+
 def conclude(
     plan: NightlyPlan, standings: Sequence[Standing], unjudged: float, flipped: Sequence[str], fresh: int
 ) -> tuple[Exit, str]:
     """The night's ending and one sentence why; broken machinery first, then the strongest finding."""
     if unjudged > plan.most_unjudged:
-        return Exit.INFRASTRUCTURE, f"{unjudged:.0%} of tonight's attempts were not judged"
+        return Exit.INFRASTRUCTURE, f"{unjudged:.0%} of what ran tonight was not judged"
     if worse := [s.scaffold for s in standings if s.alarm]:
         return Exit.REGRESSION, f"worse than the baseline: {', '.join(worse)}"
     if open_ := [s.scaffold for s in standings if s.alarm_if_unjudged_failed]:
@@ -202,5 +286,8 @@ def conclude(
     if flipped:
         return Exit.UNDECIDED, f"another grade for the same patch: {', '.join(flipped[:5])}"
     if fresh and (blind := [s.scaffold for s in standings if not s.compared]):
-        return Exit.UNDECIDED, f"the baseline has nothing to compare with: {', '.join(blind)}"
+        return (
+            Exit.UNDECIDED,
+            f"the baseline has no attempt at the same tasks under the same grader: {', '.join(blind)}",
+        )
     return Exit.NO_REGRESSION, "nothing changed" if not fresh else "no evidence of a regression"

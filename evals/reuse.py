@@ -12,13 +12,17 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from evals import manifest as manifests
 from evals.manifest import Manifest
-from evals.outcome import Grade
+from evals.outcome import Grade, Outcome
 from evals.record import AttemptKey, Record
+from tasks.errors import UserError
 from tasks.task import Task
 
 
@@ -69,6 +73,14 @@ def grading(manifest: Manifest) -> tuple[str, str]:
     return manifest.plan.grader, manifest.versions.get("asclaimed", "")
 
 
+def alike(run: Path, fresh: Manifest) -> bool:
+    """Whether this run was begun in just the way of `fresh`, so that it can be taken up and nothing gets mixed."""
+    try:
+        return setting(manifests.begin_or_resume(run, fresh)) == setting(fresh)
+    except UserError:
+        return False
+
+
 def decide(
     fresh: Manifest, tasks: Sequence[Task], sources: Sequence[Path], image_of: Callable[[Task], str]
 ) -> dict[AttemptKey, Choice]:
@@ -76,7 +88,12 @@ def decide(
     by_id = {task.id: task for task in tasks}
     known = [(path, manifests.load(path)) for path in sources]
     usable = [(path, found) for path, found in known if setting(found) == setting(fresh)]
-    return {key: choose(key, by_id[key.task_id], fresh, usable, image_of) for key in fresh.frozen_keys()}
+
+    @cache
+    def image(task_id: str) -> str:
+        return image_of(by_id[task_id])
+
+    return {key: choose(key, by_id[key.task_id], fresh, usable, image) for key in fresh.frozen_keys()}
 
 
 def choose(
@@ -84,29 +101,42 @@ def choose(
     task: Task,
     fresh: Manifest,
     sources: Sequence[tuple[Path, Manifest]],
-    image_of: Callable[[Task], str],
+    image_of: Callable[[str], str],
 ) -> Choice:
-    """The first attempt elsewhere that was asked and made in just the same way."""
-    for path, manifest in sources:
-        directory = key.directory(path)
-        record = read_record(directory)
-        if record is None or record.failure is not None or record.task_hash != task.content_hash:
-            continue
-        if record.image_source != image_of(task):
-            continue
-        same_grader = grading(manifest) == grading(fresh) and (directory / "grade.json").exists()
-        return Choice(Action.REUSE if same_grader else Action.REGRADE, directory)
-    return Choice(Action.RERUN)
+    """An attempt elsewhere that was asked and made in just the same way; best one whose verdict can be kept, too."""
+    made = [(key.directory(path), grading(manifest) == grading(fresh)) for path, manifest in sources]
+    same = [(path, graded_so) for path, graded_so in made if same_attempt(read_record(path), task, image_of)]
+    for path, same_grader in same:
+        grade = read_grade(path)
+        if same_grader and grade is not None and grade.outcome is not Outcome.NOT_JUDGED:
+            return Choice(Action.REUSE, path)
+    return Choice(Action.REGRADE, same[0][0]) if same else Choice(Action.RERUN)
+
+
+def same_attempt(record: Record | None, task: Task, image_of: Callable[[str], str]) -> bool:
+    """Whether it was made, at this task as it is now, in the image as it is now."""
+    return (
+        record is not None
+        and record.failure is None
+        and record.task_hash == task.content_hash
+        and record.image_source == image_of(task.id)
+    )
 
 
 def read_record(directory: Path) -> Record | None:
-    path = directory / "record.json"
-    return Record.model_validate_json(path.read_bytes()) if path.exists() else None
+    """None also for one that is damaged: the attempt is then made anew."""
+    try:
+        return Record.model_validate_json((directory / "record.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def read_grade(directory: Path) -> Grade | None:
-    path = directory / "grade.json"
-    return Grade.model_validate_json(path.read_bytes()) if path.exists() else None
+    """None also for one that is damaged: the attempt is then graded again."""
+    try:
+        return Grade.model_validate_json((directory / "grade.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def seed(

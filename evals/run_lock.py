@@ -26,7 +26,7 @@ def run_lock(run: Path) -> Iterator[None]:
             handle.seek(0)
             owner = handle.read().strip() or "unknown"
             raise UserError(
-                f"another asclaimed (process {owner}) works on {run}: wait for it, or use --out"
+                f"another asclaimed (process {owner}) works on {run}: wait for it, or use another directory"
             ) from None
         handle.seek(0)
         handle.truncate()

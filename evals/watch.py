@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from evals.outcome import Outcome
 from evals.results import Results, Row
@@ -55,28 +56,51 @@ class Standing(Frozen):
     alarm_if_unjudged_failed: bool
 
 
+class Place(NamedTuple):
+    """What must be the same for two outcomes to be set against each other."""
+
+    scaffold: str
+    task: str
+    task_hash: str
+    grader: str
+
+    @staticmethod
+    def of(row: Row) -> Place:
+        return Place(row.system.scaffold, row.task, row.task_hash, row.grader)
+
+
 @dataclass(frozen=True)
 class Baseline:
     """Judged outcomes of the frozen run, and how many of each task's were used up by earlier nights."""
 
-    outcomes: Mapping[tuple[str, str], Sequence[int]]
-    """(scaffold, task) → 0 or 1 for each judged attempt, in order."""
+    outcomes: Mapping[Place, Sequence[int]]
+    """0 or 1 for each judged attempt, in order."""
     used: Mapping[tuple[str, str], int]
+    """(scaffold, task) → number."""
 
     @staticmethod
     def of(results: Results, earlier: Sequence[Watched]) -> Baseline:
-        outcomes: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        outcomes: defaultdict[Place, list[int]] = defaultdict(list)
         for row in results.rows:
             if row.outcome is not Outcome.NOT_JUDGED:
-                outcomes[row.system.scaffold, row.task].append(int(row.outcome is Outcome.RESOLVED))
+                outcomes[Place.of(row)].append(int(row.outcome is Outcome.RESOLVED))
         return Baseline(outcomes, Counter((one.scaffold, task) for one in earlier for task in one.paired))
+
+    def at(self, row: Row, grader: str) -> Sequence[int]:
+        """Outcomes that this attempt may be set against; an attempt without a grade takes the night's `grader`."""
+        return self.outcomes.get(Place.of(row)._replace(grader=row.grader or grader), ())
 
 
 def watched(scaffold: str, rows: Sequence[Row], baseline: Baseline, alpha: float) -> Watched:
-    """Set one scaffold's fresh attempts against the baseline; tasks that it lacks are left out."""
-    known = [row for row in rows if baseline.outcomes.get((scaffold, row.task))]
-    partners = unused(scaffold, known, baseline)
-    level = promised(scaffold, known, baseline, alpha)
+    """Set one scaffold's fresh attempts against the baseline; tasks that it lacks are left out.
+
+    What another grader judged, or what was another task at the time, is not compared.
+    """
+    grader = next((row.grader for row in rows if row.grader), "")
+    known = [row for row in rows if baseline.at(row, grader)]
+    promises = [baseline.at(row, grader) for row in known]
+    partners = unused(scaffold, known, promises, baseline.used)
+    level = promised(known, promises, alpha)
     return Watched(
         scaffold=scaffold,
         tasks=tuple(row.task for row in known),
@@ -87,22 +111,32 @@ def watched(scaffold: str, rows: Sequence[Row], baseline: Baseline, alpha: float
     )
 
 
-def promised(scaffold: str, rows: Sequence[Row], baseline: Baseline, alpha: float) -> Level:
-    """What the baseline leads one to expect of these attempts."""
-    if not rows:
-        return Level(0.0, 0.0)
-    return eprocess.baseline_level([baseline.outcomes[scaffold, row.task] for row in rows], alpha)
+def promised(rows: Sequence[Row], outcomes: Sequence[Sequence[int]], alpha: float) -> Level:
+    """What the baseline leads one to expect of these attempts.
+
+    Several attempts at a task share what is wrong with its baseline: their errors add up and do not average out.
+    """
+    attempts = Counter(row.task for row in rows)
+    groups: defaultdict[int, dict[str, Sequence[int]]] = defaultdict(dict)
+    for row, seen in zip(rows, outcomes, strict=True):
+        groups[attempts[row.task]][row.task] = seen
+    levels = [(n, eprocess.baseline_level(list(tasks.values()), alpha)) for n, tasks in groups.items()]
+    return Level(sum(n * one.expected for n, one in levels), sum(n * one.variance for n, one in levels))
 
 
-def unused(scaffold: str, rows: Sequence[Row], baseline: Baseline) -> list[int | None]:
+def unused(
+    scaffold: str,
+    rows: Sequence[Row],
+    outcomes: Sequence[Sequence[int]],
+    used: Mapping[tuple[str, str], int],
+) -> list[int | None]:
     """For each attempt the next outcome of the baseline that no attempt was set against before; None = used up."""
-    taken = Counter({task: n for (name, task), n in baseline.used.items() if name == scaffold})
+    taken = Counter({task: n for (name, task), n in used.items() if name == scaffold})
     partners: list[int | None] = []
-    for row in rows:
-        outcomes = baseline.outcomes[scaffold, row.task]
+    for row, seen in zip(rows, outcomes, strict=True):
         place = taken[row.task]
-        partners.append(outcomes[place] if place < len(outcomes) else None)
-        taken[row.task] += place < len(outcomes)
+        partners.append(seen[place] if place < len(seen) else None)
+        taken[row.task] += place < len(seen)
     return partners
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,17 @@ from typer.testing import CliRunner
 
 from evals import manifest as manifests
 from evals.cli import app
-from evals.commands.nightly import write_reports
+from evals.commands.nightly import Waiting
+from evals.load_results import from_run_dir
 from evals.nightly import Exit, Night, NightlyPlan, Outside, load_nightly, nightly
 from evals.outcome import Outcome
 from evals.record import AttemptKey
-from evals.run_plan import RunPlan
+from evals.report.nightly_text import to_junit, to_markdown
+from evals.results import Row, System
+from evals.run import Tally
+from evals.run_lock import run_lock
+from evals.run_plan import RunPlan, load_plan
+from evals.watch import promised
 from tasks.errors import UserError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.runs_on_disk import write_attempt
@@ -124,7 +131,7 @@ def test_what_changed_runs_again(tmp_path: Path, what: str) -> None:
     night = world.night()[1]
     assert [key.task_id for key in world.made] == (["t4"] if what == "task" else [t.id for t in world.tasks])
     assert night.actions["rerun"] == len(world.made)
-    assert night.standings[0].compared == len(world.made)
+    assert night.standings[0].compared == (0 if what == "task" else 10)  # another task, another chance
     assert world.night(1)[1].actions == {"reuse": 10}
 
 
@@ -186,12 +193,14 @@ def test_reports_for_people_and_for_ci(tmp_path: Path) -> None:
     world.chances = world.chances * 0.1
     directory, night = world.night(0, fresh=True)
     assert night.exit is Exit.REGRESSION
-    write_reports(directory, night)
-    suite = Xml.fromstring((directory / "junit.xml").read_bytes()).find("testsuite")
+    document = Xml.fromstring(to_junit(night, from_run_dir(directory).rows))
+    suite = document.find("testsuite")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("101", "1")
+    assert (document.get("tests"), document.get("failures"), document.get("errors")) == ("101", "1", "0")
+    assert suite.get("skipped") == str(len(suite.findall("testcase/skipped")))
     assert len(suite.findall("testcase/skipped")) > 50
-    text = (directory / "nightly.md").read_text()
+    text = to_markdown(night)
     assert "regression" in text
     assert "| bash | 1 | 100 |" in text
 
@@ -200,7 +209,10 @@ def test_reports_for_people_and_for_ci(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("run: {tasks: bundled}", "baseline"),
-        ("- a", "plan"),
+        ("- a", "must hold keys and values"),
+        ("", "must hold keys and values"),
+        ("run: {looks: [3]}\nbaseline: a\nnights: b", "looks"),
+        ("run: {preset: nonsense}\nbaseline: a\nnights: b", "no preset"),
         ("run: {", "cannot read"),
         (None, "cannot read"),
     ],
@@ -224,3 +236,175 @@ def test_the_shipped_example_is_a_plan() -> None:
     plan = load_nightly(Path(__file__).parents[1] / "runs" / "plans" / "nightly.yaml")
     assert plan.run.scaffolds == ("bash", "edit")
     assert plan.fresh
+
+
+def test_a_preset_holds_in_a_night_as_it_does_in_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "nightly.yaml"
+    path.write_text("run: {preset: mini-swe-agent-2.4.6, tasks: bundled}\nbaseline: a\nnights: b")
+    assert load_nightly(path).run == load_plan(None, {"preset": "mini-swe-agent-2.4.6", "tasks": "bundled"})
+
+
+def test_a_night_cut_short_is_taken_up_another_day_unless_something_changed(tmp_path: Path) -> None:
+    world = World(tmp_path, tasks=10)
+    world.server = {"version": "2"}
+    whole, world.work = world.work, unplugged  # type: ignore[method-assign,assignment]
+    for number in (0, 3):
+        with pytest.raises(RuntimeError):
+            world.night(number)
+    world.server = {"version": "3"}
+    with pytest.raises(RuntimeError):
+        world.night(4)
+    world.work = whole  # type: ignore[method-assign]
+    assert world.night(5)[0].name == "2026-04-26.001"
+    assert {path.name for path in (tmp_path / "nights").glob("2*")} == {"2026-04-22.001", "2026-04-26.001"}
+
+
+def unplugged(_plan: RunPlan, _run: Path) -> None:
+    raise RuntimeError("power cut")
+
+
+def test_a_baseline_made_anew_under_its_old_name_starts_the_evidence_anew(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.chances = world.chances * 0.3
+    assert world.night(0, fresh=True)[1].exit is Exit.REGRESSION
+    grade = next((tmp_path / "baseline").glob("bash/t5/1/grade.json"))
+    flipped = "unresolved" if json.loads(grade.read_text())["outcome"] == "resolved" else "resolved"
+    grade.write_text(json.dumps({**json.loads(grade.read_text()), "outcome": flipped}))
+    night = world.night(1)[1]
+    assert (night.standings[0].nights, night.exit) == (1, Exit.NO_REGRESSION)
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        ("bash/t1/1/grade.json", "not finished, 1 of 10"),
+        ("manifest.json", "is not a run directory"),
+    ],
+)
+def test_an_unusable_baseline_is_refused_before_anything_is_written(
+    tmp_path: Path, damage: str, complaint: str
+) -> None:
+    world = World(tmp_path, tasks=2)
+    (tmp_path / "baseline" / damage).unlink()
+    with pytest.raises(UserError, match=complaint):
+        world.night()
+    assert not (tmp_path / "nights").exists()
+
+
+@pytest.mark.parametrize("what", ["scaffold", "task"])
+def test_a_night_that_can_show_nothing_is_refused_before_it_runs(tmp_path: Path, what: str) -> None:
+    world = World(tmp_path, tasks=1)
+    if what == "scaffold":
+        world.plan = world.plan.model_copy(update={"scaffolds": ("bash", "edit")})
+    else:
+        world.tasks[0] = make_task(0, repo="another")
+    with pytest.raises(UserError, match="has no attempt at these tasks"):
+        world.night()
+
+
+def test_damaged_files_are_named_or_made_again(tmp_path: Path) -> None:
+    world = World(tmp_path, tasks=5)
+    first = world.night(0)[0]
+    (first / "bash" / "t1" / "1" / "record.json").write_text("{")
+    (first / "bash" / "t2" / "1" / "grade.json").write_bytes(b"\xff")
+    assert world.night(1)[1].actions == {"reuse": 5}  # the baseline has them whole
+    (first / "night.json").write_text("{")
+    with pytest.raises(UserError, match=r"night\.json is damaged"):
+        world.night(2)
+    (tmp_path / "baseline" / "bash" / "t1" / "1" / "record.json").write_text("{")
+    with pytest.raises(UserError, match=r"record\.json is damaged"):
+        world.night(3)
+
+
+def test_what_nobody_could_judge_is_graded_again_and_a_whole_night_of_it_is_broken_machinery(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, tasks=5)
+    world.plan = world.plan.model_copy(update={"grader": "swebench==4.1.0"})
+    world.outcome = lambda _: Outcome.NOT_JUDGED
+    night = world.night(0)[1]
+    assert (night.exit, night.actions) == (Exit.INFRASTRUCTURE, {"regrade": 5})
+    world.outcome = lambda _: Outcome.RESOLVED
+    assert world.night(1)[1].actions == {"regrade": 5}
+    assert world.night(2)[1].actions == {"reuse": 5}
+
+
+def test_another_grader_is_not_compared_with(tmp_path: Path) -> None:
+    world = World(tmp_path, tasks=10)
+    world.plan = world.plan.model_copy(update={"grader": "swebench==4.1.0"})
+    night = world.night(0, fresh=True)[1]
+    assert (night.exit, night.standings[0].compared) == (Exit.UNDECIDED, 0)
+    assert "same grader" in night.reason
+
+
+def test_several_attempts_at_a_task_share_the_error_of_its_baseline() -> None:
+    rows = [
+        Row(System("m", "bash"), f"t{n % 30}", "r", n // 30 + 1, Outcome.RESOLVED, None) for n in range(90)
+    ]
+    seen = [(1, 0, 1, 1) if n % 2 else (1, 0) for n in range(30)]
+    once, thrice = promised(rows[:30], seen, 0.05), promised(rows, seen * 3, 0.05)
+    assert thrice.expected == pytest.approx(3 * once.expected)
+    assert thrice.variance == pytest.approx(3 * once.variance)
+
+
+class Suspended:
+    """A run that waits for its server."""
+
+    def __init__(self) -> None:
+        self.tally, self.stopped = Tally(suspended="waiting for the model server"), False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.mark.parametrize(("patience", "stopped"), [(0.001, True), (60.0, False)])
+def test_a_night_does_not_wait_for_ever(patience: float, stopped: bool) -> None:
+    run = Suspended()
+    waiting = Waiting(run, patience)  # type: ignore[arg-type]
+    for _ in range(2):
+        waiting.look(lambda: time.sleep(0.01))
+    assert (run.stopped, waiting.gave_up) == (stopped, run.tally.suspended if stopped else "")
+
+
+def test_a_server_that_came_back_gets_its_patience_back() -> None:
+    run = Suspended()
+    waiting = Waiting(run, 0.05)  # type: ignore[arg-type]
+    for state in ("away", "", "away", "", "away"):
+        run.tally.suspended = state
+        waiting.look(lambda: time.sleep(0.02))
+    assert not run.stopped
+
+
+def test_whatever_goes_wrong_ends_with_3_and_is_told_to_the_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    junit, summary = tmp_path / "junit.xml", tmp_path / "summary.md"
+    junit.write_text("of last night")
+    plan = tmp_path / "nightly.yaml"
+    plan.write_text(f"run: {{scaffolds: [gold]}}\nbaseline: {tmp_path / 'none'}\nnights: {tmp_path / 'n'}")
+    reports = ["--junit", str(junit), "--summary", str(summary)]
+    assert CliRunner().invoke(app, ["nightly", str(plan), *reports]).exit_code == 3
+    assert Xml.fromstring(junit.read_bytes()).find("testsuite/testcase/error") is not None
+    monkeypatch.setattr("evals.nightly.from_run_dir", unplugged_reader)
+    done = CliRunner().invoke(app, ["nightly", str(plan), *reports])
+    assert (done.exit_code, "a fault of asclaimed" in done.stderr) == (3, True)
+    assert summary.read_text().count("infrastructure") == 2
+
+
+def unplugged_reader(_run: Path) -> None:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["a.yaml", "--nonsense"], ["a.yaml", "--junit", "/dev/null/junit.xml"], ["/"]]
+)
+def test_a_wrong_command_line_is_not_taken_for_an_undecided_night(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, ["nightly", *arguments])
+    assert done.exit_code == Exit.INFRASTRUCTURE.code
+    assert "Traceback" not in done.stderr
+
+
+def test_two_nights_at_once_are_refused(tmp_path: Path) -> None:
+    world = World(tmp_path, tasks=2)
+    with run_lock(tmp_path / "nights"), pytest.raises(UserError, match="another asclaimed"):
+        world.night()

@@ -1,77 +1,192 @@
-"""`asclaimed nightly`: one night of watching. Exit codes: 0 no regression, 1 regression, 2 undecided, 3 infrastructure."""
+"""`asclaimed nightly`: one night of watching. Exit codes: 0 no regression, 1 regression, 2 undecided, 3 infrastructure.
+
+These codes are read by machines, so nothing else may end with one of the first three: a wrong command line, a mistake
+in the plan and a fault of our own end with 3. 130 is a night that was stopped and can be taken up again.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from evals.commands.options import JsonOption
 
 if TYPE_CHECKING:
-    from evals.nightly import Night, Outside
+    from evals.nightly import Night, NightlyPlan, Outside
+    from evals.run import Run
     from evals.run_plan import RunPlan
     from tasks.task import Task
 
+INFRASTRUCTURE = 3
+
+
+class NightlyCommand(TyperCommand):
+    """A wrong command line ends with 3: 2, which is usual for it, means undecided here."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().make_context(*args, **kwargs)
+        except Exception as error:
+            if getattr(error, "exit_code", 0):
+                error.exit_code = INFRASTRUCTURE  # type: ignore[attr-defined]
+            raise
+
 
 def nightly(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A nightly plan; runs/README.md shows one.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A nightly plan, as runs/plans/nightly.yaml.")],
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the JUnit XML here, whatever happens.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append the Markdown summary to this file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run what changed, test it against a frozen baseline, write JUnit XML and a Markdown summary."""
-    from evals.nightly import Exit, load_nightly
-    from evals.nightly import nightly as watch
+    from evals.report.nightly_text import failed_junit, failed_markdown
     from evals.report.text import plain
-    from tasks.errors import UserError
-    from tasks.sandbox import SandboxError
 
     try:
-        directory, night = watch(load_nightly(plan), outside())
-    except (UserError, SandboxError) as error:
-        typer.secho(f"asclaimed: {plain(error, 1000)}", fg="red", err=True)
-        raise typer.Exit(Exit.INFRASTRUCTURE.code) from None
-    write_reports(directory, night)
+        clear(junit, summary)
+        directory, night = one_night(plan, junit, summary)
+    except (typer.Exit, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 - Python's own exit code, 1, would say that the model got worse
+        reason = explain(error)
+        typer.secho(f"asclaimed: {plain(reason, 1000)}", fg="red", err=True)
+        with suppress(OSError):  # it may be what failed
+            publish(junit, failed_junit(reason), summary, failed_markdown(reason))
+        raise typer.Exit(INFRASTRUCTURE) from None
     typer.echo(night.model_dump_json(indent=1) if as_json else f"{night.exit}: {plain(night.reason, 500)}")
     typer.echo(f"{directory / 'nightly.md'}", err=True)
     raise typer.Exit(night.exit.code)
 
 
-def write_reports(directory: Path, night: Night) -> None:
+def one_night(path: Path, junit: Path | None, summary: Path | None) -> tuple[Path, Night]:
+    """The night and its reports, in its own directory and where the user wants them."""
     from evals.load_results import from_run_dir
+    from evals.nightly import load_nightly
+    from evals.nightly import nightly as watch
     from evals.record import write_atomic
     from evals.report.nightly_text import to_junit, to_markdown
 
-    write_atomic(directory / "nightly.md", to_markdown(night).encode())
-    write_atomic(directory / "junit.xml", to_junit(night, from_run_dir(directory).rows))
+    plan = load_nightly(path)
+    directory, night = watch(plan, outside(plan))
+    xml, text = to_junit(night, from_run_dir(directory).rows), to_markdown(night)
+    write_atomic(directory / "junit.xml", xml)
+    write_atomic(directory / "nightly.md", text.encode())
+    publish(junit, xml, summary, text)
+    return directory, night
 
 
-def outside() -> Outside:
+def clear(junit: Path | None, summary: Path | None) -> None:
+    """Find out now, not after hours, what cannot be written; and leave no verdict of another night to be read."""
+    if junit is not None:
+        junit.write_bytes(b"")
+    if summary is not None:
+        summary.open("a").close()
+
+
+def publish(junit: Path | None, xml: bytes, summary: Path | None, text: str) -> None:
+    """The JUnit file is tonight's alone; a summary file belongs to a whole CI job, so this adds to it."""
+    if junit is not None:
+        junit.write_bytes(xml)
+    if summary is not None:
+        with summary.open("a", encoding="utf-8") as handle:
+            handle.write(text)
+
+
+def explain(error: Exception) -> str:
+    """One line for what the user can mend; what we did not foresee keeps its traceback on stderr."""
+    import shutil
+    import traceback
+
+    from tasks.errors import UserError
+    from tasks.sandbox import SandboxError
+
+    if isinstance(error, UserError | SandboxError):
+        return str(error)
+    if isinstance(error, shutil.Error):  # of copying a tree: a list of (from, to, why)
+        return str(error.args[0][0][2])
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot use {error.filename}: {error.strerror}" if error.filename else error.strerror
+    traceback.print_exception(error)
+    return f"a fault of asclaimed, please report it: {type(error).__name__}: {error}"
+
+
+def outside(plan: NightlyPlan) -> Outside:
     """The real world: Docker, the model server, the run."""
-    from evals import session
-    from evals.nightly import Outside
-
-    return Outside(session.load_tasks, session.probe_server, image_identity, work)
-
-
-def image_identity(task: Task) -> str:
-    from tasks.prepare import prepare
-
-    prepared = prepare(task)
-    return prepared.digest or prepared.source
-
-
-def work(plan: RunPlan, directory: Path) -> None:
-    """Make and grade what is missing; Ctrl-C stops as it does in `asclaimed run`."""
     from functools import partial
 
     from evals import session
-    from evals.run_lock import interruptible, run_lock
-    from tasks.daemon import remove_run
+    from evals.nightly import Outside
+
+    return Outside(load_tasks, session.probe_server, image_identity, partial(work, patience=plan.patience))
+
+
+def load_tasks(plan: RunPlan) -> list[Task]:
+    from evals import session
+
+    session.check_scaffolds(plan)
+    return session.load_tasks(plan)
+
+
+def image_identity(task: Task) -> str:
+    from tasks.errors import TaskError
+    from tasks.prepare import prepare
+
+    try:
+        prepared = prepare(task)
+    except TaskError:
+        return ""  # the run will say so of this task, and go on with the others
+    return prepared.digest or prepared.source
+
+
+def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
+    """Make and grade what is missing; Ctrl-C stops as it does in `asclaimed run`."""
+    from rich.console import Console
+
+    from evals import session
+    from evals.commands.stopping import stoppable
+    from evals.progress import RunProgress
+    from evals.run_lock import run_lock
+    from tasks.errors import MachineError
     from tasks.images import quiet
 
+    console = Console(stderr=True)
+    console.print(f"run directory {directory}", markup=False, highlight=False, soft_wrap=True)
     with run_lock(directory), session.open_run(plan, directory, quiet) as run:
-        with interruptible(gently=run.stop, at_once=partial(remove_run, directory.name)):
-            run.work(workers=plan.workers, graders=plan.graders)
+        waiting = Waiting(run, patience)
+        with RunProgress(run.tally, console) as progress, stoppable(run, directory, console):
+            run.work(workers=plan.workers, graders=plan.graders, watch=lambda: waiting.look(progress))
+        if waiting.gave_up:
+            raise MachineError(
+                f"gave up after {patience:g} s of {waiting.gave_up}; the next call takes this night up again"
+            )
         if not run.finished:
             raise typer.Exit(130)
+
+
+class Waiting:
+    """Ends a run that was suspended for too long: nobody is there at night to start the server again."""
+
+    def __init__(self, run: Run, patience: float) -> None:
+        self._run, self._patience = run, patience
+        self._since: float | None = None
+        self.gave_up = ""
+        """What it waited for when it gave up."""
+
+    def look(self, progress: Callable[[], None]) -> None:
+        """Called about four times a second."""
+        progress()
+        now, reason = time.monotonic(), self._run.tally.suspended
+        self._since = (self._since or now) if reason else None
+        if self._since is not None and now - self._since > self._patience:
+            self.gave_up = self.gave_up or reason
+            self._run.stop()

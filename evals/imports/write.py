@@ -15,18 +15,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from evals.imports.batch import NAME, Batch, Foreign
+from evals.imports.staging import refuse_used, staged
 from evals.ledger import Ledger
 from evals.manifest import Elsewhere, Manifest, TaskEntry, versions
 from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Record, write_atomic, write_json
-from evals.run_lock import run_lock
+from evals.record import AttemptKey, Record
 from evals.run_plan import RunPlan
 from tasks import catalog, selection
 from tasks.errors import MachineError, UserError
+from tasks.task import Frozen
 
 SHIPPED = {"swebench-verified": "swebench_verified.json"}
 """Benchmarks whose task ids travel with asclaimed, for machines that cannot reach Hugging Face."""
@@ -45,8 +47,7 @@ class Wishes(NamedTuple):
 
 def write_run(run: Path, source: Path, batch: Batch, wishes: Wishes) -> tuple[Manifest, list[str]]:
     """Write the run directory; returns its manifest and a line for whatever was left out. Raises `UserError`."""
-    if (run / "manifest.json").exists():
-        raise UserError(f"{run} is a run already: choose another --out")
+    refuse_used(run, run.resolve())
     batch = narrowed(batch, wishes)
     tasks = task_list(batch, wishes)
     known = {task.id for task in tasks}
@@ -57,11 +58,11 @@ def write_run(run: Path, source: Path, batch: Batch, wishes: Wishes) -> tuple[Ma
     hashes = {task.id: task.hash for task in tasks}
     keyed = list(numbered([*usable, *unlisted(batch, usable, tasks)]))
     manifest = manifest_of(run, source, batch, wishes, tasks, [key for key, _ in keyed])
-    with run_lock(run):
-        write_json(run / "manifest.json", manifest)
+    with staged(run) as stage:
+        write(stage / "manifest.json", manifest)
         for key, attempt in keyed:
-            write_attempt(run, key, attempt, batch.judge, hashes[key.task_id])
-        ledger = Ledger(run / "ledger.jsonl")
+            write_attempt(stage, key, attempt, batch.judge, hashes[key.task_id])
+        ledger = Ledger(stage / "ledger.jsonl")
         ledger.append("imported", source=str(source), kind=batch.kind, attempts=len(keyed))
         ledger.close()
     return manifest, left_out
@@ -156,7 +157,7 @@ def numbered(attempts: list[Foreign]) -> Iterator[tuple[AttemptKey, Foreign]]:
 
 def own_name(system: str, taken: set[str]) -> str:
     base = re.sub(r"[^A-Za-z0-9._+-]+", "_", system).strip("._+-")[:80] or "system"
-    return next(name for name in (base, *(f"{base}-{n}" for n in range(2, 10**6))) if name not in taken)
+    return next(name for name in chain([base], (f"{base}-{n}" for n in count(2))) if name not in taken)
 
 
 def manifest_of(
@@ -197,10 +198,15 @@ def write_attempt(run: Path, key: AttemptKey, attempt: Foreign, judge: str, task
         if not path.is_symlink() and path.stat().st_size <= LARGEST_COPY:
             shutil.copyfile(path, directory / name)
     if attempt.patch is not None:
-        write_atomic(directory / "patch.diff", attempt.patch)
+        (directory / "patch.diff").write_bytes(attempt.patch)
     if attempt.opinion is not None:
-        write_json(directory / "grade.json", grade_of(attempt, judge))
-    write_json(directory / "record.json", record_of(key, attempt, task_hash))
+        write(directory / "grade.json", grade_of(attempt, judge))
+    write(directory / "record.json", record_of(key, attempt, task_hash))
+
+
+def write(path: Path, value: Frozen) -> None:
+    """As `write_json`, without its flush: the staging directory is flushed as a whole."""
+    path.write_bytes(value.model_dump_json(indent=1).encode() + b"\n")
 
 
 def grade_of(attempt: Foreign, judge: str) -> Grade:

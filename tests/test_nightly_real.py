@@ -1,0 +1,119 @@
+"""Nights as a user has them: the command line, real Docker, bundled tasks; the model is a scripted server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import pytest
+import yaml
+
+from tasks import catalog
+from tests.fakes.openai_server import Answer, Body, FakeServer, call
+from tests.test_end_to_end import asclaimed
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_daemon")]
+TASKS = catalog.load("bundled", limit=2)
+ATTEMPTS = 3
+"""Of each task: six lost pairs of one night are enough for an alarm at this alpha."""
+ALPHA = 0.2
+
+
+class Watch:
+    """A scripted model that knows every answer until it forgets them, a baseline of it, and a plan."""
+
+    def __init__(self, directory: Path, server: FakeServer) -> None:
+        self.directory, self.server, self.knows = directory, server, True
+        server.script.append(self.answer)
+        self.run = {
+            "tasks": "bundled",
+            "ids": [task.id for task in TASKS],
+            "attempts": ATTEMPTS,
+            "workers": 4,
+            "model": {"base_url": server.url, "model": "fake"},
+        }
+
+    def answer(self, body: Body) -> Answer:
+        """The reference fix, then `submit`; or `submit` at once."""
+        messages = body["messages"]
+        task = next(task for task in TASKS if task.brief.problem_statement in messages[1]["content"])
+        if self.knows and len(messages) == 2:
+            return call("bash", {"command": f"git apply <<'EOF'\n{task.checks.gold_patch}\nEOF"})
+        return call("submit")
+
+    def plan(self, name: str, value: dict[str, Any]) -> Path:
+        (self.directory / name).write_text(yaml.safe_dump(value))
+        return self.directory / name
+
+    def baseline(self) -> Path:
+        plan = self.plan("baseline.yaml", self.run)
+        asclaimed("run", plan, "--out", self.directory / "baseline")
+        return self.directory / "baseline"
+
+    def night(self, code: int, **settings: Any) -> Path:
+        """Runs one night, which must end with `code`; returns its directory."""
+        where = {"baseline": str(self.directory / "baseline"), "nights": str(self.directory / "nights")}
+        plan = self.plan("nightly.yaml", {"run": self.run, "alpha": ALPHA, **where, **settings})
+        reports = ["--junit", self.directory / "junit.xml", "--summary", self.directory / "summary.md"]
+        asclaimed("nightly", plan, *reports, check=code)
+        return max((self.directory / "nights").glob("2*"))
+
+    def questions(self) -> int:
+        return sum(request.path.endswith("/chat/completions") for request in self.server.requests)
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    with FakeServer() as server:
+        yield Watch(tmp_path, server)
+
+
+def containers_made(night: Path, since: float) -> int:
+    """Containers of this run that were created from `since` on, gone or not."""
+    filters = ("--filter", "event=create", "--filter", f"label=asclaimed.run={night.name}")
+    when = ("--since", f"{since:.0f}", "--until", f"{time.time():.0f}")
+    done = subprocess.run(
+        ["docker", "events", *when, *filters, "--format", "{{.ID}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return len(done.stdout.split())
+
+
+def test_a_quiet_night_reuses_and_a_bad_one_raises_the_alarm(watch: Watch) -> None:
+    watch.baseline()
+    asked, since = watch.questions(), time.time()
+    quiet = watch.night(0)
+    assert json.loads((quiet / "night.json").read_text())["actions"] == {"reuse": 2 * ATTEMPTS}
+    assert (watch.questions(), containers_made(quiet, since)) == (asked, 0)
+    watch.knows = False
+    bad = watch.night(1, fresh=True)
+    assert containers_made(bad, since) >= 2 * ATTEMPTS
+    assert watch.questions() == asked + 2 * ATTEMPTS
+    check_reports(watch, bad)
+
+
+def check_reports(watch: Watch, bad: Path) -> None:
+    """The alarm, where a CI server looks; the summary has both nights, the JUnit file this one alone."""
+    xml = (watch.directory / "junit.xml").read_bytes()
+    assert xml == (bad / "junit.xml").read_bytes()
+    root = Xml.fromstring(xml)
+    assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
+        "tests": str(1 + 2 * ATTEMPTS),
+        "failures": "1",
+        "errors": "0",
+        "skipped": str(2 * ATTEMPTS),
+    }
+    text = (watch.directory / "summary.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("# ")] == [
+        f"# {bad.name[:-1]}1: no regression",
+        f"# {bad.name}: regression",
+    ]
+    assert f"| bash | 2 | {2 * ATTEMPTS} | 0 of {2 * ATTEMPTS} |" in text
