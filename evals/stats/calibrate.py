@@ -65,7 +65,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 def share(fraction: float, draws: float = float("inf")) -> str:
     """A rate in percent, and in brackets its standard error over so many independent draws; none for exact sums."""
-    error = np.sqrt(fraction * (1 - fraction) / draws)
+    return percent(fraction, float(np.sqrt(max(fraction * (1 - fraction), 0.0) / draws)))
+
+
+def percent(fraction: float, error: float = 0.0) -> str:
     return f"{100 * fraction:.2f} %" + (f" ({100 * error:.2f})" if error else "")
 
 
@@ -208,9 +211,9 @@ def shipped(n: int) -> float:
 
 def sections() -> list[Callable[[Bench], Section]]:
     """All of them; the other files import this one."""
-    from evals.stats import calibrate_intervals, calibrate_verdicts
+    from evals.stats import calibrate_intervals, calibrate_trials, calibrate_verdicts
 
-    others = (calibrate_intervals, calibrate_verdicts)
+    others = (calibrate_intervals, calibrate_verdicts, calibrate_trials)
     return [*SECTIONS, *(section for file in others for section in file.SECTIONS)]
 
 

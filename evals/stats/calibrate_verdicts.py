@@ -1,11 +1,13 @@
 """Sections of `calibrate` about verdicts: does a claim's test err as seldom as it says, and is `plan` right?
 
-Worlds are simulated: each task has its own chance, drawn so that run noise is the share of the variance that public
-trials show; the vendor's runs and ours are drawn from them. The code under test is that of `verify` and `nightly`.
+Worlds are simulated: each task has its own chance, and run noise is the share of the variance that public trials show;
+the vendor's runs and ours are drawn from them. The code under test is that of `verify`. Where one attempt is made, its
+verdict hangs on two counts alone, and sizes are exact sums over them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
@@ -16,16 +18,15 @@ from scipy import stats
 
 from evals.claims.claim import Claim, Protocol, Source, Status
 from evals.measure import Estimand, Question, evaluate
-from evals.results import Results, Table
-from evals.stats import eprocess, paired
-from evals.stats.calibrate import Bench, Section, table
-from evals.stats.equivalence import Decision, tost
-from evals.stats.intervals import Estimate
-from evals.stats.noise import CAUTIOUS_SHARE, TYPICAL_SHARE, attempt_noise, prior
-from evals.stats.power import accrual, design, half_attempt
-from evals.stats.sequential import Accrual, critical_values
+from evals.outcome import Outcome
+from evals.results import Results, Row, System, Table
+from evals.stats import paired
+from evals.stats.calibrate import Bench, Section, percent, share, table
+from evals.stats.equivalence import Decision
+from evals.stats.noise import CAUTIOUS_SHARE, TYPICAL_SHARE, attempt_noise
+from evals.stats.power import accrual, design
 
-TASKS, RATE = 500, 0.70
+TASKS, RATE, ALPHA = 500, 0.70, 0.05
 KNOWN = (
     (
         "20250802_mini-v1.0.0_qwen3-coder-480b-a35b-instruct",
@@ -33,6 +34,9 @@ KNOWN = (
     ),
     ("20250726_mini-v1.0.0_claude-sonnet-4-20250514", "20250522_tools_claude-4-sonnet"),
 )
+DRAWS = 1000
+"""Simulated verdicts for each of the bench's draws: 12 000 usually, so that 5 % has a standard error of 0.2 points."""
+NEGLIGIBLE = 1e-9
 
 Chances = NDArray[np.float64]
 
@@ -44,71 +48,115 @@ class World(NamedTuple):
     ours: Chances
 
 
-def worlds(
-    rng: np.random.Generator, share: float, difference: float, tasks: int = TASKS, rate: float = RATE
-) -> World:
-    """A vendor whose tasks' chances average `rate`, and us, `difference` better at tasks in the same order of ease.
+def world(noise: float, difference: float, tasks: int = TASKS, rate: float = RATE) -> World:
+    """A vendor whose tasks' chances average `rate`, and us, exactly `difference` better, the same tasks being easy.
 
-    Run noise is `share` of rate · (1 − rate) for either.
+    Run noise is the share `noise` of rate · (1 − rate) for either. Chances are quantiles of a beta law.
     """
-    weight, ease = share / (1 - share), rng.random(tasks)
+    weight, ease = noise / (1 - noise), (np.arange(tasks) + 0.5) / tasks
     vendor, ours = (
         stats.beta.ppf(ease, mean * weight, (1 - mean) * weight) for mean in (rate, rate + difference)
     )
     return World(vendor, ours)
 
 
-def claim_of(world: World, runs: int, stated: int | None, rng: np.random.Generator) -> Claim:
-    """What the vendor publishes: the mean of `runs` runs, to one decimal."""
-    score = round(100 * float(np.mean(rng.binomial(runs, world.vendor) / runs)), 1)
+def law_of_passes(chances: Chances) -> Chances:
+    """Probabilities (N + 1,) of each number of passes in one run."""
+    law = np.ones(1)
+    for chance in chances:
+        law = np.convolve(law, [1 - chance, chance])
+    return law
+
+
+def published(passes: int, runs: int) -> float:
+    """The score that a vendor prints: a mean of runs, in percent, to one decimal."""
+    return round(100 * passes / (TASKS * runs), 1)
+
+
+def claim_of(score: float, runs: int, tasks: int = TASKS) -> Claim:
     return Claim(
-        id="simulated/swe-bench-verified",
+        id="simulated/benchmark",
         model="simulated",
         maker="simulated",
-        benchmark="swe-bench-verified",
-        n_tasks=TASKS,
+        benchmark="benchmark",
+        n_tasks=tasks,
         score=str(score),  # type: ignore[arg-type]
         claimed_by="simulated",
-        protocol=Protocol(runs=stated),
+        protocol=Protocol(runs=runs),
         source=Source(title="simulated"),
         status=Status.VERIFIED,
     )
 
 
-def tried(system: Chances, attempts: int, rng: np.random.Generator) -> Table:
-    values = (rng.random((len(system), attempts)) < system[:, None]).astype(float)
-    return Table(tuple(map(str, range(len(system)))), ("r",) * len(system), values)
+@cache
+def run_of(tasks: int, planned: int, looks: tuple[int, ...] = ()) -> Results:
+    """A run that has come as far as `tasks`; its outcomes are in the table that goes with it."""
+    system = System("simulated", "simulated")
+    rows = tuple(Row(system, str(task), "r", 1, Outcome.RESOLVED) for task in range(tasks))
+    return Results("simulated", "benchmark", rows, looks=looks, planned=planned)
 
 
-def verdicts(
-    bench: Bench, difference: float, margin: float, attempts: int, runs: int, share: float
-) -> list[Decision]:
-    """What `verify` decides in simulated worlds where we are `difference` better than the vendor."""
-    rng = np.random.default_rng((bench.seed, attempts, runs))
-    whole = Results(source="simulated", benchmark="swe-bench-verified", rows=(), planned=TASKS)
-    found = []
-    for _ in range(80 * bench.draws):
-        world = worlds(rng, share, difference)
-        claim = claim_of(world, runs, runs, rng)
-        ours = tried(world.ours, attempts, rng)
-        question = Question(claim, claim.rate or 0.0, margin, Estimand.FIXED, 0.05)
-        found.append(evaluate(question, whole, ours, attempt_noise(ours.values)).decision)
+def decided(outcomes: Chances, claim: Claim, margin: float, results: Results) -> Decision:
+    """What `verify` says of outcomes (tasks, attempts)."""
+    ours = Table(tuple(map(str, range(len(outcomes)))), ("r",) * len(outcomes), outcomes)
+    question = Question(claim, claim.rate or 0.0, margin, Estimand.FIXED, ALPHA)
+    return evaluate(question, results, ours, attempt_noise(outcomes)).decision
+
+
+@cache
+def counted(passes: int, tasks: int, score: float, margin: float, looks: tuple[int, ...] = ()) -> Decision:
+    """The same from one attempt at each of `tasks`, against a claim of one run."""
+    outcomes = (np.arange(tasks) < passes).astype(float)[:, None]
+    return decided(outcomes, claim_of(score, 1), margin, run_of(tasks, TASKS, looks))
+
+
+Found = dict[Decision, float]
+
+
+def exactly(noise: float, difference: float, margin: float) -> Found:
+    """Probability of each decision when the vendor and we make one run each."""
+    theirs, ours = (law_of_passes(chances) for chances in world(noise, difference))
+    found = dict.fromkeys(Decision, 0.0)
+    for passes, claimed in np.argwhere(np.outer(ours, theirs) > NEGLIGIBLE):
+        decision = counted(int(passes), TASKS, published(int(claimed), 1), margin)
+        found[decision] += float(ours[passes] * theirs[claimed])
     return found
+
+
+def simulated(bench: Bench, difference: float, margin: float, attempts: int, runs: int) -> Found:
+    """How often each decision is made with several attempts, at the usual noise."""
+    rng = np.random.default_rng((bench.seed, attempts, runs))
+    vendor, ours = world(TYPICAL_SHARE, difference)
+    one_run = law_of_passes(vendor)
+    claimed = rng.choice(len(one_run), (DRAWS * bench.draws, runs), p=one_run / one_run.sum()).sum(1)
+    decisions = Counter(
+        decided(
+            (rng.random((TASKS, attempts)) < ours[:, None]).astype(float),
+            claim_of(published(int(passes), runs), runs),
+            margin,
+            run_of(TASKS, TASKS),
+        )
+        for passes in claimed
+    )
+    return {decision: decisions[decision] / len(claimed) for decision in Decision}
 
 
 def equivalence(bench: Bench) -> Section:
     """Size of both statements at the margin, and power against what `plan` says."""
     rows = []
     for attempts, runs, margin in ((1, 1, 0.05), (1, 1, 0.07), (2, 5, 0.04), (3, 1, 0.05), (5, 5, 0.03)):
-        share = CAUTIOUS_SHARE if attempts == 1 else TYPICAL_SHARE
-        noise = share * RATE * (1 - RATE)
-        planned = design(
-            accrual(RATE, TASKS, attempts, runs, TASKS, noise), TASKS, attempts, margin, 0.05, 0.0005
+        noise, draws = (CAUTIOUS_SHARE, np.inf) if attempts == 1 else (TYPICAL_SHARE, DRAWS * bench.draws)
+        below, at, above = (
+            exactly(noise, side * margin, margin)
+            if attempts == 1
+            else simulated(bench, side * margin, margin, attempts, runs)
+            for side in (-1, 0, 1)
         )
-        at = [verdicts(bench, side * margin, margin, attempts, runs, share) for side in (-1, 1)]
-        power = frequency(verdicts(bench, 0.0, margin, attempts, runs, share), Decision.REPRODUCED)
-        sizes = [max(frequency(f, d) for f in at) for d in (Decision.REPRODUCED, Decision.NOT_REPRODUCED)]
-        rows.append((attempts, runs, f"{100 * margin:g}", *map(percent, (*sizes, power, planned.power))))
+        parts = accrual(RATE, TASKS, attempts, runs, TASKS, noise * RATE * (1 - RATE))
+        planned = design(parts, TASKS, attempts, margin, ALPHA, 0.0005)
+        wrong = [max(below[which], above[which]) for which in (Decision.REPRODUCED, Decision.NOT_REPRODUCED)]
+        shown = [share(rate, draws) for rate in (*wrong, at[Decision.REPRODUCED])]
+        rows.append((attempts, runs, f"{100 * margin:g}", *shown, share(planned.power)))
     head = (
         "attempts",
         "the claim's runs",
@@ -121,15 +169,8 @@ def equivalence(bench: Bench) -> Section:
     return Section("Equivalence: size at the margin (5 % allowed), power", table(head, rows))
 
 
-def frequency(found: list[Decision], wanted: Decision) -> float:
-    return sum(one is wanted for one in found) / len(found)
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"
-
-
 LOOKS = (100, 200, 300, 400, 500)
+STOPPED = DRAWS // 2
 
 
 def sequential_stopping(bench: Bench) -> Section:
@@ -144,86 +185,48 @@ def sequential_stopping(bench: Bench) -> Section:
         (-0.2, 0.05),
     ):
         found = list(stopped(bench, difference, margin))
-        decisions = [decision for decision, _, _ in found]
-        single = frequency([last for _, last, _ in found], Decision.REPRODUCED)
-        saved = 1 - float(np.mean([n for _, _, n in found])) / TASKS
-        both = (frequency(decisions, d) for d in (Decision.REPRODUCED, Decision.NOT_REPRODUCED))
-        rows.append((f"{100 * difference:+g}", f"{100 * margin:g}", *map(percent, (*both, single, saved))))
+        draws = len(found)
+        decisions = Counter(decision for decision, _ in found)
+        tasks = np.array([tasks for _, tasks in found])
+        alone = exactly(CAUTIOUS_SHARE, difference, margin)
+        both = (Decision.REPRODUCED, Decision.NOT_REPRODUCED)
+        shown = [
+            cell for which in both for cell in (share(decisions[which] / draws, draws), share(alone[which]))
+        ]
+        saved = percent(1 - tasks.mean() / TASKS, tasks.std() / TASKS / np.sqrt(draws))
+        rows.append((f"{100 * difference:+g}", f"{100 * margin:g}", *shown, saved))
     head = (
         "true difference",
         "margin",
         "reproduced",
+        "with one look",
         "not reproduced",
-        "reproduced with one look",
+        "with one look",
         "tasks saved",
     )
-    return Section("Sequential stopping", table(head, rows))
+    return Section("Sequential stopping: looks at 100, 200, … 500 tasks", table(head, rows))
 
 
-def stopped(bench: Bench, difference: float, margin: float) -> Iterator[tuple[Decision, Decision, int]]:
-    """For each simulated run: decision when it stopped, decision of a single look at the end, tasks used."""
+def stopped(bench: Bench, difference: float, margin: float) -> Iterator[tuple[Decision, int]]:
+    """For each simulated run: the decision at which it stopped, and the tasks used."""
     rng = np.random.default_rng((bench.seed, 7))
-    for _ in range(80 * bench.draws):
-        world = worlds(rng, CAUTIOUS_SHARE, difference)
-        claimed = float(np.mean(rng.random(TASKS) < world.vendor))
-        ours = (rng.random(TASKS) < world.ours).astype(float)
-        yield until_decided(rng.permutation(ours), claimed, margin)
+    vendor, ours = world(CAUTIOUS_SHARE, difference)
+    law = law_of_passes(vendor)
+    for _ in range(bench.draws):
+        claimed = rng.choice(len(law), STOPPED, p=law / law.sum())
+        shuffled = rng.permuted(np.tile(ours, (STOPPED, 1)), axis=1)
+        passes = np.cumsum(rng.random(shuffled.shape) < shuffled, axis=1)[:, np.array(LOOKS) - 1]
+        for row, score in zip(passes.tolist(), claimed.tolist(), strict=True):
+            yield until_decided(row, published(score, 1), margin)
 
 
-def until_decided(ours: Chances, claimed: float, margin: float) -> tuple[Decision, Decision, int]:
-    last = one_look(ours, claimed, margin, (TASKS,))
-    for count, look in enumerate(LOOKS, 1):
-        decision = one_look(ours[:look], claimed, margin, LOOKS[:count])
+def until_decided(passes: list[int], score: float, margin: float) -> tuple[Decision, int]:
+    """From the passes counted at each look."""
+    for count, look in zip(passes, LOOKS, strict=True):
+        decision = counted(count, look, score, margin, LOOKS)
         if decision is not Decision.UNDECIDED:
-            return decision, last, look
-    return Decision.UNDECIDED, last, TASKS
-
-
-def one_look(done: Chances, claimed: float, margin: float, looks: tuple[int, ...]) -> Decision:
-    noise = attempt_noise(done[:, None]).variance
-    parts = Accrual(TASKS, float(done.var(ddof=1)), noise, prior(claimed) / TASKS, fixed=True)
-    critical = last_critical(tuple(round(part, 2) for part in parts.fractions(looks)))
-    difference = Estimate(float(done.mean()) - claimed, float(np.sqrt(parts.variance(len(done)))))
-    return tost(difference, margin, 0.05, 0.0005 + half_attempt(len(done)), critical).decision
-
-
-@cache
-def last_critical(fractions: tuple[float, ...]) -> float:
-    """Rounded fractions repeat, and a boundary takes milliseconds."""
-    return critical_values(fractions)[-1]
-
-
-NIGHTS = 30
-
-
-def nights(bench: Bench) -> Section:
-    """False alarms over a month, and how soon a drop is caught, at 100 tasks a night."""
-    rows = []
-    for attempts in (1, 2, 3, 5, 8):
-        quiet = [first_alarm(bench, attempts, 0.0, number) for number in range(25 * bench.draws)]
-        dropped = [first_alarm(bench, attempts, 0.08, number) for number in range(8 * bench.draws)]
-        alarms = float(np.mean([night <= NIGHTS for night in quiet]))
-        late = float(np.median(dropped))
-        rows.append((attempts, percent(alarms), "later" if late > NIGHTS else f"{late:g}"))
-    head = ("baseline attempts", f"false alarms in {NIGHTS} nights", "median night that catches 8 points")
-    return Section("Nightly: 100 tasks, alpha 5 %", table(head, rows))
-
-
-def first_alarm(bench: Bench, attempts: int, drop: float, number: int) -> int:
-    """The night of the first alarm; one more than `NIGHTS` when there is none."""
-    rng = np.random.default_rng((bench.seed, attempts, number))
-    before, after = worlds(rng, TYPICAL_SHARE, -drop, tasks=100, rate=0.6)
-    baseline = rng.random((100, attempts)) < before[:, None]
-    level = eprocess.baseline_level(baseline.astype(int).tolist(), 0.05)
-    history: list[eprocess.Night] = []
-    for night in range(1, NIGHTS + 1):
-        passed = rng.random(100) < after
-        partner = baseline[:, night - 1] if night <= attempts else passed
-        regressed, improved = int(np.sum(partner & ~passed)), int(np.sum(~partner & passed))
-        history.append(eprocess.Night(regressed, improved, int(passed.sum()), level))
-        if eprocess.evidence(history) >= eprocess.threshold(0.05):
-            return night
-    return NIGHTS + 1
+            return decision, look
+    return Decision.UNDECIDED, TASKS
 
 
 def known_answers(bench: Bench) -> Section:
@@ -241,4 +244,4 @@ def known_answers(bench: Bench) -> Section:
     return Section("Known answers: scaffolds on SWE-bench Verified", table(head, rows))
 
 
-SECTIONS: list[Callable[[Bench], Section]] = [equivalence, sequential_stopping, nights, known_answers]
+SECTIONS: list[Callable[[Bench], Section]] = [equivalence, sequential_stopping, known_answers]

@@ -51,7 +51,7 @@ def tost(
     `critical` replaces the quantile of a single look.
     """
     assert margin > 0, "a margin is a positive fraction"
-    reach = student(1 - alpha, difference.df) if critical is None else critical
+    reach = -student(alpha, difference.df) if critical is None else critical
     gap, error = abs(difference.value), max(difference.error, 1e-12)
     half = reach * error + rounding
     interval = Interval(difference.value - half, difference.value + half)
