@@ -149,6 +149,8 @@ def at_rate(variance: float, table: Table, rate: float) -> float:
 
 def benchmark_size(claim: Claim, results: Results) -> int:
     """Tasks of the whole benchmark, those that count for nobody taken out."""
+    if results.subset:
+        return results.subset.benchmark_size
     if results.drawn is Drawn.WHOLE:
         return results.planned
     return max(FULL_SIZE.get(claim.benchmark, 0) - len(results.excluded), results.planned)

@@ -15,6 +15,7 @@ from evals.stats.noise import attempt_noise, prior
 from evals.stats.power import Design, accrual, design, least_margin, smallest
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import FITTED_FILES, Parameters, expected_error, parameters
+from tasks.catalog import BUNDLED
 from tasks.errors import UserError
 from tasks.swebench import DATASETS
 from tasks.task import Frozen
@@ -155,7 +156,7 @@ def basics(claim: Claim, margin: float, power: float) -> tuple[float, int]:
 
 def tasks_name(benchmark: str) -> str:
     """The catalog's name of a benchmark, or how to name a file of its tasks."""
-    known = next((name for name in DATASETS if same_benchmark(benchmark, name)), None)
+    known = next((name for name in (BUNDLED, *DATASETS) if same_benchmark(benchmark, name)), None)
     return known or f"{benchmark}=FILE"
 
 

@@ -77,7 +77,8 @@ def load_plan(path: Path | None, overrides: dict[str, Any]) -> RunPlan:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "plan"
-        raise UserError(f"{path or 'options'}: `{where}`: {first['msg'].lower()}") from None
+        complaint = first["msg"].lower().removeprefix("value error, ")
+        raise UserError(f"{path or 'options'}: `{where}`: {complaint}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

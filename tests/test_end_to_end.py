@@ -106,6 +106,38 @@ def test_grades_come_back_after_they_were_deleted(measured: Path) -> None:
     assert {path: json.loads(path.read_text())["outcome"] for path in grades} == grades
 
 
+CLAIMS = """
+maker: Toy
+sources: {card: {title: Toy card, date: 2026-01-01}}
+claims: [{id: toy/bundled, model: Toy-1, benchmark: bundled, n_tasks: 15, score: 5.0, source: card, status: verified}]
+"""
+
+
+def test_a_claim_on_a_subset_is_decided_at_a_look(tmp_path: Path) -> None:
+    """Claimed 5 %, gold solves all: three of four drawn tasks decide it, and the page says so."""
+    (tmp_path / "toy.yaml").write_text(CLAIMS)
+    drawn = asclaimed("subset", "bundled", "--n", 4, "--seed", 1, "--json").stdout
+    (tmp_path / "subset.json").write_text(drawn)
+    run, claim = tmp_path / "claimed", tmp_path / "toy.yaml"
+    plan = ["--tasks", "bundled", "--subset", tmp_path / "subset.json", "--claim", claim, "--margin", 20]
+    done = asclaimed("run", *plan, "--looks", 3, "--scaffold", "gold", "--out", run)
+    assert "NOT REPRODUCED UNDER THIS PROTOCOL with gold: 5.0 % claimed, 100.0 % measured" in flat(
+        done.stdout
+    )
+    (look,) = json.loads((run / "looks.json").read_text())["looks"]
+    assert (look["tasks"], look["decision"]) == (3, "not reproduced under this protocol")
+    assert summary(run)["scores"][0]["judged"] == 3
+    (verdict,) = json.loads(asclaimed("verify", claim, run, "--json").stdout)
+    assert verdict["decision"] == "not reproduced under this protocol"
+    assert "Not reproduced under this protocol" in (run / "report.html").read_text()
+    again = asclaimed("run", *plan, "--looks", 3, "--scaffold", "gold", "--out", run)
+    assert "NOT REPRODUCED" in again.stdout
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
 def never(_body: object) -> Answer:
     time.sleep(600)
     return say("too late")

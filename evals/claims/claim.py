@@ -19,6 +19,7 @@ A key that is absent is unknown. Both tables may stay empty when a claim writes 
 
 from __future__ import annotations
 
+import datetime
 import re
 from decimal import Decimal
 from enum import StrEnum
@@ -99,6 +100,12 @@ class Source(Frozen):
     title: str
     date: str | None = None
     """ISO 8601, as far as known: a year, a month or a day."""
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def as_written(cls, date: object) -> object:
+        """YAML reads an unquoted day as a date and an unquoted year as a number."""
+        return str(date) if isinstance(date, datetime.date | int) else date
 
 
 class Claim(Frozen):

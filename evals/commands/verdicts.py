@@ -71,7 +71,7 @@ def plan(
     found = power_plan(
         find(claim), margin=margin / 100, power=power, tokens_per_second=tokens_per_s, measured=results
     )
-    typer.echo(found.model_dump_json(indent=1) if as_json else "\n".join(plan_lines(found)))
+    typer.echo(found.model_dump_json(indent=1) if as_json else "\n".join(plan_lines(found, claim)))
 
 
 def compare(

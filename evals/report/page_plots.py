@@ -74,7 +74,7 @@ def claim_track(line: ClaimLine, scale: Scale) -> Track:
         bounds=None,
         official=None,
         value=f"{line.score:.1f} %",
-        note=f"{line.by}{variant(line.id) if line.same_model else ''}, with {line.scaffold}",
+        note=f"{line.by}{variant(line.id) if line.same_model else ''}, scaffold: {line.scaffold}",
     )
 
 

@@ -30,7 +30,6 @@ def sections(summary: Summary) -> list[Section]:
     """Everything a reader gets, in reading order."""
     return [
         ("As measured", SCORE_HEAD, [_score_row(line) for line in summary.scores]),
-        ("Verdict", VERDICT_HEAD, [_verdict_row(line) for line in summary.verdicts]),
         ("How attempts ended, and what they cost", COST_HEAD, [_cost_row(line) for line in summary.scores]),
         (
             "Differences, points (paired over tasks)",
@@ -68,21 +67,6 @@ def _score_row(line: ScaffoldScore) -> Row:
     )
 
 
-VERDICT_HEAD = ("scaffold", "claimed %", "measured %", "difference, 90 %", "margin", "verdict", "why")
-
-
-def _verdict_row(line: VerdictLine) -> Row:
-    return (
-        line.scaffold,
-        f"{line.claimed:.1f}",
-        f"{line.measured:.1f}",
-        f"{line.low:+.1f} … {line.high:+.1f}",
-        f"±{line.margin:g}",
-        line.decision,
-        line.reason,
-    )
-
-
 COST_HEAD = ("scaffold", "stops", "unjudged", "calls nat/rec/mal", "tokens in/out", "agent s")
 
 
@@ -98,18 +82,26 @@ def _cost_row(line: ScaffoldScore) -> Row:
 
 
 def headline(summary: Summary) -> list[str]:
-    """What was measured, in two or three lines."""
+    """What was measured in two or three lines, and what that makes of the claim that was to be verified."""
     state = "" if summary.finished else " (unfinished)"
     server = f" · {summary.server}" if summary.server else ""
     lines = [
         f"{summary.run_id}{state}: {summary.benchmark}, {summary.tasks} tasks × {summary.attempts} attempts",
         f"model {summary.model}{server} · grader {summary.grader} · tool calls {summary.tool_calls}",
     ]
+    lines += [_verdict(line) for line in summary.verdicts]
     if not summary.claims:
         lines.append(f"As claimed: no vendor reports a number on {summary.benchmark!r}.")
     elif not any(claim.same_model for claim in summary.claims):
         lines.append(f"As claimed: nothing known for {summary.model!r}; others on this benchmark are listed.")
     return lines
+
+
+def _verdict(line: VerdictLine) -> str:
+    return (
+        f"{line.decision.upper()} with {line.scaffold}: {line.claimed:.1f} % claimed, {line.measured:.1f} % measured, "
+        f"difference {line.low:+.1f} to {line.high:+.1f} (90 %), margin ±{line.margin:g}: {line.reason}"
+    )
 
 
 def to_markdown(summary: Summary) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -49,13 +50,13 @@ def reading(line: Line) -> tuple[str, ...]:
     )
 
 
-def plan_lines(found: PowerPlan) -> Iterator[str]:
-    """What to run, then the alternatives."""
+def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
+    """What to run, then the alternatives. `claim` as the reader named it."""
     yield f"{found.claim}: {found.claimed:g} % claimed, margin ±{found.margin:g} points, power {found.power:.0%}"
     if found.chosen:
         kind = f"a subset of {found.chosen.tasks}" if found.chosen.subset else f"{found.chosen.tasks}"
-        yield f"run {kind} tasks × {found.chosen.attempts} attempts{hours(found.chosen)}:"
-        yield from (f"    {line}" for line in commands(found, found.chosen))
+        yield f"run {kind} tasks × {counted(found.chosen.attempts, 'attempt')}{hours(found.chosen)}:"
+        yield from (f"    {line}" for line in commands(found, found.chosen, claim))
     else:
         yield f"no number of attempts confirms this claim at ±{found.margin:g} points: the claim's own noise is too great"
     yield f"narrowest margin that can be confirmed with this power: ±{found.least_margin:g} points"
@@ -78,9 +79,13 @@ def plan_lines(found: PowerPlan) -> Iterator[str]:
     )
 
 
-def commands(found: PowerPlan, chosen: Choice) -> Iterator[str]:
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def commands(found: PowerPlan, chosen: Choice, claim: str) -> Iterator[str]:
     """What to type, in a shell."""
-    options = [f"--claim {found.claim}", f"--margin {found.margin:g}"]
+    options = [f"--claim {shlex.quote(claim)}", f"--margin {found.margin:g}"]
     if chosen.subset:
         yield f"asclaimed subset {found.tasks_name} --n {chosen.tasks} --seed 0 --json > subset.json"
         options.append("--subset subset.json")
