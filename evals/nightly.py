@@ -233,7 +233,7 @@ def judge(
     baseline = Baseline.of(reference, [one for night in earlier for one in night.watched])
     alpha = plan.alpha / len(plan.run.scaffolds)
     shown = tuple(
-        watched(name, [r for r in fresh if r.system.scaffold == name], baseline, alpha)
+        watched(name, [r for r in fresh if r.system.scaffold == name], baseline)
         for name in plan.run.scaffolds
     )
     history = [one for night in earlier for one in night.watched]

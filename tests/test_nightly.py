@@ -22,11 +22,11 @@ from evals.nightly import Exit, Night, NightlyPlan, Outside, load_nightly, night
 from evals.outcome import Outcome
 from evals.record import AttemptKey
 from evals.report.nightly_text import to_junit, to_markdown
-from evals.results import Row, System
+from evals.results import Results, Row, System
 from evals.run import Tally
 from evals.run_lock import run_lock
 from evals.run_plan import RunPlan, load_plan
-from evals.watch import promised
+from evals.watch import Baseline, watched
 from tasks.errors import UserError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.runs_on_disk import write_attempt
@@ -154,11 +154,12 @@ def test_a_drop_is_caught_and_stays_caught(tmp_path: Path) -> None:
     assert exits[-1] is Exit.REGRESSION
 
 
-def test_a_stable_system_stays_quiet_and_baseline_outcomes_are_used_once(tmp_path: Path) -> None:
+def test_a_stable_system_stays_quiet_and_later_nights_are_set_against_more(tmp_path: Path) -> None:
     world = World(tmp_path, attempts=2)
     nights = [world.night(number, fresh=True)[1] for number in range(4)]
     assert {night.exit for night in nights} == {Exit.NO_REGRESSION}
-    assert [len(night.watched[0].paired) for night in nights] == [100, 100, 0, 0]
+    assert [len(night.watched[0].shifts) for night in nights] == [1, 2, 3, 4]
+    assert nights[1].watched[0].shifts[1] > nights[1].watched[0].shifts[0]
     assert nights[-1].standings[0].compared == 400
 
 
@@ -337,14 +338,32 @@ def test_another_grader_is_not_compared_with(tmp_path: Path) -> None:
     assert "same grader" in night.reason
 
 
-def test_several_attempts_at_a_task_share_the_error_of_its_baseline() -> None:
-    rows = [
-        Row(System("m", "bash"), f"t{n % 30}", "r", n // 30 + 1, Outcome.RESOLVED, None) for n in range(90)
-    ]
-    seen = [(1, 0, 1, 1) if n % 2 else (1, 0) for n in range(30)]
-    once, thrice = promised(rows[:30], seen, 0.05), promised(rows, seen * 3, 0.05)
-    assert thrice.expected == pytest.approx(3 * once.expected)
-    assert thrice.variance == pytest.approx(3 * once.variance)
+def test_attempts_of_one_task_share_its_baseline() -> None:
+    """A baseline pass and three failures tonight: one chance in four at each task, however many attempts there are."""
+    system = System("m", "bash")
+    frozen = [Row(system, f"t{n}", "r", 1, Outcome.RESOLVED) for n in range(5)]
+    rows = [Row(system, f"t{n}", "r", k, Outcome.UNRESOLVED) for n in range(5) for k in range(1, 4)]
+    shown = watched("bash", rows, Baseline.of(Results("x", "b", tuple(frozen)), []))
+    assert shown.best.rank == pytest.approx(0.25**5)
+    assert (shown.best.passes, shown.expected) == (0, 15.0)
+
+
+def test_later_nights_are_set_against_earlier_ones_of_the_same_grader() -> None:
+    system = System("m", "bash")
+
+    def rows(outcome: Outcome, grader: str) -> list[Row]:
+        return [Row(system, f"t{n}", "r", 1, outcome)._replace(grader=grader) for n in range(5)]
+
+    frozen = Results("x", "b", (*rows(Outcome.RESOLVED, "g1"), *rows(Outcome.RESOLVED, "g2")))
+    first = watched("bash", rows(Outcome.RESOLVED, "g1"), Baseline.of(frozen, []))
+    again = watched("bash", rows(Outcome.UNRESOLVED, "g1"), Baseline.of(frozen, [first]))
+    other = watched("bash", rows(Outcome.UNRESOLVED, "g2"), Baseline.of(frozen, [first]))
+    assert again.best.rank == pytest.approx((1 / 3) ** 5)
+    assert other.best.rank == pytest.approx((1 / 2) ** 5)
+    unjudged = watched("bash", rows(Outcome.NOT_JUDGED, "g1"), Baseline.of(frozen, []))
+    assert (unjudged.best.passes, unjudged.worst.passes) == (5, 0)
+    after = watched("bash", rows(Outcome.UNRESOLVED, "g1"), Baseline.of(frozen, [unjudged]))
+    assert after.best.rank == pytest.approx((1 / 2) ** 5)
 
 
 class Suspended:

@@ -32,7 +32,7 @@ def to_markdown(night: Night) -> str:
         "",
         f"{markdown(night.reason, 500)}. Attempts: {actions or 'none'}. Baseline: {markdown(night.baseline)}.",
         "",
-        "| scaffold | nights | compared | passed tonight | expected at least | evidence | alarm at |",
+        "| scaffold | nights | compared | passed tonight | expected | evidence | alarm at |",
         "|---|---:|---:|---:|---:|---:|---:|",
         *(row(one, shown) for one, shown in zip(night.standings, night.watched, strict=True)),
         "",
@@ -48,7 +48,7 @@ def row(one: Standing, shown: Watched) -> str:
     passes = (
         f"{low if low == high else f'{low} to {high}'} of {len(shown.tasks)}" if shown.tasks else "none made"
     )
-    expected = f"{shown.worst.expected:.1f}" if shown.tasks else "–"
+    expected = f"{shown.expected:.1f}" if shown.tasks else "–"
     return (
         f"| {markdown(one.scaffold)} | {one.nights} | {one.compared} | {passes} | {expected} "
         f"| {one.evidence:+.2f} | {one.needed:.2f} |"

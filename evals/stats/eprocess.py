@@ -1,13 +1,13 @@
 """Evidence of a regression that may be looked at every night, for ever.
 
-An e-process starts at 1 and, while nothing got worse, exceeds 1/alpha at any time with chance ≤ alpha (Ville 1939;
-Ramdas et al. 2023). Two bets are combined; each is fair by itself, so their average is.
-
-*Pairs*: each of tonight's outcomes against a baseline outcome of the same task that no night has used before. When
-nothing changed, a discordant pair is as likely to point either way: McNemar's idea, exact, no model of noise. It ends
-when the baseline's attempts are used up.
-*Level*: tonight's number of passes against a lower confidence limit of what the baseline can do. It never ends, and
-its one debt, that the limit itself may be wrong, is paid from alpha.
+While nothing changes, a task's attempts are exchangeable: which of them passed is a matter of order alone. So tonight's
+passes, given how many of all attempts at each task passed so far and tonight together, follow a law that holds no
+unknown: no model of noise, no estimate of the baseline. On the first night, with one attempt of the baseline, it is
+McNemar's (discordant pairs point either way alike); later nights use the baseline again, and the nights before too.
+The ranks under that law are independent from night to night, however the tasks were solved, and a bet against each is
+fair: the product is a conformal test martingale, an e-process. It starts at 1 and, while nothing got worse, exceeds
+1/alpha at any time with chance ≤ alpha (Ville 1939; Vovk, Gammerman, Shafer 2005; Ramdas et al. 2023).
+Ties count against an alarm; to have few of them, passes are weighed almost, not quite, alike.
 Not covered: noise that a whole night shares (a slow server); such a night is a change like any other.
 """
 
@@ -17,84 +17,95 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special, stats
 
-from evals.stats.noise import prior
+EFFECT = 0.27
+"""The drop of a task's chance that is bet on, in standard deviations of one attempt: 8 points where that is 30 points,
+as for typical noise at a rate of 60 %. The bet is fair whatever the noise is, and wins on other drops too."""
+AT_ONCE = 0.8
+"""Share of the stake on a drop since the baseline; the rest is spread over later nights, 1/(k (k − 1)) on night k + 1."""
+WEIGHTS = (7, 8, 9)
+"""Of tasks in turn."""
+FINEST = 1e-12
+"""Chances nearer to 0 or 1 are rounding errors."""
 
-BASELINE_SHARE = 0.2
-"""Share of alpha that the baseline's confidence limit may use; the bets have the rest."""
-TILTS = (0.15, 0.3, 0.6)
-"""Strengths of the level bet, mixed evenly; they suit drops of about 1, 3 and 8 points at 100 tasks."""
-
-
-class Level(NamedTuple):
-    """What the baseline promises for one night's tasks, in passes."""
-
-    expected: float
-    """Lower confidence limit of the expected number of passes."""
-    variance: float
-    """Upper limit of the variance of the number of passes."""
+Counts = NDArray[np.int64]
 
 
 class Night(NamedTuple):
-    """One night against the baseline, on the tasks that both judged."""
+    """How tonight's passes rank among all orders of the attempts made so far, and how far a drop would move them."""
 
-    regressed: int
-    """Fresh pairs: the baseline passed, tonight did not."""
-    improved: int
-    """Fresh pairs: the other way round."""
-    passes: int
-    level: Level
+    rank: float
+    """Chance of as few or fewer, if nothing changed."""
+    shifts: tuple[float, ...]
+    """See `shifts`: entry k is for a drop that began on night k + 1."""
 
 
-def pairs_evidence(regressed: int, improved: int) -> float:
-    """log e-value of `regressed` against `improved` discordant pairs, over all nights so far.
+def weights(tasks: int) -> Counts:
+    return np.resize(np.array(WEIGHTS), tasks)
 
-    Bets on a chance of regression spread evenly over [1/2, 1]: a mixture, so its value depends on the totals alone.
+
+def rank(tonight: Counts, passes: Counts, attempts: Counts, made: Counts) -> float:
+    """Chance that tonight's weighed passes come out as low or lower if nothing changed.
+
+    For each task (T,): passes tonight, all passes and all attempts, tonight's included, and the attempts tonight.
     """
-    a, b = regressed + 1.0, improved + 1.0
-    tail = float(special.betaincc(a, b, 0.5))
-    if tail <= 0.0:
-        return -float("inf")
-    return float((a + b - 1) * np.log(2) + special.betaln(a, b) + np.log(tail))
+    law = law_of_passes(passes, attempts, made)
+    found = float(law[: int(tonight @ weights(len(tonight))) + 1].sum())
+    return 1.0 if found > 1 - FINEST else max(found, FINEST)
 
 
-def level_evidence(nights: Sequence[Night]) -> float:
-    """log e-value of the shortfall of passes, over all nights.
+def law_of_passes(passes: Counts, attempts: Counts, made: Counts) -> NDArray[np.float64]:
+    """Probabilities of tonight's weighed number of passes, from 0 on, if nothing changed; see `rank`.
 
-    Passes are independent given the tasks' chances, each within 1 of its mean, so Bennett's inequality bounds
-    their moments by the variance (Bennett 1962); better chances than the baseline's only lower the bet.
+    Hypergeometric at each task, independent between tasks; convolved by way of Fourier transforms.
     """
-    shortfall = sum(night.level.expected - night.passes for night in nights)
-    variance = sum(night.level.variance for night in nights)
-    bets = [tilt * shortfall - variance * (np.expm1(tilt) - tilt) for tilt in TILTS]
-    return float(special.logsumexp(bets) - np.log(len(TILTS)))
+    weight = weights(len(made))
+    most = int(made @ weight)
+    size = 1 << most.bit_length()
+    turns = np.exp(-2j * np.pi * np.outer(weight, np.arange(size // 2 + 1)) / size)
+    if made.max() == 1:  # the usual case, and much quicker
+        chance = (passes / attempts)[:, None]
+        each = 1 - chance + chance * turns
+    else:
+        counts = np.arange(made.max() + 1)[:, None]
+        chances = stats.hypergeom.pmf(counts, attempts, passes, made)
+        each = np.sum(chances[:, :, None] * turns ** counts[:, :, None], axis=0)
+    return np.clip(np.fft.irfft(np.prod(each, axis=0), size)[: most + 1], 0.0, 1.0)
 
 
-def evidence(nights: Sequence[Night]) -> float:
-    """log of the combined e-value after these nights; 0 before the first."""
+def shifts(made: Counts) -> tuple[float, ...]:
+    """How many standard deviations an `EFFECT` of 1 moves tonight's passes, for a drop since each night so far.
+
+    `made` (nights + 1, T): attempts at each task, the baseline's first, tonight's last. A drop is diluted in all that
+    was made since it began; the more was made before, the farther it shows. By design alone, never by outcomes.
+    """
+    tonight, total, weight = made[-1], made.sum(0), weights(made.shape[1])
+    spread = np.sqrt(np.sum(weight**2 * tonight * (total - tonight) / total))
+    before = np.cumsum(made, axis=0)[:-1]
+    return tuple((np.sum(weight * tonight * before / total, axis=1) / spread).tolist())
+
+
+def evidence(nights: Sequence[Night]) -> NDArray[np.float64]:
+    """log e-value of a drop after each of these nights, (nights,); a single 0 before the first.
+
+    Each rank, as a normal score, is bet against one whose mean is shifted. A mixture over the night on which the drop
+    began; those still to come keep their stake.
+    """
     if not nights:
-        return 0.0
-    pairs = pairs_evidence(sum(n.regressed for n in nights), sum(n.improved for n in nights))
-    return float(np.logaddexp(pairs, level_evidence(nights)) - np.log(2))
+        return np.zeros(1)
+    count = len(nights)
+    began = np.arange(1, count + 1)
+    moved = EFFECT * np.array([[*night.shifts, *[0.0] * (count - len(night.shifts))] for night in nights])
+    scores = special.ndtri([[night.rank] for night in nights])
+    bets = np.zeros((count, count))
+    np.multiply(-moved, scores + moved / 2, out=bets, where=began <= began[:, None])
+    stakes = np.where(began == 1, AT_ONCE, (1 - AT_ONCE) / (np.maximum(began - 1, 1) * began))
+    won = np.logaddexp.reduce(np.cumsum(bets, axis=0) + np.log(stakes), axis=1)
+    return np.asarray(np.logaddexp(won, np.log((1 - AT_ONCE) / count)))
 
 
 def threshold(alpha: float) -> float:
     """log evidence above which an alarm is raised; over all nights together a false one has chance ≤ alpha."""
-    return float(-np.log(alpha * (1 - BASELINE_SHARE)))
-
-
-def baseline_level(attempts: Sequence[Sequence[int]], alpha: float) -> Level:
-    """What tasks with these baseline outcomes (0 or 1, one list a task) promise for one attempt each.
-
-    Normal limits: the mean from below at its share of `alpha`, the variance from above at 5 %; the cautious prior replaces the
-    measured variance when fewer than 20 tasks were repeated.
-    """
-    means = np.array([np.mean(outcomes) for outcomes in attempts])
-    variances = np.array([np.var(o, ddof=1) for o in attempts if len(o) > 1])
-    n = len(means)
-    each = prior(float(means.mean()))
-    if len(variances) >= 20:
-        each = float(variances.mean() + 1.645 * variances.std(ddof=1) / np.sqrt(len(variances)))
-    error = np.sqrt(sum(each / len(outcomes) for outcomes in attempts))
-    return Level(max(float(means.sum() - stats.norm.isf(BASELINE_SHARE * alpha) * error), 0.0), n * each)
+    return float(-np.log(alpha))
