@@ -12,13 +12,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from evals.claims.claim import FULL_SIZE, Claim
 from evals.results import Drawn, Results, Table
 from evals.stats.equivalence import Equivalence, tost
 from evals.stats.estimate import one_run, several_runs
-from evals.stats.intervals import Estimate, clustered_mean
+from evals.stats.intervals import Estimate, clustered_mean, student
 from evals.stats.noise import AttemptNoise
 from evals.stats.power import half_attempt
 from evals.stats.sequential import Accrual, critical_values
@@ -168,4 +168,4 @@ def look_bound(question: Question, results: Results, parts: Accrual, df: float) 
     else:
         fractions = [look / results.planned for look in looks]
     normal = critical_values(fractions, question.alpha)[-1]
-    return float(stats.t(df).isf(stats.norm.sf(normal)))
+    return -student(float(special.ndtr(-normal)), df)
