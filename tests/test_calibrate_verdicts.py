@@ -18,6 +18,7 @@ from evals.stats.calibrate_verdicts import (
     known_answers,
     law_of_passes,
     published,
+    quickly,
     run_of,
     stopped,
     world,
@@ -60,10 +61,12 @@ def test_counts_decide_as_the_outcomes_do() -> None:
     assert counted(350, 500, 70.0, 0.07) is Decision.REPRODUCED
     assert counted(250, 500, 70.0, 0.07) is Decision.NOT_REPRODUCED
     assert counted(35, 50, 70.0, 0.07) is Decision.UNDECIDED
+    for passes in range(280, 421, 3):
+        assert quickly(passes, 500, 70.0, 0.05) is counted(passes, 500, 70.0, 0.05)
 
 
 def test_clear_cases_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.stats.calibrate_verdicts.STOPPED", 60)
+    monkeypatch.setattr("evals.stats.calibrate_verdicts.DRAWS", 60)
     found = list(stopped(SMALL, -0.15, 0.05))
     assert np.mean([tasks for _, tasks in found]) < 0.7 * 500
     assert [decision for decision, _ in found].count(Decision.NOT_REPRODUCED) > 54

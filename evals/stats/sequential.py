@@ -60,9 +60,10 @@ def critical_values(fractions: Sequence[float], alpha: float = 0.05, rho: float 
     bounds = [-student(float(spend[0])) * float(np.sqrt(times[0]))]
     points, weights = start(times[0], bounds[0])
     for before, now, budget in zip(times, times[1:], spend[1:], strict=False):
-        step = float(np.sqrt(now - before))
-        bounds.append(next_bound(points, weights, step, float(budget), float(np.sqrt(now))))
-        points, weights = advance(points, weights, step, bounds[-1], float(np.sqrt(now)))
+        step, scale = float(np.sqrt(now - before)), float(np.sqrt(now))
+        bounds.append(next_bound(points, weights, step, float(budget), scale))
+        if len(bounds) < len(times):
+            points, weights = advance(points, weights, step, bounds[-1], scale)
     return [bound / float(np.sqrt(time)) for bound, time in zip(bounds, times, strict=True)]
 
 
