@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from evals.stats.equivalence import error_for_power, power_inside
+from evals.stats.intervals import student
 from evals.stats.noise import prior
 from evals.stats.sequential import Accrual
 
@@ -65,7 +65,7 @@ def least_margin(parts: Accrual, tasks: int, power: float, alpha: float) -> floa
 
 def tasks_needed(parts: Accrual, have: int, room: float, alpha: float, power: float = 0.8) -> int | None:
     """How many of the tasks, more than `have`, bring the interval into `room` with chance `power`; None when not all do."""
-    reach = float(stats.norm.isf(alpha) + stats.norm.isf(1 - power))
+    reach = student(1 - alpha) + student(power)
     enough = (n for n in range(have + 1, parts.tasks + 1) if reach * np.sqrt(parts.variance(n)) <= room)
     return next(enough, None)
 
@@ -79,7 +79,7 @@ def more_attempts(
     """
     if room <= 0:
         return None
-    reach = float(stats.norm.isf(alpha) + stats.norm.isf(1 - power))
+    reach = student(1 - alpha) + student(power)
     have = max(round(noise / parts.within), 1) if parts.within > 0 else 1
     for more in range(1, MOST_ATTEMPTS + 1):
         within = noise / (have + more)
