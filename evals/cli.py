@@ -16,6 +16,7 @@ from evals.commands.run import report, run
 from evals.commands.serve import doctor, serve
 from evals.commands.subset import estimate, subset
 from evals.commands.verdicts import compare, plan, verify
+from evals.report.text import plain
 from tasks.errors import MachineError, UserError
 from tasks.sandbox import SandboxError
 
@@ -59,7 +60,7 @@ def main() -> None:
     try:
         app()
     except (UserError, SandboxError) as error:
-        typer.secho(f"asclaimed: {error}", fg="red", err=True)
+        typer.secho(f"asclaimed: {plain(error, 2000)}", fg="red", err=True)
         sys.exit(error.exit_code if isinstance(error, UserError) else MachineError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

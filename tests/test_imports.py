@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from evals.claims.catalog import find
-from evals.cli import app
+from evals.cli import app, main
 from evals.compare import compare
 from evals.imports.detect import detect, read
-from evals.imports.write import Wishes, write_run
+from evals.imports.staging import staged
+from evals.imports.write import Wishes, own_name, write_run
 from evals.load_results import from_run_dir, from_run_dirs
 from evals.manifest import load
 from evals.outcome import Outcome
@@ -25,7 +26,7 @@ from evals.report.summary import summarise
 from evals.score import Attempt, load_attempts
 from evals.verify import verify
 from scaffolds.base import Stop
-from tasks.errors import UserError
+from tasks.errors import MachineError, UserError
 
 IDS = [f"django__django-{n}" for n in range(1, 7)]
 PATCH = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n"
@@ -355,3 +356,79 @@ def test_no_json_breaks_the_readers(tmp_path_factory: pytest.TempPathFactory, va
     with suppress(UserError):
         detect(path)
         assert read("auto", path).attempts
+
+
+def test_an_import_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for cause, seen in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "disk full"), MachineError)):
+        with pytest.raises(seen):
+            break_off(run, cause)
+        assert list(tmp_path.iterdir()) == []
+
+
+def break_off(run: Path, cause: BaseException) -> None:
+    with staged(run) as stage:
+        (stage / "manifest.json").write_text("{}")
+        raise cause
+
+
+def test_what_a_killed_import_left_is_no_run_and_goes_with_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".run.importing"
+    (left / "someone" / "t1" / "1").mkdir(parents=True)
+    (left / "manifest.json").write_text("{}")
+    imported(dump(tmp_path / "model.run1.json", REPORT), tmp_path / "run")
+    assert not left.exists()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        ".lock",
+        "manifest.json",
+        "ledger.jsonl",
+        "model.run1",
+    }
+
+
+def test_an_import_takes_over_no_directory_that_holds_something(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    source = dump(tmp_path / "model.run1.json", REPORT)
+    with pytest.raises(UserError, match="is not empty"):
+        imported(source, tmp_path / "run")
+    (tmp_path / "run" / "thesis.tex").unlink()
+    assert len(imported(source, tmp_path / "run")) == 6
+
+
+def test_two_imports_at_once_are_refused(tmp_path: Path) -> None:
+    source = dump(tmp_path / "model.run1.json", REPORT)
+    with staged(tmp_path / "run"), pytest.raises(UserError, match="another asclaimed"):
+        imported(source, tmp_path / "run")
+
+
+def test_many_systems_of_one_name_are_told_apart() -> None:
+    taken: set[str] = set()
+    for number in range(3):
+        taken.add(own_name("?" * (number + 1), taken))
+    assert taken == {"system", "system-2", "system-3"}
+
+
+def test_names_that_cannot_be_directories_and_lines_for_one_task_are_told(tmp_path: Path) -> None:
+    source = tmp_path / "preds.jsonl"
+    lines = [
+        {"instance_id": name, "model_name_or_path": "m", "model_patch": PATCH} for name in ("../x", "a", "a")
+    ]
+    source.write_text("\n".join(map(json.dumps, lines)))
+    done = CliRunner().invoke(app, ["import", "auto", str(source), "--out", str(tmp_path / "run")])
+    assert "note: ../x: cannot name a directory" in done.stderr
+    assert "note: 1 tasks have several predictions of one system: each was read as an attempt" in done.stderr
+
+
+def test_an_error_carries_no_escapes_of_a_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = dump(tmp_path / "lists.json", {"\x1b[2Jred": IDS, "b": IDS})
+    options = ["--scaffold", "c", "--tasks", task_file(tmp_path, IDS), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", ["asclaimed", "import", "auto", str(source), *options])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().err
+    assert "[2Jred" in told
+    assert "\x1b[2J" not in told

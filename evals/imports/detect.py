@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,14 @@ def predictions(path: Path) -> Batch:
         Foreign(p.instance_id, p.model, opinion=None if p.patch.strip() else empty, patch=p.patch)
         for p in found.usable
     )
-    return Batch("predictions", NOBODY, attempts, notes=tuple(found.unusable))
+    return Batch("predictions", NOBODY, attempts, notes=(*found.unusable, *several(attempts)))
+
+
+def several(attempts: tuple[Foreign, ...]) -> Iterator[str]:
+    """SWE-bench's own reader keeps the last line only; saying so lets a reader judge."""
+    lines = Counter((attempt.system, attempt.task) for attempt in attempts)
+    if repeated := sum(n > 1 for n in lines.values()):
+        yield f"{repeated} tasks have several predictions of one system: each was read as an attempt"
 
 
 def verdicts_beside(path: Path) -> Path | None:

@@ -1,7 +1,7 @@
 """A run directory that appears whole or not at all, however the process that writes it ends.
 
 Tens of thousands of small files are written beside the target with no flush of their own, then flushed together, then
-renamed. Measured on ext4: one fsync a file made 85 % of the time of a large import.
+renamed. 113 systems × 500 tasks took 214 s with an fsync for each file, and take 24 s this way (ext4, two busy cores).
 """
 
 from __future__ import annotations

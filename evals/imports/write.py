@@ -53,8 +53,9 @@ def write_run(run: Path, source: Path, batch: Batch, wishes: Wishes) -> tuple[Ma
     known = {task.id for task in tasks}
     usable = [a for a in batch.attempts if a.task in known and NAME.fullmatch(a.task)]
     if not usable:
-        raise UserError(f"{source} speaks of no task of {wishes.tasks}")
-    left_out = [f"{a.task}: not a task of {wishes.tasks}" for a in batch.attempts if a.task not in known]
+        raise UserError(f"{source} speaks of no task of {wishes.tasks or 'a usable name'}")
+    why = f"not a task of {wishes.tasks}" if wishes.tasks else "cannot name a directory"
+    left_out = [f"{a.task}: {why}" for a in batch.attempts if a.task not in known]
     hashes = {task.id: task.hash for task in tasks}
     keyed = list(numbered([*usable, *unlisted(batch, usable, tasks)]))
     manifest = manifest_of(run, source, batch, wishes, tasks, [key for key, _ in keyed])
