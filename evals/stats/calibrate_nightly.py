@@ -16,7 +16,7 @@ from evals.stats.noise import TYPICAL_SHARE
 
 NIGHTS, TASKS, RATE, ALPHA = 30, 100, 0.6, 0.05
 DROP = 0.08
-QUIET, DROPPED, LATE = 200, 200, 25
+QUIET, DROPPED, LATE = 200, 60, 25
 """Simulated months for each of the bench's draws: without a drop, with one from the first night, with one later."""
 BEGINS_LATE = 11
 BASELINES = (1, 2, 3, 5)

@@ -57,21 +57,29 @@ def rank(tonight: Counts, passes: Counts, attempts: Counts, made: Counts) -> flo
 
 
 def law_of_passes(passes: Counts, attempts: Counts, made: Counts) -> NDArray[np.float64]:
-    """Probabilities of tonight's weighed number of passes, from 0 on, if nothing changed; see `rank`.
+    """Probabilities of tonight's weighed number of passes, from 0 on, if nothing changed; see `rank`."""
+    law = np.ones(1)
+    for turn, weight in enumerate(WEIGHTS):
+        alike = slice(turn, None, len(WEIGHTS))
+        if len(made[alike]):
+            counts = law_of_counts(passes[alike], attempts[alike], made[alike])
+            spread = np.zeros((len(counts) - 1) * weight + 1)
+            spread[::weight] = counts
+            law = np.convolve(law, spread)
+    return law
 
-    Hypergeometric at each task, independent between tasks; convolved by way of Fourier transforms.
-    """
-    weight = weights(len(made))
-    most = int(made @ weight)
+
+def law_of_counts(passes: Counts, attempts: Counts, made: Counts) -> NDArray[np.float64]:
+    """The same unweighed: hypergeometric at each task, convolved over tasks by way of Fourier transforms."""
+    most = int(made.sum())
     size = 1 << most.bit_length()
-    turns = np.exp(-2j * np.pi * np.outer(weight, np.arange(size // 2 + 1)) / size)
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    counts = np.arange(made.max() + 1)
     if made.max() == 1:  # the usual case, and much quicker
-        chance = (passes / attempts)[:, None]
-        each = 1 - chance + chance * turns
+        chances = np.stack([1 - passes / attempts, passes / attempts], axis=1)
     else:
-        counts = np.arange(made.max() + 1)[:, None]
-        chances = stats.hypergeom.pmf(counts, attempts, passes, made)
-        each = np.sum(chances[:, :, None] * turns ** counts[:, :, None], axis=0)
+        chances = stats.hypergeom.pmf(counts, attempts[:, None], passes[:, None], made[:, None])
+    each = chances @ turn ** counts[:, None]
     return np.clip(np.fft.irfft(np.prod(each, axis=0), size)[: most + 1], 0.0, 1.0)
 
 
