@@ -120,7 +120,7 @@ def compare(
         ),
         cochran=dict(cochran_groups(parts, by)),
         crossed=crossed(parts),
-        limits=tuple(limits(results, parts)),
+        limits=tuple(limits(results, parts, estimand)),
     )
 
 
@@ -212,10 +212,13 @@ def cochran_groups(parts: dict[System, Results], by: By) -> Iterator[tuple[str, 
             yield name, cochran_q(first_attempts.T == 1)
 
 
-def limits(results: Results, parts: dict[System, Results]) -> Iterator[str]:
+def limits(results: Results, parts: dict[System, Results], estimand: Estimand) -> Iterator[str]:
     """What a reader must know before quoting a difference."""
     judged = {system.name: len(part.table().tasks) for system, part in parts.items()}
     graders = sorted({row.grader for row in results.rows if row.grader})
+    if estimand is Estimand.LIKE_THESE:
+        repositories = len({row.repo for row in results.rows})
+        yield f"{repositories} repositories stand for all; Cochran's Q takes their tasks as independent"
     if len(set(judged.values())) > 1:
         yield "judged tasks differ: " + ", ".join(f"{name} {count}" for name, count in judged.items())
     if len(graders) > 1:

@@ -53,6 +53,14 @@ def test_clustered_difference_at_the_edges() -> None:
     assert paired.clustered_difference([], [], []).p_value is None
 
 
+def test_one_gap_at_every_task_is_no_certainty() -> None:
+    found = paired.paired_difference([0.75] * 4, [0.25] * 4)
+    assert (found.difference, found.p_value) == (0.5, pytest.approx(2 / 16))
+    assert found.low < 0.2 < 0.5 < found.high
+    alone = paired.paired_difference([0.5], [0.25])
+    assert (alone.low, alone.high, alone.p_value) == (-1.0, 1.0, 1.0)
+
+
 def test_intervals_of_a_spread_cover() -> None:
     """5 models × 4 scaffolds with main effects, an interaction of 4 points and run noise of 2."""
     rng = np.random.default_rng(RNG)

@@ -65,6 +65,7 @@ def test_compare_prints_pairs(tmp_path: Path) -> None:
     assert "better at 0, worse at 9 tasks" in asclaimed("compare", run)
     found = json.loads(asclaimed("compare", run, "--json"))
     assert found["pairs"][0]["difference"] == pytest.approx(-45)
+    assert "2 repositories stand for all" in asclaimed("compare", run, "--estimand", "like-these")
 
 
 def test_runs_of_one_system_are_told_apart_by_run(tmp_path: Path) -> None:
@@ -86,6 +87,7 @@ def test_runs_of_one_system_are_told_apart_by_run(tmp_path: Path) -> None:
         (("verify", CLAIM, "RUN"), "no margin"),
         (("verify", CLAIM, "NOWHERE"), "not a run directory"),
         (("compare", "RUN", "--by", "moon"), "choose from scaffold"),
+        (("compare", "RUN", "--estimand", "moon"), "choose from fixed"),
         (("compare", "RUN", "--by", "model"), "no two systems"),
         (("plan", CLAIM, "--margin", "0"), "margin lies"),
         (("plan", "qwen3.6-27b/chatbot-arena-elo@press"), "no percentage"),

@@ -105,7 +105,7 @@ def hours(choice: Choice) -> str:
 
 def comparison_lines(found: Comparison) -> Iterator[str]:
     """Systems, pairs, where differences come from, and what a complete table adds."""
-    yield f"{plain(found.benchmark)}, by {found.by}"
+    yield f"{plain(found.benchmark)}, by {found.by}; estimand: {found.estimand}"
     yield from table(
         ("system", "tasks", "rate", "95 %", "bounds", "tokens", "not solved because"),
         [

@@ -137,9 +137,13 @@ def paired_difference(
     if np.all(np.isin([one, two], [0.0, 1.0])):
         pairs = discordant(one == 1, two == 1)
         return PairedDifference(pairs.difference, *tango(pairs, confidence), mcnemar(pairs), "Tango, McNemar")
-    if len(one) == 1 or np.all(one == two):
-        reach = tango(Discordant(0, 0, len(one)), confidence) if len(one) > 1 else Interval(-1.0, 1.0)
-        return PairedDifference(float(np.mean(one - two)), *reach, 1.0, "Tango")
+    gaps = one - two
+    if (
+        np.ptp(gaps) == 0
+    ):  # no spread to go by: as wide as without any discordant task, around the one gap there is
+        low, high = tango(Discordant(0, 0, len(gaps)), confidence) if len(gaps) > 1 else Interval(-2.0, 2.0)
+        gap, p = float(gaps[0]), sign_flip(one[:, None], two[:, None], seed)
+        return PairedDifference(gap, max(gap + low, -1.0), min(gap + high, 1.0), p, "Tango, sign flips")
     estimate = mean_difference(one[:, None], two[:, None])
     low, high = estimate.interval(confidence)
     p = sign_flip(one[:, None], two[:, None], seed)
