@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from evals.stats import calibrate, design, irt, leftout
+from evals.stats import design, irt
 from evals.stats.estimate import bounded, fitted, interval, one_run, several_runs, stratified
 from evals.stats.intervals import Interval
 from evals.stats.results import estimates, read_results, read_subset
@@ -110,6 +110,24 @@ def test_intervals_cover_submissions_that_were_not_fitted(world: Any) -> None:
     assert np.mean(hits) > 0.95 - 3 * np.sqrt(0.05 * 0.95 / len(hits)) - 0.02
 
 
+def test_means_of_several_runs_get_narrower_and_cover(world: Any) -> None:
+    """Chances that the model predicts: three runs leave less to surprise than one, and the interval knows it."""
+    items, abilities, _ = world
+    chance, variables = design.inclusion(items, abilities, 40), design.balance(items, abilities)
+    rng = np.random.default_rng(8)
+    hits, shorter = [], []
+    for truth in irt.predict_all(items, abilities)[::2]:
+        for _ in range(4):
+            sample = design.draw(chance, variables, rng)
+            once = fitted(items, sample, chance, one_run((rng.random(40) < truth[sample]).astype(float)))
+            means = rng.binomial(3, truth[sample]) / 3
+            thrice = fitted(items, sample, chance, several_runs(means, np.full(40, 3.0)))
+            hits.append(abs(thrice.value - truth.mean()) <= 1.96 * thrice.error)
+            shorter.append(thrice.error / once.error)
+    assert np.mean(hits) > 0.95 - 3 * np.sqrt(0.05 * 0.95 / len(hits)) - 0.02
+    assert np.mean(shorter) < 0.85
+
+
 def test_the_whole_benchmark_leaves_no_error(world: Any) -> None:
     items, _, answers = world
     rate = fitted(items, np.arange(TASKS), np.ones(TASKS), one_run(answers[0]))
@@ -167,6 +185,34 @@ def test_files_round_trip(drawn: Subset, tmp_path: Path) -> None:
     human = subprocess.run([*command, "--results", str(results)], capture_output=True, check=True, text=True)
     assert "\x1b" not in human.stdout
     assert "mean rate over runs" in human.stdout
+
+
+def test_an_expected_rate_narrows_and_never_decides(tmp_path: Path) -> None:
+    known = parameters(VERIFIED)
+    assert known is not None
+    blind, near, wrong = (expected_error(known, 0.7, 100, rate) for rate in (None, 0.7, 0.3))
+    assert near < 0.92 * blind < blind < wrong
+    command = [str(Path(sys.executable).with_name("asclaimed")), "subset", VERIFIED, "--n", "60", "--json"]
+    done = subprocess.run([*command, "--near", "70"], capture_output=True, check=True)
+    (tmp_path / "subset.json").write_bytes(done.stdout)
+    subset = read_subset(tmp_path / "subset.json")
+    assert subset.near == 0.7
+    assert subset == draw_fitted(VERIFIED, known, 60, 0, near=0.7)
+    assert subset.prefix(30).near == 0.7
+    chance = design.inclusion(known.items, known.abilities, 60, 0.7)
+    place = {name: index for index, name in enumerate(known.ids)}
+    assert chance.sum() == pytest.approx(60)
+    assert [task.inclusion_probability for task in subset.tasks] == [
+        chance[place[name]] for name in subset.ids
+    ]
+    assert estimated(subset, one_run(np.zeros(60))).interval.high < 0.1
+    with pytest.raises(UserError, match="between 0 and 1"):
+        draw_fitted(VERIFIED, known, 60, 0, near=float("nan"))
+    mine = subprocess.run(
+        [*command[:2], "mine.jsonl", "--n", "9", "--near", "7"], capture_output=True, text=True
+    )
+    assert mine.returncode != 0
+    assert "--near needs fitted difficulties" in mine.stderr
 
 
 def test_ids_outside_the_subset_are_named_and_unknown_ones_refused(drawn: Subset) -> None:
@@ -244,55 +290,3 @@ def test_the_expected_error_shrinks_with_tasks_and_refuses_nonsense() -> None:
         expected_error(known, 0.55, 501)
     with pytest.raises(UserError, match="between 0 and 1"):
         expected_error(known, 55, 100)
-
-
-@pytest.mark.parametrize("n", [50, 200])
-def test_the_expected_error_is_what_public_submissions_get(shared_data: Path, n: int) -> None:
-    public = leftout.read(shared_data / "verified_submissions.json")
-    known = parameters(VERIFIED)
-    assert known is not None
-    subsets = [draw_fitted(VERIFIED, known, n, seed) for seed in range(3)]
-    rates = public.solved.mean(1)
-    for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.65), (0.65, 0.8)):
-        rows = [k for k, rate in enumerate(rates) if low <= rate < high][::3]
-        reached = []
-        for k in rows:
-            solved = dict(zip(public.ids, public.solved[k], strict=True))
-            for subset in subsets:
-                found = estimated(subset, one_run(np.array([solved[name] for name in subset.ids])))
-                reached.append((found.interval.high - found.interval.low) / 2)
-        expected = np.mean([1.96 * expected_error(known, rates[k], n) for k in rows])
-        assert expected == pytest.approx(np.mean(reached), rel=0.15)
-
-
-def test_coverage_on_public_submissions_left_out(shared_data: Path) -> None:
-    """A reduced bench: four folds of whole teams, the shipped multiplier."""
-    public = leftout.read(shared_data / "verified_submissions.json")
-    known = parameters(VERIFIED)
-    assert known is not None
-    fold = leftout.folds([one.team for one in public.submissions], 4)
-    fits = leftout.worlds(public, fold)
-    found = list(leftout.errors(public, fits, 100, 4, seed=3))
-    reach = known.multiplier(100)
-    covered = np.mean([abs(one.error) <= reach * one.stated for one in found])
-    assert len(found) == 4 * len(public.submissions)
-    assert covered > 0.92
-    assert 100 * reach * np.mean([one.stated for one in found]) < 5.3
-
-
-def test_related_submissions_leave_together() -> None:
-    labels = [name for name in "aaaaabbbccd" for _ in range(2)]
-    fold = leftout.folds(labels, 3)
-    assert {len({f for f, label in zip(fold, labels, strict=True) if label == one}) for one in "abcd"} == {1}
-    assert sorted(np.bincount(fold).tolist()) == [6, 6, 10]
-    row = {"date": "2025-01-01", "resolved_ids": []}
-    one = leftout.Submission(id="x_tools", scaffold="Solver (2024-09-12)", models=("gpt-4o",), **row)
-    assert (one.team, one.family) == ("solver", "gpt-4")
-
-
-def test_the_bench_notices_intervals_that_are_too_narrow() -> None:
-    wide = [leftout.Error(0, k % 3, 0.02 * (k % 7 - 3), 0.03, -1, 1) for k in range(60)]
-    honest = calibrate.summary(calibrate.crosswise(wide))
-    narrow = calibrate.summary([Interval(*one.reach(0.5)) for one in wide])
-    assert honest == ("100.0 %", "6.00")
-    assert float(narrow[0].split()[0]) < 50

@@ -17,6 +17,15 @@ BenchmarkArgument = Annotated[
     str, typer.Argument(metavar="BENCHMARK", help="swebench-verified, or anything that --tasks takes.")
 ]
 SizeOption = Annotated[int, typer.Option("--n", help="How many tasks to draw.", metavar="N")]
+NearOption = Annotated[
+    float | None,
+    typer.Option(
+        "--near",
+        min=0,
+        max=100,
+        help="The rate you expect, in percent, such as a claimed one: narrower if about right, honest if not.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")]
 SubsetOption = Annotated[Path, typer.Option("--subset", help="What `asclaimed subset --json` printed.")]
 ResultsOption = Annotated[
@@ -26,10 +35,14 @@ ResultsOption = Annotated[
 
 
 def subset(
-    benchmark: BenchmarkArgument, n: SizeOption, seed: SeedOption = 0, as_json: JsonOption = False
+    benchmark: BenchmarkArgument,
+    n: SizeOption,
+    seed: SeedOption = 0,
+    near: NearOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw tasks with known probabilities, from which `estimate` tells the rate on all tasks."""
-    drawn = draw(benchmark, n, seed)
+    drawn = draw(benchmark, n, seed, None if near is None else near / 100)
     if as_json:
         typer.echo(drawn.model_dump_json(indent=1))
         return
@@ -40,14 +53,20 @@ def subset(
         typer.echo(f"{task.inclusion_probability:.4f}  {shown(task.id)}")
 
 
-def draw(benchmark: str, n: int, seed: int) -> Subset:
-    """With fitted parameters where there are some, else stratified by repository."""
+def draw(benchmark: str, n: int, seed: int, near: float | None = None) -> Subset:
+    """With fitted parameters where there are some, else stratified by repository.
+
+    Raises `UserError` for an expected rate `near` in [0, 1] that could not be used.
+    """
     from evals.stats.subset import draw_fitted, draw_stratified, parameters
+    from tasks.errors import UserError
 
     name = benchmark.partition("=")[0]
     known = parameters(name)
     if known:
-        return draw_fitted(name, known, n, seed)
+        return draw_fitted(name, known, n, seed, near)
+    if near is not None:
+        raise UserError(f"--near needs fitted difficulties, and {benchmark} has none: draw without it")
     from tasks import catalog
 
     tasks = catalog.load(benchmark)

@@ -23,6 +23,9 @@ from evals.stats.subset import parameters
 
 SUBMISSIONS = Path("../shared/data/verified_submissions.json")
 SIZES = (50, 100, 200)
+LONGEST = 200
+MISTAKES = (0.0, 0.1, -0.1)
+"""Expected minus true rate."""
 AFTER = "2025-05-01"
 Z95 = 1.96
 FOLDS = 12
@@ -78,11 +81,11 @@ def summary(intervals: Sequence[Interval]) -> tuple[str, str]:
     return f"{100 * covered:.1f} %", f"{50 * np.mean([high - low for low, high in intervals]):.2f}"
 
 
-def crosswise(found: Sequence[Error]) -> list[Interval]:
-    """Each fold's intervals with the multiplier of all other folds."""
+def crosswise(found: Sequence[Error], usual: Sequence[Error] = ()) -> list[Interval]:
+    """Each fold's intervals with the multiplier of all other folds; `usual` when it is taken from other samples."""
     intervals = []
     for fold in {one.fold for one in found}:
-        multiplier = leftout.multiplier([one for one in found if one.fold != fold])
+        multiplier = leftout.multiplier([one for one in usual or found if one.fold != fold])
         intervals += [Interval(*one.reach(multiplier)) for one in found if one.fold == fold]
     return intervals
 
@@ -98,6 +101,27 @@ def left_out(bench: Bench) -> Section:
     rows += later(bench)
     head = ("left out", "n", "coverage", "half-width", "random sampling: coverage", "half-width")
     return Section("Subsets: public submissions left out of fit and multiplier", table(head, rows))
+
+
+def other_draws(bench: Bench) -> Section:
+    """Samples that are not drawn as the multiplier's were: for an expected rate, and prefixes of larger ones."""
+    rows: list[tuple[object, ...]] = []
+    for n in SIZES:
+        usual = list(leftout.errors(bench.public, bench.fits, n, bench.draws, bench.seed))
+        for off in MISTAKES:
+            found = [
+                one
+                for draw in range(bench.draws // 3)
+                for one in leftout.errors_near(bench.public, bench.fits, n, off, bench.seed + 1000 * draw)
+            ]
+            rows.append(
+                (n, f"expected rate is {100 * off:+.0f} points off", *summary(crosswise(found, usual)))
+            )
+        if n < LONGEST:
+            cut = list(leftout.errors(bench.public, bench.fits, LONGEST, bench.draws, bench.seed, first=n))
+            rows.append((n, f"prefix of {LONGEST}", *summary(crosswise(cut, usual))))
+    head = ("n", "drawn as", "coverage", "half-width")
+    return Section("Subsets: drawn for an expected rate, and looked at early", table(head, rows))
 
 
 def later(bench: Bench) -> list[tuple[object, ...]]:
@@ -197,6 +221,7 @@ WRONG: dict[str, Callable[[Case], Array]] = {
 
 SECTIONS: list[Callable[[Bench], Section]] = [
     left_out,
+    other_draws,
     adversarial,
     several_attempts,
 ]
@@ -211,9 +236,9 @@ def shipped(n: int) -> float:
 
 def sections() -> list[Callable[[Bench], Section]]:
     """All of them; the other files import this one."""
-    from evals.stats import calibrate_intervals, calibrate_trials, calibrate_verdicts
+    from evals.stats import calibrate_intervals, calibrate_nightly, calibrate_trials, calibrate_verdicts
 
-    others = (calibrate_intervals, calibrate_verdicts, calibrate_trials)
+    others = (calibrate_intervals, calibrate_verdicts, calibrate_trials, calibrate_nightly)
     return [*SECTIONS, *(section for file in others for section in file.SECTIONS)]
 
 

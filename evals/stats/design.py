@@ -23,14 +23,32 @@ LEAST_RATE = 0.15
 LEVELS = (0.05, 0.35, 0.65, 0.95)
 """Quantiles of the known submissions' rates around which the sample is balanced."""
 NEIGHBOURS = 7
+NEAR_WIDTH = 0.1
+"""Standard deviation in rate within which a known submission tells what one near the expected rate will find hard."""
+NEAR_REST = 0.2
+"""Share of the predicted spread that still comes from all plausible submissions, should the expectation be wrong."""
 EPSILON = 1e-9
 
 
-def inclusion(items: Items, abilities: Abilities, n: int) -> Array:
-    """Probabilities (N,) in (0, 1] that sum to `n`."""
+def inclusion(items: Items, abilities: Abilities, n: int, near: float | None = None) -> Array:
+    """Probabilities (N,) in (0, 1] that sum to `n`.
+
+    `near` is the rate in [0, 1] that is expected, such as a claimed one: tasks that are sure for those who reach it
+    are drawn less. A wrong expectation costs width, never honesty, since the probabilities stay known.
+    """
     predicted = plausible(items, abilities)
-    spread = np.sqrt((predicted * (1 - predicted)).mean(0) + SPREAD_FLOOR**2)
-    return proportional(spread, n)
+    spread = likely(predicted.mean(1), near) @ (predicted * (1 - predicted)) + SPREAD_FLOOR**2
+    return proportional(np.sqrt(spread), n)
+
+
+def likely(rates: Array, near: float | None) -> Array:
+    """Weights (M,) of submissions with `rates` (M,), sum 1: alike, or most for those with about the rate `near`."""
+    alike = np.full(len(rates), 1 / len(rates))
+    if near is None:
+        return alike
+    away = ((rates - near) / NEAR_WIDTH) ** 2 / 2
+    close = np.exp(away.min() - away)
+    return np.asarray(NEAR_REST * alike + (1 - NEAR_REST) * close / close.sum(), float)
 
 
 def proportional(size: Array, n: int) -> Array:

@@ -79,7 +79,8 @@ def fitted(items: Items, sample: Index, chance: Array, answers: Answers) -> Rate
     unseen[sample] = False
     correction = ((own - 1) * residual).sum() * (1 - SHRINK * trust)
     by_design = (own * (own - 1) * residual**2).sum()
-    by_model = (spread * (weight - 1)).sum()
+    calm = min(surprise, 1.0) if answers.noise.any() else 1.0  # means of runs spread less than one run
+    by_model = calm * (spread * (weight - 1)).sum()
     variance = (1 - trust / 2) * by_design + trust / 2 * by_model + (own * answers.noise).sum()
     total = answers.mean.sum() + predicted[unseen].sum() + correction
     return Rate(total / len(predicted), float(np.sqrt(variance)) / len(predicted), surprise)

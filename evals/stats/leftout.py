@@ -127,12 +127,28 @@ def worlds(public: Public, fold: Index) -> list[World]:
     ]
 
 
-def errors(public: Public, fits: Sequence[World], n: int, draws: int, seed: int) -> Iterator[Error]:
-    """Each left-out submission estimated from `draws` samples of `n` tasks that its own fit designed."""
+def errors(
+    public: Public, fits: Sequence[World], n: int, draws: int, seed: int, first: int | None = None
+) -> Iterator[Error]:
+    """Each left-out submission estimated from `draws` samples of `n` tasks that its own fit designed.
+
+    With `first`, from the first so many tasks of these samples only.
+    """
     for fold, world in enumerate(fits):
-        for sample, chance in samples(world, n, draws, seed):
+        drawn = samples(world, n, draws, seed) if first is None else prefixes(world, n, first, draws, seed)
+        for sample, chance in drawn:
             for submission in world.out:
                 yield error_of(world, sample, chance, public.solved[submission], (int(submission), fold))
+
+
+def errors_near(public: Public, fits: Sequence[World], n: int, off: float, seed: int) -> Iterator[Error]:
+    """Each left-out submission estimated from one sample drawn for its own rate plus `off`, cut to 0–1."""
+    for fold, world in enumerate(fits):
+        for submission in world.out:
+            truth = public.solved[submission]
+            near = min(max(float(truth.mean()) + off, 0.0), 1.0)
+            for sample, chance in samples(world, n, 1, seed + int(submission), near):
+                yield error_of(world, sample, chance, truth, (int(submission), fold))
 
 
 def error_of(world: World, sample: Index, chance: Array, truth: Array, who: tuple[int, int]) -> Error:
@@ -144,13 +160,26 @@ def error_of(world: World, sample: Index, chance: Array, truth: Array, who: tupl
     return Error(*who, rate.value - mean, rate.error, possible.low - mean, possible.high - mean)
 
 
-def samples(world: World, n: int, draws: int, seed: int) -> Iterator[tuple[Index, Array]]:
-    """Samples of the world's design, with the inclusion probabilities of all tasks."""
-    chance = design.inclusion(world.items, world.abilities, n)
+def samples(
+    world: World, n: int, draws: int, seed: int, near: float | None = None
+) -> Iterator[tuple[Index, Array]]:
+    """Samples of the world's design, with the inclusion probabilities of all tasks; `near`: see `design`."""
+    chance = design.inclusion(world.items, world.abilities, n, near)
     variables = design.balance(world.items, world.abilities)
     rng = np.random.default_rng((seed, n, int(world.out[0])))
     for _ in range(draws):
         yield design.draw(chance, variables, rng), chance
+
+
+def prefixes(world: World, n: int, m: int, draws: int, seed: int) -> Iterator[tuple[Index, Array]]:
+    """The first `m` tasks of samples of `n`, with the chances that `Subset.prefix` gives them."""
+    variables = design.balance(world.items, world.abilities)
+    rng = np.random.default_rng((seed, n, m, int(world.out[0])))
+    for sample, drawn in samples(world, n, draws, seed):
+        order = design.ordered(sample, variables[:, :4] / drawn[:, None], rng)[:m]
+        chance = design.inclusion(world.items, world.abilities, m)
+        chance[order] = drawn[order] * m / n
+        yield order, chance
 
 
 def multiplier(found: Sequence[Error], level: float = 0.95) -> float:

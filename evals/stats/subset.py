@@ -66,6 +66,8 @@ class Subset(Frozen):
     seed: int
     n: int = Field(ge=1)
     benchmark_size: int = Field(ge=1)
+    near: float | None = Field(default=None, ge=0, le=1)
+    """The rate that the draw was told to expect."""
     tasks: tuple[DrawnTask, ...]
 
     @model_validator(mode="after")
@@ -139,17 +141,23 @@ def _full(triangles: Array) -> Array:
     return cov
 
 
-def draw_fitted(benchmark: str, known: Parameters, n: int, seed: int) -> Subset:
-    """`n` tasks with the fitted design. Raises `UserError` when `n` is out of range."""
+def draw_fitted(benchmark: str, known: Parameters, n: int, seed: int, near: float | None = None) -> Subset:
+    """`n` tasks with the fitted design, chosen for a rate `near` in [0, 1] when one is expected.
+
+    Raises `UserError` when `n` or `near` is out of range.
+    """
     size = len(known.ids)
     check_size(benchmark, n, LEAST_FITTED, size)
+    check_rate(near)
     rng = np.random.default_rng(seed)
-    chance = design.inclusion(known.items, known.abilities, n)
+    chance = design.inclusion(known.items, known.abilities, n, near)
     variables = design.balance(known.items, known.abilities)
     sample = design.draw(chance, variables, rng)
     sample = design.ordered(sample, variables[:, :4] / chance[:, None], rng)
     tasks = tuple(DrawnTask(id=known.ids[i], inclusion_probability=chance[i]) for i in sample)
-    return Subset(benchmark=benchmark, design=known.design, seed=seed, n=n, benchmark_size=size, tasks=tasks)
+    return Subset(
+        benchmark=benchmark, design=known.design, seed=seed, n=n, benchmark_size=size, near=near, tasks=tasks
+    )
 
 
 def draw_stratified(benchmark: str, repositories: Mapping[str, str], n: int, seed: int) -> Subset:
@@ -170,20 +178,25 @@ def draw_stratified(benchmark: str, repositories: Mapping[str, str], n: int, see
     )
 
 
-def expected_error(known: Parameters, rate: float, n: int) -> float:
+def expected_error(known: Parameters, rate: float, n: int, near: float | None = None) -> float:
     """The standard error to expect from `n` tasks for a system that solves `rate` of all, before any run.
 
-    Both are fractions; 1.96 times the answer is the half-width to expect, the calibrated multiplier included. For
+    Rates are fractions, `near` as in `draw_fitted`; 1.96 times the answer is the half-width to expect, the calibrated multiplier included. For
     one run of one attempt, which the item-response model describes: one unlike the public submissions errs more.
-    Raises `UserError` when `n` or `rate` is out of range.
+    Raises `UserError` when `n` or a rate is out of range.
     """
     check_size("this benchmark", n, LEAST_FITTED, len(known.ids))
-    if not 0 <= rate <= 1:
-        raise UserError(f"a rate of {rate} is none: give a fraction between 0 and 1")
-    chance = design.inclusion(known.items, known.abilities, n)
+    check_rate(rate)
+    check_rate(near)
+    chance = design.inclusion(known.items, known.abilities, n, near)
     predicted = predict(known.items, *general_ability(known.items, rate, chance))
     variance = (predicted * (1 - predicted) * (1 / chance - 1)).sum()
     return float(known.multiplier(n) / Z95 * np.sqrt(variance)) / len(known.ids)
+
+
+def check_rate(rate: float | None) -> None:
+    if rate is not None and not 0 <= rate <= 1:
+        raise UserError(f"a rate of {rate} is none: give a fraction between 0 and 1")
 
 
 def check_size(benchmark: str, n: int, least: int, size: int) -> None:
@@ -227,7 +240,7 @@ def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float
     assert known is not None, "strata need no parameters"
     place = {name: index for index, name in enumerate(known.ids)}
     sample = positions(subset, place)
-    chance = design.inclusion(known.items, known.abilities, subset.n)
+    chance = design.inclusion(known.items, known.abilities, subset.n, subset.near)
     drawn = np.array([task.inclusion_probability for task in subset.tasks])
     chance[sample] = drawn
     rate = fitted(known.items, sample, chance, answers)

@@ -1,0 +1,92 @@
+"""Subsets against public submissions that were left out of the fit, and the bench that does so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evals.stats import calibrate, leftout
+from evals.stats.estimate import one_run
+from evals.stats.intervals import Interval
+from evals.stats.subset import Parameters, draw_fitted, estimated, expected_error, parameters
+
+VERIFIED = "swebench-verified"
+
+
+@pytest.fixture(scope="module")
+def known() -> Parameters:
+    found = parameters(VERIFIED)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def public(shared_data: Path) -> leftout.Public:
+    return leftout.read(shared_data / "verified_submissions.json")
+
+
+@pytest.fixture(scope="module")
+def fits(public: leftout.Public) -> list[leftout.World]:
+    """Four fits without whole teams."""
+    return leftout.worlds(public, leftout.folds([one.team for one in public.submissions], 4))
+
+
+@pytest.mark.parametrize("n", [50, 200])
+def test_the_expected_error_is_what_public_submissions_get(
+    known: Parameters, public: leftout.Public, n: int
+) -> None:
+    subsets = [draw_fitted(VERIFIED, known, n, seed) for seed in range(3)]
+    rates = public.solved.mean(1)
+    for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.65), (0.65, 0.8)):
+        rows = [k for k, rate in enumerate(rates) if low <= rate < high][::3]
+        reached = []
+        for k in rows:
+            solved = dict(zip(public.ids, public.solved[k], strict=True))
+            for subset in subsets:
+                found = estimated(subset, one_run(np.array([solved[name] for name in subset.ids])))
+                reached.append((found.interval.high - found.interval.low) / 2)
+        expected = np.mean([1.96 * expected_error(known, rates[k], n) for k in rows])
+        assert expected == pytest.approx(np.mean(reached), rel=0.15)
+
+
+def test_coverage_on_public_submissions_left_out(
+    known: Parameters, public: leftout.Public, fits: list[leftout.World]
+) -> None:
+    """A reduced bench: four folds of whole teams, the shipped multiplier."""
+    found = list(leftout.errors(public, fits, 100, 4, seed=3))
+    reach = known.multiplier(100)
+    covered = np.mean([abs(one.error) <= reach * one.stated for one in found])
+    assert len(found) == 4 * len(public.submissions)
+    assert covered > 0.92
+    assert 100 * reach * np.mean([one.stated for one in found]) < 5.3
+
+
+def test_prefixes_and_expected_rates_cover_too(
+    known: Parameters, public: leftout.Public, fits: list[leftout.World]
+) -> None:
+    """The multiplier comes from whole samples that expect nothing; 5 % may miss, the noise of 113 at most 6 more."""
+    prefixes = list(leftout.errors(public, fits, 200, 3, seed=4, first=100))
+    near = list(leftout.errors_near(public, fits, 100, 0.05, seed=4))
+    for found in (prefixes, near):
+        assert np.mean([abs(one.error) <= known.multiplier(100) * one.stated for one in found]) > 0.89
+    assert np.mean([one.stated for one in near]) < 0.95 * np.mean([one.stated for one in prefixes])
+
+
+def test_related_submissions_leave_together() -> None:
+    labels = [name for name in "aaaaabbbccd" for _ in range(2)]
+    fold = leftout.folds(labels, 3)
+    assert {len({f for f, label in zip(fold, labels, strict=True) if label == one}) for one in "abcd"} == {1}
+    assert sorted(np.bincount(fold).tolist()) == [6, 6, 10]
+    row = {"date": "2025-01-01", "resolved_ids": []}
+    one = leftout.Submission(id="x_tools", scaffold="Solver (2024-09-12)", models=("gpt-4o",), **row)
+    assert (one.team, one.family) == ("solver", "gpt-4")
+
+
+def test_the_bench_notices_intervals_that_are_too_narrow() -> None:
+    wide = [leftout.Error(0, k % 3, 0.02 * (k % 7 - 3), 0.03, -1, 1) for k in range(60)]
+    honest = calibrate.summary(calibrate.crosswise(wide))
+    narrow = calibrate.summary([Interval(*one.reach(0.5)) for one in wide])
+    assert honest == ("100.0 %", "6.00")
+    assert float(narrow[0].split()[0]) < 50
