@@ -130,7 +130,7 @@ def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, A
         return
     for share in FRACTIONS[:-1]:
         tasks = int(whole.tasks * share)
-        sampled = expected_error(known, claim.rate, tasks) ** 2
+        sampled = expected_error(known, claim.rate, tasks, near=claim.rate) ** 2
         between = sampled / (1 / tasks - 1 / whole.tasks)
         yield tasks, Accrual(whole.tasks, between, 0.0, whole.shared + noise / whole.tasks, fixed=True)
 

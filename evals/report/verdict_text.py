@@ -87,7 +87,8 @@ def commands(found: PowerPlan, chosen: Choice, claim: str) -> Iterator[str]:
     """What to type, in a shell."""
     options = [f"--claim {shlex.quote(claim)}", f"--margin {found.margin:g}"]
     if chosen.subset:
-        yield f"asclaimed subset {found.tasks_name} --n {chosen.tasks} --seed 0 --json > subset.json"
+        drawn = f"--n {chosen.tasks} --near {found.claimed:g} --seed 0 --json"
+        yield f"asclaimed subset {found.tasks_name} {drawn} > subset.json"
         options.append("--subset subset.json")
     elif chosen.tasks < found.tasks:
         options.append(f"--sample {chosen.tasks}")
