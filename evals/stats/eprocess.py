@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 EFFECT = 0.27
 """The drop of a task's chance that is bet on, in standard deviations of one attempt: 8 points where that is 30 points,
@@ -75,10 +75,9 @@ def law_of_counts(passes: Counts, attempts: Counts, made: Counts) -> NDArray[np.
     size = 1 << most.bit_length()
     turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
     counts = np.arange(made.max() + 1)
-    if made.max() == 1:  # the usual case, and much quicker
-        chances = np.stack([1 - passes / attempts, passes / attempts], axis=1)
-    else:
-        chances = stats.hypergeom.pmf(counts, attempts[:, None], passes[:, None], made[:, None])
+    drawn, passed, tried = made[:, None], passes[:, None], attempts[:, None]
+    ways = special.binom(passed, counts) * special.binom(tried - passed, drawn - counts)
+    chances = ways / special.binom(tried, drawn)
     each = chances @ turn ** counts[:, None]
     return np.clip(np.fft.irfft(np.prod(each, axis=0), size)[: most + 1], 0.0, 1.0)
 
