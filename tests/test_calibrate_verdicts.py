@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.stats import calibrate_trials, leftout
+from evals.stats import calibrate_nightly, calibrate_trials, leftout
 from evals.stats.calibrate import Bench
 from evals.stats.calibrate_intervals import independent_draws
 from evals.stats.calibrate_trials import real_noise
@@ -70,6 +70,16 @@ def test_clear_cases_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(stopped(SMALL, -0.15, 0.05))
     assert np.mean([tasks for _, tasks in found]) < 0.7 * 500
     assert [decision for decision, _ in found].count(Decision.NOT_REPRODUCED) > 54
+
+
+def test_nights_are_quiet_until_something_drops() -> None:
+    rng = np.random.default_rng(1)
+    same, lower = (world(0.37, change, 100, 0.6) for change in (0.0, -0.08))
+    assert sum(calibrate_nightly.month(same, 2, 1, rng) <= calibrate_nightly.NIGHTS for _ in range(40)) <= 5
+    found = [calibrate_nightly.month(lower, 2, 1, rng) for _ in range(40)]
+    assert np.median(found) <= 5
+    assert np.median([calibrate_nightly.month(lower, 2, 11, rng) for _ in range(20)]) > 11
+    assert calibrate_nightly.best_possible(1) < calibrate_nightly.best_possible(2) < 1
 
 
 def test_real_trials_or_a_line_that_they_are_missing(

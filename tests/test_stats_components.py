@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evals.stats import components, paired
+from evals.stats import components, noise, paired
 from evals.stats.paired import Discordant
 
 RNG = 20260402
@@ -88,3 +88,43 @@ def test_order_changes_as_often_as_it_says() -> None:
     )  # model, scaffold, draw; a scaffold's own effect does not change the order
     changed = np.mean((under[0, 0] > under[1, 0]) != (under[0, 1] > under[1, 1]))
     assert components.order_change(0.05, 0.03) == pytest.approx(changed, abs=0.004)
+
+
+def test_interaction_of_an_additive_table_is_zero() -> None:
+    table = np.array([[0.5, 0.6], [0.7, 0.8], [0.3, 0.4]])
+    assert components.interaction(table, noise=0.0).sd == pytest.approx(0.0, abs=1e-9)
+    assert components.order_change(0.1, 0.0) == 0.0
+    assert components.order_change(0.0, 0.1) == 0.5
+    assert components.order_change(0.0, 0.0) is None
+
+
+def test_noise_is_not_sold_as_sensitivity() -> None:
+    """Scores that differ by run noise alone have an index of about 0, and an interval that holds 0."""
+    rng = np.random.default_rng(RNG)
+    found = [components.sensitivity(rng.normal(0.5, 0.02, 4), noise=0.02**2) for _ in range(400)]
+    assert np.mean([f.interval.low == 0 for f in found]) > 0.95
+    assert np.median([f.sd for f in found]) < 0.01
+    real = components.sensitivity(np.array([0.3, 0.5, 0.7, 0.6]), noise=0.02**2)
+    assert real.interval.low > 0.05
+
+
+def test_split_recovers_what_was_put_in() -> None:
+    rng = np.random.default_rng(RNG)
+    models, scaffolds, tasks, attempts = 12, 10, 300, 3
+    latent = (
+        0.5
+        + rng.normal(0, 0.05, (models, 1, 1))
+        + rng.normal(0, 0.04, (1, scaffolds, 1))
+        + rng.normal(0, 0.03, (models, scaffolds, 1))
+        + rng.normal(0, 0.1, (1, 1, tasks))
+    )
+    outcomes = (rng.random((models, scaffolds, tasks, attempts)) < latent[..., None]).astype(float)
+    measured = noise.within_tasks(outcomes.reshape(-1, attempts))
+    assert measured is not None
+    parts = components.split(outcomes, measured)
+    assert np.sqrt(parts.task) == pytest.approx(0.1, rel=0.15)
+    assert np.sqrt(parts.interaction) == pytest.approx(0.03, rel=0.25)
+    assert np.sqrt(parts.model) == pytest.approx(0.05, rel=0.5)
+    assert np.sqrt(parts.scaffold) == pytest.approx(0.04, rel=0.5)
+    assert parts.task_by_system < 0.003
+    assert sum(parts) == pytest.approx(outcomes.var(), rel=0.05)

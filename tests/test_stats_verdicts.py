@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import optimize
 
-from evals.stats import components, eprocess, noise, paired, sequential
+from evals.stats import noise, paired, sequential
 from evals.stats.equivalence import Decision, error_for_power, power_inside, tost
 from evals.stats.intervals import Estimate, clustered_mean, clustered_wilson, wilson
 from evals.stats.paired import Discordant
@@ -228,102 +227,6 @@ def test_accrual_leaves_only_run_noise_at_the_end() -> None:
     assert accrual.fractions([100, 500], 500)[1] == 1.0
     sample = accrual._replace(fixed=False)
     assert sample.variance(500) == pytest.approx(0.2 / 500 + 0.0001)
-
-
-def test_the_first_night_after_one_attempt_is_mcnemar() -> None:
-    """Three tasks passed before and not tonight, one the other way, five alike: 16 ways to order them."""
-    tonight, before = np.array([0, 0, 0, 1, 1, 1, 0, 0, 0]), np.array([1, 1, 1, 0, 1, 1, 0, 0, 0])
-    weight = eprocess.weights(9)
-    found = eprocess.rank(tonight, tonight + before, np.full(9, 2), np.ones(9, int))
-    ways = [np.dot(signs, weight[:4]) for signs in product((0, 1), repeat=4)]
-    assert found == pytest.approx(np.mean(np.array(ways) <= weight[3]))
-    assert 1 / 16 < found < 5 / 16 + 1e-9  # McNemar's one-sided p, ties taken apart
-
-
-def test_several_attempts_a_night_are_drawn_from_all_that_were_made() -> None:
-    """Two tasks by brute force: every order of the outcomes is as likely."""
-    law = np.zeros(7 * 2 + 8 + 1)
-    for first, second in product(permutations([1, 1, 0, 0, 0]), permutations([1, 0, 0])):
-        law[7 * sum(first[:2]) + 8 * second[0]] += 1 / (120 * 6)
-    found = eprocess.law_of_passes(np.array([2, 1]), np.array([5, 3]), np.array([2, 1]))
-    assert found == pytest.approx(law, abs=1e-12)
-
-
-def month_of(outcomes: np.ndarray) -> np.ndarray:
-    """Evidence from outcomes (baseline and nights, tasks), one attempt each."""
-    nights = []
-    for last in range(2, len(outcomes) + 1):
-        made, tonight = np.ones((last, outcomes.shape[1]), int), outcomes[last - 1]
-        rank = eprocess.rank(tonight, outcomes[:last].sum(0), made.sum(0), made[-1])
-        nights.append(eprocess.Night(rank, eprocess.shifts(made)))
-    return eprocess.evidence(nights)
-
-
-def test_evidence_is_fair_whatever_the_tasks_are() -> None:
-    """Exact, over all outcomes of 3 unlike tasks in a baseline and 3 nights: each night, and Ville's bound over all."""
-    chances = np.array([0.2, 0.5, 0.9])
-    each, bounds, crossed = np.zeros(3), np.array([1.02, 1.1, 1.2, 1.5]), np.zeros(4)
-    for flat in product((0, 1), repeat=12):
-        outcomes = np.array(flat).reshape(4, 3)
-        chance = float(np.prod(np.where(outcomes, chances, 1 - chances)))
-        path = np.exp(month_of(outcomes))
-        each += chance * path
-        crossed += chance * (path.max() >= bounds)
-    assert np.all(each <= 1)
-    assert np.all(crossed <= 1 / bounds)
-    assert crossed[0] > 0.05
-
-
-def test_evidence_grows_with_a_drop_now_or_later() -> None:
-    rng = np.random.default_rng(RNG)
-    steady = (rng.random((13, 100)) < 0.7).astype(int)
-    now, later = steady.copy(), steady.copy()
-    now[1:], later[10:] = rng.random((12, 100)) < 0.45, rng.random((3, 100)) < 0.4
-    bound = eprocess.threshold(0.05)
-    assert month_of(steady).max() < 1 < bound
-    assert month_of(now)[2] > bound
-    assert month_of(later)[:9].max() < bound < month_of(later)[-1]
-    assert eprocess.evidence([]) == [0.0]
-
-
-def test_interaction_of_an_additive_table_is_zero() -> None:
-    table = np.array([[0.5, 0.6], [0.7, 0.8], [0.3, 0.4]])
-    assert components.interaction(table, noise=0.0).sd == pytest.approx(0.0, abs=1e-9)
-    assert components.order_change(0.1, 0.0) == 0.0
-    assert components.order_change(0.0, 0.1) == 0.5
-    assert components.order_change(0.0, 0.0) is None
-
-
-def test_noise_is_not_sold_as_sensitivity() -> None:
-    """Scores that differ by run noise alone have an index of about 0, and an interval that holds 0."""
-    rng = np.random.default_rng(RNG)
-    found = [components.sensitivity(rng.normal(0.5, 0.02, 4), noise=0.02**2) for _ in range(400)]
-    assert np.mean([f.interval.low == 0 for f in found]) > 0.95
-    assert np.median([f.sd for f in found]) < 0.01
-    real = components.sensitivity(np.array([0.3, 0.5, 0.7, 0.6]), noise=0.02**2)
-    assert real.interval.low > 0.05
-
-
-def test_split_recovers_what_was_put_in() -> None:
-    rng = np.random.default_rng(RNG)
-    models, scaffolds, tasks, attempts = 12, 10, 300, 3
-    latent = (
-        0.5
-        + rng.normal(0, 0.05, (models, 1, 1))
-        + rng.normal(0, 0.04, (1, scaffolds, 1))
-        + rng.normal(0, 0.03, (models, scaffolds, 1))
-        + rng.normal(0, 0.1, (1, 1, tasks))
-    )
-    outcomes = (rng.random((models, scaffolds, tasks, attempts)) < latent[..., None]).astype(float)
-    measured = noise.within_tasks(outcomes.reshape(-1, attempts))
-    assert measured is not None
-    parts = components.split(outcomes, measured)
-    assert np.sqrt(parts.task) == pytest.approx(0.1, rel=0.15)
-    assert np.sqrt(parts.interaction) == pytest.approx(0.03, rel=0.25)
-    assert np.sqrt(parts.model) == pytest.approx(0.05, rel=0.5)
-    assert np.sqrt(parts.scaffold) == pytest.approx(0.04, rel=0.5)
-    assert parts.task_by_system < 0.003
-    assert sum(parts) == pytest.approx(outcomes.var(), rel=0.05)
 
 
 def test_a_single_task_with_a_gap_proves_nothing() -> None:
