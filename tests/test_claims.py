@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evals.claims.catalog import find, matching, parse, shipped
+from evals.claims.catalog import find, matching, parse, read, shipped
 from evals.claims.claim import Party, Status, same_benchmark
 from evals.cli import app
 from tasks.errors import UserError
@@ -149,3 +149,10 @@ def test_commands(tmp_path: Path) -> None:
     assert isinstance(
         runner.invoke(app, ["claims", "check", str(tmp_path / "none.yaml")]).exception, UserError
     )
+
+
+@pytest.mark.parametrize("text", ["", "- a", "3"])
+def test_a_file_that_is_no_mapping_is_told_what_it_lacks(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match="must hold keys and values, `maker:` and `claims:`"):
+        read(tmp_path / "mine.yaml")

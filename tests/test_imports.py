@@ -432,3 +432,16 @@ def test_an_error_carries_no_escapes_of_a_source(
     told = capsys.readouterr().err
     assert "[2Jred" in told
     assert "\x1b[2J" not in told
+
+
+def test_a_system_that_solved_nothing_is_not_lost(tmp_path: Path) -> None:
+    source = dump(tmp_path / "lists.json", {"good": IDS, "useless": []})
+    write_run(tmp_path / "run", source, read("auto", source), Wishes(task_file(tmp_path, IDS)))
+    rates = {line.scaffold: (line.resolved, line.judged) for line in summarise(tmp_path / "run").scores}
+    assert rates == {"good": (6, 6), "useless": (0, 6)}
+    alone = dump(tmp_path / "alone.json", {"useless": []})
+    found = imported(alone, tmp_path / "run2", tasks=task_file(tmp_path, IDS))
+    assert outcomes(found) == [Outcome.UNRESOLVED] * 6
+    patches = tmp_path / "preds.jsonl"
+    patches.write_text(json.dumps({"instance_id": IDS[0], "model_name_or_path": "m", "model_patch": PATCH}))
+    assert outcomes(imported(patches, tmp_path / "run3", verdicts=alone)) == [Outcome.UNRESOLVED]

@@ -32,9 +32,13 @@ class ClaimsFile(Frozen):
 def parse(text: str, name: str) -> tuple[Claim, ...]:
     """The claims of one file. Raises `UserError` that says where `name` is wrong."""
     try:
-        document = ClaimsFile.model_validate(yaml.safe_load(text))
+        values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{name} must hold keys and values, `maker:` and `claims:` among them")
+    try:
+        document = ClaimsFile.model_validate(values)
     except ValidationError as error:
         raise UserError(f"{name}: {first_problem(error)}") from None
     claims = tuple(claim_of(raw, document, name) for raw in document.claims)

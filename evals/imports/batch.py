@@ -59,6 +59,8 @@ class Batch:
     attempts: tuple[Foreign, ...]
     rest: Opinion | None = None
     """Verdict on tasks that a system does not list; None: they are missing, not failed."""
+    systems: tuple[str, ...] = ()
+    """Where `rest` holds: every system of the source, one that solved nothing included."""
     benchmark: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -69,7 +71,7 @@ class Batch:
 
     def judged_by(self, other: Batch) -> Batch:
         """The same attempts with the verdicts of `other`. Raises `UserError` when it is not clear whose they are."""
-        names = {attempt.system for attempt in other.attempts}
+        names = {attempt.system for attempt in other.attempts} | set(other.systems)
         ours = {attempt.system for attempt in self.attempts}
         if len(names) > 1 and not ours <= names:
             raise UserError(f"the verdicts are on {len(names)} systems, none of them called {min(ours)}")

@@ -46,25 +46,29 @@ def read_reports(path: Path) -> Batch:
         return batch(path, "per-instance reports", list(instance_reports(path)), complete=True)
     value = read_json(path)
     if is_report(value):
-        return batch(path, "SWE-bench report", list(listed(system_name(path), value)), is_complete(value))
+        name = system_name(path)
+        said = list(listed(name, value))
+        return batch(path, "SWE-bench report", said, is_complete(value), (name,) if said else ())
     if is_instance_report(value):
         return batch(path, "per-instance report", list(instances(system_name(path), value)), complete=True)
     if is_lists(value):
         found = [one for name, entry in value.items() for one in listed(name, as_report(entry))]
-        return batch(
-            path, "lists of resolved ids", found, all(is_complete(as_report(e)) for e in value.values())
-        )
+        complete = all(is_complete(as_report(entry)) for entry in value.values())
+        return batch(path, "lists of resolved ids", found, complete, tuple(value))
     raise UserError(f"{path} holds no verdicts: give a SWE-bench report, or {{name: [resolved ids]}}")
 
 
-def batch(path: Path, kind: str, attempts: list[Foreign], complete: bool) -> Batch:
-    if not attempts:
+def batch(
+    path: Path, kind: str, attempts: list[Foreign], complete: bool, systems: tuple[str, ...] = ()
+) -> Batch:
+    if not attempts and (complete or not systems):
         raise UserError(f"{path} lists no task at all")
     return Batch(
         kind=kind,
         judge=f"imported: {kind} {path.name}, not graded by asclaimed",
         attempts=tuple(attempts),
         rest=None if complete else NOT_LISTED,
+        systems=() if complete else systems,
         notes=tuple(error_note(attempts)) + (() if complete else (REST_NOTE,)),
     )
 

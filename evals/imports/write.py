@@ -48,16 +48,18 @@ class Wishes(NamedTuple):
 def write_run(run: Path, source: Path, batch: Batch, wishes: Wishes) -> tuple[Manifest, list[str]]:
     """Write the run directory; returns its manifest and a line for whatever was left out. Raises `UserError`."""
     refuse_used(run, run.resolve())
-    batch = narrowed(batch, wishes)
-    tasks = task_list(batch, wishes)
+    named = task_list(batch, wishes)
+    listed = batch.attempts
+    batch = narrowed(filled(batch, named), wishes)
+    tasks = named or spoken_of(batch)
     known = {task.id for task in tasks}
     usable = [a for a in batch.attempts if a.task in known and NAME.fullmatch(a.task)]
-    if not usable:
+    if not usable or (listed and not any(a.task in known for a in listed)):
         raise UserError(f"{source} speaks of no task of {wishes.tasks or 'a usable name'}")
     why = f"not a task of {wishes.tasks}" if wishes.tasks else "cannot name a directory"
     left_out = [f"{a.task}: {why}" for a in batch.attempts if a.task not in known]
     hashes = {task.id: task.hash for task in tasks}
-    keyed = list(numbered([*usable, *unlisted(batch, usable, tasks)]))
+    keyed = list(numbered(usable))
     manifest = manifest_of(run, source, batch, wishes, tasks, [key for key, _ in keyed])
     with staged(run) as stage:
         write(stage / "manifest.json", manifest)
@@ -100,6 +102,7 @@ def renamed(
 
 
 def task_list(batch: Batch, wishes: Wishes) -> list[TaskEntry]:
+    """The tasks that the user names; empty where the source itself says what was tried."""
     if wishes.tasks is not None:
         named = named_tasks(wishes.tasks)
         if wrong := next((task.id for task in named if not NAME.fullmatch(task.id)), None):
@@ -107,6 +110,10 @@ def task_list(batch: Batch, wishes: Wishes) -> list[TaskEntry]:
         return named
     if batch.rest is not None:
         raise UserError("the source lists only what was resolved, not what was tried: give --tasks NAME|FILE")
+    return []
+
+
+def spoken_of(batch: Batch) -> list[TaskEntry]:
     ids = dict.fromkeys(attempt.task for attempt in batch.attempts)
     return [entry(task) for task in sorted(ids) if NAME.fullmatch(task)]
 
@@ -134,14 +141,16 @@ def entry(task: str) -> TaskEntry:
     return TaskEntry(id=task, hash="", repo=f"{named[1]}/{named[2]}" if named else "", image="")
 
 
-def unlisted(batch: Batch, usable: list[Foreign], tasks: list[TaskEntry]) -> Iterator[Foreign]:
-    """Attempts for tasks that a source passes over, where it means by that that they failed."""
-    if batch.rest is not None:
-        listed = {(attempt.system, attempt.task) for attempt in usable}
-        for system in dict.fromkeys(attempt.system for attempt in usable):
-            for task in tasks:
-                if (system, task.id) not in listed:
-                    yield Foreign(task.id, system, opinion=batch.rest)
+def filled(batch: Batch, tasks: list[TaskEntry]) -> Batch:
+    """With an attempt for each task that a system passes over, where its source means by that that it failed."""
+    if batch.rest is None:
+        return batch
+    listed = {(attempt.system, attempt.task) for attempt in batch.attempts}
+    places = ((system, task.id) for system in batch.systems for task in tasks)
+    passed_over = [
+        Foreign(task, system, opinion=batch.rest) for system, task in places if (system, task) not in listed
+    ]
+    return replace(batch, attempts=(*batch.attempts, *passed_over))
 
 
 def numbered(attempts: list[Foreign]) -> Iterator[tuple[AttemptKey, Foreign]]:
