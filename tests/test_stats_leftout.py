@@ -72,6 +72,9 @@ def test_prefixes_and_expected_rates_cover_too(
     for found in (prefixes, near):
         assert np.mean([abs(one.error) <= known.multiplier(100) * one.stated for one in found]) > 0.89
     assert np.mean([one.stated for one in near]) < 0.95 * np.mean([one.stated for one in prefixes])
+    rates = public.solved.mean(1)
+    foreseen = np.mean([1.96 * expected_error(known, rate, 100, min(1, rate + 0.05)) for rate in rates])
+    assert foreseen == pytest.approx(known.multiplier(100) * np.mean([one.stated for one in near]), rel=0.15)
 
 
 def test_related_submissions_leave_together() -> None:
