@@ -17,7 +17,8 @@ from tasks.errors import UserError
 
 
 def from_run_dirs(runs: Sequence[Path]) -> Results:
-    """Several runs as one; see `merge` for what is refused."""
+    """Several runs as one. Raises `UserError` for one that is named twice, besides what `merge` refuses."""
+    refuse_twins(runs)
     return merge([from_run_dir(run) for run in runs])
 
 
@@ -29,8 +30,20 @@ def labelled(runs: Sequence[Path]) -> Results:
     names = [run.resolve().name for run in runs]
     if len(set(names)) < len(names):
         raise UserError("two of these run directories have the same name: rename one to tell them apart")
+    refuse_twins(runs)
     parts = [(name, from_run_dir(run)) for name, run in zip(names, runs, strict=True)]
     return merge([replace(part, rows=tuple(renamed(row, name) for row in part.rows)) for name, part in parts])
+
+
+def refuse_twins(runs: Sequence[Path]) -> None:
+    """A run and its copy are one run: its attempts must not count twice."""
+    seen: dict[tuple[str, str], Path] = {}
+    for run in runs:
+        found = manifests.load(run)
+        name = (found.run_id, found.created)
+        if name in seen:
+            raise UserError(f"{run} is the same run as {seen[name]}: name each run once")
+        seen[name] = run
 
 
 def renamed(row: Row, name: str) -> Row:

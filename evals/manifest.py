@@ -164,7 +164,7 @@ def load(run: Path) -> Manifest:
         raise UserError(f"{run} is not a run directory: it has no manifest.json") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "its beginning"
         raise UserError(f"{path} cannot be read at `{where}`: {first['msg']}") from None
 
 

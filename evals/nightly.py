@@ -63,8 +63,10 @@ class NightlyPlan(Frozen):
     @field_validator("run")
     @classmethod
     def _whole(cls, run: RunPlan) -> RunPlan:
-        if run.looks:
-            raise ValueError("takes no `looks`: a night runs all its tasks")
+        if run.looks or run.claim:
+            raise ValueError(
+                "takes no `looks` and no `claim`: a night runs all its tasks, against its baseline"
+            )
         return run
 
 
@@ -112,8 +114,8 @@ class Outside:
     """Make and grade what is missing in a run directory."""
 
 
-def load_nightly(path: Path) -> NightlyPlan:
-    """Read the YAML file. Raises `UserError` in one line."""
+def load_nightly(path: Path, key: str | None = None) -> NightlyPlan:
+    """Read the YAML file; `key` is the model server's, which need not stand in it. Raises `UserError` in one line."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -122,12 +124,15 @@ def load_nightly(path: Path) -> NightlyPlan:
         raise UserError(
             f"{path} must hold keys and values: `run`, `baseline` and `nights`, as runs/plans/nightly.yaml"
         )
+    run = values.get("run")
+    if key is not None and isinstance(run, dict) and isinstance(run.get("model"), dict):
+        run["model"]["api_key"] = key
     try:
         return NightlyPlan.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "plan"
-        raise UserError(f"{path}: `{where}`: {first['msg'].lower()}") from None
+        raise UserError(f"{path}: `{where}`: {first['msg'].lower().removeprefix('value error, ')}") from None
 
 
 def nightly(plan: NightlyPlan, outside: Outside, now: datetime | None = None) -> tuple[Path, Night]:
@@ -212,10 +217,17 @@ def tonight(directory: Path, fresh: Manifest, now: datetime) -> Path:
 def compose(plan: RunPlan, tasks: list[Task], outside: Outside) -> Manifest:
     """The manifest of a night that has no name yet."""
     from evals.reliability import excluded_tasks
+    from evals.session import drawn_subset
 
-    excluded = excluded_tasks(plan.reliable) if plan.reliable else {}
-    server = outside.probe_server(plan)
-    return manifests.compose(plan, tasks, run_id="", server=server, base_image=None, excluded=excluded)
+    return manifests.compose(
+        plan,
+        tasks,
+        run_id="",
+        server=outside.probe_server(plan),
+        base_image=None,
+        excluded=excluded_tasks(plan.reliable) if plan.reliable else {},
+        subset=drawn_subset(plan),
+    )
 
 
 def judge(

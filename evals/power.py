@@ -25,6 +25,8 @@ ENDLESS = 10_000
 """Attempts that stand for "as many as you like"."""
 LOOKS = (0.2, 0.4, 0.6, 0.8, 1.0)
 FRACTIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+LEAST_MARGIN = 0.0001
+"""Nobody publishes finer."""
 TOKENS_PER_ATTEMPT = 25_000
 """Completion tokens of one attempt, when no run is at hand to measure it on; an agent's usual order of size."""
 
@@ -149,8 +151,10 @@ def basics(claim: Claim, margin: float, power: float) -> tuple[float, int]:
         raise UserError(
             f"{claim.id} gives no n and {claim.benchmark} has no known size: use a claim file with n_tasks"
         )
-    if not 0 < margin < 1 or not 0 < power < 1:
-        raise UserError("a margin lies between 0 and 100 points, a power between 0 and 1")
+    if not LEAST_MARGIN <= margin < 1 or not 0 < power < 1:
+        raise UserError(
+            f"a margin lies between {100 * LEAST_MARGIN:g} and 100 points, a power between 0 and 1"
+        )
     return claim.rate, claim.tasks_assumed
 
 

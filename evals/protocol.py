@@ -31,6 +31,8 @@ class Point(Frozen):
 
 
 NOT_STATED = "not stated"
+NAMELESS = ("", "none", "unknown")
+"""Model names of runs without one."""
 POINTS = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -52,6 +54,7 @@ def match(claim: Claim, results: Results, system: System) -> tuple[Point, ...]:
     rows = [row for row in results.rows if row.system == system]
     tasks = len({row.task for row in rows})
     return (
+        point("model", claim.model, named(system.model), same_model),
         point("scaffold", claimed.scaffold, system.scaffold or None, same_scaffold),
         point("tasks", claim.n_tasks, tasks),
         excluded(claimed, results),
@@ -81,6 +84,17 @@ def said(value: object) -> str:
     return (
         f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     )
+
+
+def named(model: str) -> str | None:
+    """A run's model, if it is one: the controls have none, and an imported run may not say."""
+    return None if model in NAMELESS else model
+
+
+def same_model(claimed: str, measured: str) -> bool:
+    """Whether one name holds the other: servers add a quantization or an owner."""
+    ours, theirs = folded(measured), folded(claimed)
+    return bool(ours and theirs) and (theirs in ours or ours in theirs)
 
 
 def same_scaffold(claimed: str, measured: str) -> bool:

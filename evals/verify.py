@@ -221,7 +221,14 @@ def limits(question: Question, results: Results, main: Table) -> list[str]:
     graders = {row.grader for row in results.rows if row.grader}
     judged = len(main.tasks)
     ran = len(results.tasks)
+    (system,) = results.systems
+    ours = protocol.named(system.model)
     said = [
+        (
+            ours is not None and not protocol.same_model(claim.model, ours),
+            f"the claim is about {claim.model}, the run's model is called {ours}: a verdict on the claim only if "
+            "they are the same",
+        ),
         (results.margin is None, "the margin was chosen after the run"),
         (claim.n_tasks is None, f"the claim gives no n; taken as {claim.tasks_assumed or 'that of the run'}"),
         (claim.subset is not None, f"the claim is about a subset: {claim.subset}"),

@@ -355,7 +355,8 @@ def test_no_json_breaks_the_readers(tmp_path_factory: pytest.TempPathFactory, va
     path = dump(tmp_path_factory.mktemp("any") / "x.json", value)
     with suppress(UserError):
         detect(path)
-        assert read("auto", path).attempts
+        found = read("auto", path)
+        assert found.attempts or found.systems
 
 
 def test_an_import_appears_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,23 @@ def test_a_run_directory_becomes_results(tmp_path: Path) -> None:
     )
     assert found.protocol.quantization == "Q4_K_M"
     assert found.tokens_per_second == pytest.approx(10)
-    assert {row.attempt for row in from_run_dirs([run, run]).rows} == {1, 2}
+    other = write_run(tmp_path / "other", half, margin=5, sample=10)
+    assert {row.attempt for row in from_run_dirs([run, other]).rows} == {1, 2}
+
+
+def test_a_run_counts_once(tmp_path: Path) -> None:
+    """A copy under another name is the same run: its attempts would pass for repetitions."""
+    run = write_run(tmp_path / "run", half, margin=5)
+    copy = shutil.copytree(run, tmp_path / "copy")
+    for command in (("verify", CLAIM), ("compare",), ("compare", "--by", "run")):
+        with pytest.raises(UserError, match="the same run as"):
+            asclaimed(command[0], *command[1:], run, copy)
+
+
+def test_another_model_is_said(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", half, tasks=60, margin=5, sample=60)
+    assert "called Qwen3.6-27B" in asclaimed("verify", "qwen3-coder-480b/swe-bench-verified@500-turns", run)
+    assert "is called" not in asclaimed("verify", CLAIM, run)
 
 
 def test_verify_prints_a_verdict_for_each_scaffold(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from evals.commands.options import JsonOption
+from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
 
 if TYPE_CHECKING:
     from evals.nightly import Night, NightlyPlan, Outside
@@ -46,6 +46,7 @@ def nightly(
     summary: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Append the Markdown summary to this file.")
     ] = None,
+    api_key_env: ApiKeyEnvOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run what changed, test it against a frozen baseline, write JUnit XML and a Markdown summary."""
@@ -54,7 +55,7 @@ def nightly(
 
     try:
         clear(junit, summary)
-        directory, night = one_night(plan, junit, summary)
+        directory, night = one_night(plan, junit, summary, key_in(api_key_env))
     except (typer.Exit, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - Python's own exit code, 1, would say that the model got worse
@@ -68,7 +69,7 @@ def nightly(
     raise typer.Exit(night.exit.code)
 
 
-def one_night(path: Path, junit: Path | None, summary: Path | None) -> tuple[Path, Night]:
+def one_night(path: Path, junit: Path | None, summary: Path | None, key: str | None) -> tuple[Path, Night]:
     """The night and its reports, in its own directory and where the user wants them."""
     from evals.load_results import from_run_dir
     from evals.nightly import load_nightly
@@ -76,7 +77,7 @@ def one_night(path: Path, junit: Path | None, summary: Path | None) -> tuple[Pat
     from evals.record import write_atomic
     from evals.report.nightly_text import to_junit, to_markdown
 
-    plan = load_nightly(path)
+    plan = load_nightly(path, key)
     directory, night = watch(plan, outside(plan))
     xml, text = to_junit(night, from_run_dir(directory).rows), to_markdown(night)
     write_atomic(directory / "junit.xml", xml)

@@ -32,3 +32,19 @@ LimitOption = Annotated[
     typer.Option("--limit", help="Only the first N tasks (after --ids and --sample).", min=1, metavar="N"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machines.")]
+ApiKeyEnvOption = Annotated[
+    str | None, typer.Option(help="Environment variable that holds the server's key.", metavar="NAME")
+]
+
+
+def key_in(variable: str | None) -> str | None:
+    """What an environment variable holds. Raises `UserError` when that is nothing."""
+    import os
+
+    from tasks.errors import UserError
+
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise UserError(f"the environment variable {variable} is empty: export the server's key in it")
+    return os.environ[variable]

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evals.commands.options import IdsOption, JsonOption, LimitOption, SampleOption, SeedOption, TasksOption
+from evals.commands.options import (
+    ApiKeyEnvOption,
+    IdsOption,
+    JsonOption,
+    LimitOption,
+    SampleOption,
+    SeedOption,
+    TasksOption,
+    key_in,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evals.run import Run
     from evals.run_plan import RunPlan
     from tasks.images import Progress
 
@@ -38,9 +46,7 @@ def run(
     attempts: Annotated[int | None, typer.Option(min=1, help="Attempts at each task.")] = None,
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server, up to /v1.")] = None,
     model: Annotated[str | None, typer.Option(help="Model name, as the server lists it.")] = None,
-    api_key_env: Annotated[
-        str | None, typer.Option(help="Environment variable that holds the server's key.")
-    ] = None,
+    api_key_env: ApiKeyEnvOption = None,
     temperature: Annotated[float | None, typer.Option(min=0)] = None,
     top_p: Annotated[float | None, typer.Option()] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens in one answer.")] = None,
@@ -92,7 +98,7 @@ def run(
             "attempts": attempts,
             "model.base_url": base_url,
             "model.model": model,
-            "model.api_key": _key(api_key_env),
+            "model.api_key": key_in(api_key_env),
             "model.sampling.temperature": temperature,
             "model.sampling.top_p": top_p,
             "model.sampling.max_tokens": max_tokens,
@@ -132,28 +138,15 @@ def _ids(text: str | None) -> list[str] | None:
     return None if text is None else list(selection.read_ids(text))
 
 
-def _key(variable: str | None) -> str | None:
-    import os
-
-    from tasks.errors import UserError
-
-    if variable is None:
-        return None
-    if not os.environ.get(variable):
-        raise UserError(f"the environment variable {variable} is empty: export the server's key in it")
-    return os.environ[variable]
-
-
 def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool) -> None:
-    from functools import partial
-
     from rich.console import Console
 
     from evals import manifest, session
     from evals.attempt import forget_unjudged
+    from evals.commands.stopping import stoppable
     from evals.predictions import write_predictions
     from evals.progress import RunProgress
-    from evals.run_lock import interruptible, run_lock
+    from evals.run_lock import run_lock
 
     console = Console(stderr=True)
     directory = out or session.default_directory(plan)
@@ -167,8 +160,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
         ):
             status.stop()
             console.print(f"run directory {directory}", markup=False, highlight=False)
-            gently, at_once = partial(_say_stopping, work, console), partial(_stop_now, work, directory)
-            with RunProgress(work.tally, console) as progress, interruptible(gently=gently, at_once=at_once):
+            with RunProgress(work.tally, console) as progress, stoppable(work, directory, console):
                 work.work(workers=plan.workers, graders=plan.graders, watch=progress)
         write_predictions(directory, manifest.load(directory))
         _report(directory, Console())
@@ -178,18 +170,6 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
 def _exit_code(finished: bool, unjudged: bool) -> int:
     """0 all judged; 1 something could not be judged; 130 stopped before the end."""
     return int(unjudged) if finished else 130
-
-
-def _say_stopping(work: Run, console: Console) -> None:
-    work.stop()
-    console.print("stopping: what runs is finished first; Ctrl-C again stops now", style="yellow")
-
-
-def _stop_now(work: Run, directory: Path) -> None:
-    from tasks.daemon import remove_run
-
-    work.abandon()
-    remove_run(directory.name)
 
 
 def _show(status: Any) -> Progress:
