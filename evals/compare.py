@@ -219,6 +219,11 @@ def limits(results: Results, parts: dict[System, Results], estimand: Estimand) -
     if estimand is Estimand.LIKE_THESE:
         repositories = len({row.repo for row in results.rows})
         yield f"{repositories} repositories stand for all; Cochran's Q takes their tasks as independent"
+    if results.subset:
+        yield (
+            "the tasks were drawn with unequal chances: rates and differences hold for them, not for all "
+            f"{results.subset.benchmark_size} (`asclaimed verify` and `report` estimate those)"
+        )
     if len(set(judged.values())) > 1:
         yield "judged tasks differ: " + ", ".join(f"{name} {count}" for name, count in judged.items())
     if len(graders) > 1:

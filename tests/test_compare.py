@@ -13,6 +13,7 @@ from evals.compare import By, compare
 from evals.measure import Estimand
 from evals.outcome import Outcome
 from evals.results import Results, Row, System, from_resolved_lists, merge
+from evals.stats.subset import draw_stratified
 from tasks.errors import UserError
 
 
@@ -169,3 +170,22 @@ def test_tasks_like_these_are_fewer_than_they_look() -> None:
     assert alike.systems[1].low < fixed.systems[1].low
     with pytest.raises(UserError, match="one repository"):
         compare(replace(results, rows=tuple(rows[:16])), estimand=Estimand.LIKE_THESE)
+
+
+def test_two_opposite_scaffolds_spread_no_wider_than_rates_can() -> None:
+    rows = [
+        attempt(System("m", name), task, outcome)
+        for task in range(9)
+        for name, outcome in (("a", Outcome.RESOLVED), ("b", Outcome.UNRESOLVED))
+    ]
+    found = compare(Results(source="x", benchmark="b", rows=tuple(rows)))
+    assert found.crossed is not None
+    assert found.crossed.sensitivity[0].sd == found.crossed.sensitivity[0].high == 50
+
+
+def test_a_subset_says_what_its_differences_are_about() -> None:
+    rows = [attempt(System("m", s), t, Outcome.RESOLVED) for s in "ab" for t in range(6)]
+    ids = {row.task: "r" for row in rows}
+    subset = draw_stratified("b", ids | {f"more-{n}": "r" for n in range(9)}, 15, 0).keeping(ids)
+    found = compare(Results(source="x", benchmark="b", rows=tuple(rows), subset=subset))
+    assert "unequal chances" in " ".join(found.limits)

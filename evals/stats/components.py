@@ -17,6 +17,10 @@ from scipy import stats
 from evals.stats.intervals import Interval
 
 
+LARGEST_SD = 0.5
+"""No law of rates between 0 and 1 spreads wider; two systems alone would allow any width."""
+
+
 class Spread(NamedTuple):
     """A standard deviation of true effects, run noise taken out."""
 
@@ -42,7 +46,7 @@ def spread(effects: NDArray[np.float64], df: int, noise: float, confidence: floa
     tail = (1 - confidence) / 2
 
     def true(variance: float) -> float:
-        return float(np.sqrt(max(variance - noise, 0.0)))
+        return min(float(np.sqrt(max(variance - noise, 0.0))), LARGEST_SD)
 
     low, high = (squares / float(stats.chi2.isf(p, df)) for p in (tail, 1 - tail))
     return Spread(true(squares / df), Interval(true(low), true(high)))
