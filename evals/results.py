@@ -173,11 +173,11 @@ class Results:
         return replace(self, rows=tuple(row for row in self.rows if row.system == system))
 
     def without(self, tasks: Iterable[str]) -> Results:
-        """All attempts but those at `tasks`, read as a whole of their own. Not for subsets."""
-        assert self.subset is None, "tasks with unequal chances are no whole"
-        dropped = set(tasks)
+        """All attempts but those at `tasks` of the benchmark, read as a whole of their own."""
+        dropped = frozenset(tasks)
+        rows = tuple(row for row in self.rows if row.task not in dropped)
         return replace(
-            self, rows=tuple(row for row in self.rows if row.task not in dropped), looks=(), planned=0
+            self, rows=rows, looks=(), planned=0, subset=self.subset and self.subset.without(dropped)
         )
 
     def table(self, reading: Reading = Reading.JUDGED) -> Table:

@@ -10,6 +10,7 @@ import yaml
 
 from evals.claims.claim import Claim
 from evals.results import Reading, Results
+from evals.stats.subset import drawn_by
 
 ANTHROPIC_489 = "Anthropic, Claude 3.7 Sonnet announcement"
 """The one published list of tasks that a vendor left out of its n."""
@@ -41,16 +42,22 @@ def problem_lists() -> tuple[ProblemList, ...]:
 
 def readings(claim: Claim, results: Results) -> list[View]:
     """The views that apply: known-broken tasks dropped, the official grader alone, the vendor's own n."""
-    tasks = {row.task for row in results.rows}
+    tasks = benchmark_of(results)
     broken = frozenset().union(*(entry.ids for entry in problem_lists())) & tasks
     left_out = next(entry.ids for entry in problem_lists() if entry.source == ANTHROPIC_489) & tasks
     views = []
-    if results.subset is None and 0 < len(broken) < len(tasks):
+    if 0 < len(broken) < len(tasks):
         views.append(
             View(f"without {len(broken)} tasks known as broken", results.without(broken), Reading.JUDGED)
         )
     if any(row.official is not None for row in results.rows):
         views.append(View(Reading.OFFICIAL.value, results, Reading.OFFICIAL))
-    if results.subset is None and claim.n_tasks == len(tasks) - len(left_out) and left_out:
+    if claim.n_tasks == len(tasks) - len(left_out) and left_out:
         views.append(View(f"the vendor's n of {claim.n_tasks}", results.without(left_out), Reading.JUDGED))
     return [view for view in views if len(view.results.table(view.reading).tasks)]
+
+
+def benchmark_of(results: Results) -> frozenset[str]:
+    """The tasks that the results stand for: more than were run, for a subset whose benchmark is known task by task."""
+    known = drawn_by(results.subset) if results.subset else None
+    return frozenset(known.ids if known else (row.task for row in results.rows))

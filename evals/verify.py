@@ -248,8 +248,7 @@ def limits(question: Question, results: Results, main: Table) -> list[str]:
         ),
         (
             results.subset is not None,
-            "rates are estimates for the whole benchmark, from tasks drawn with unequal chances; "
-            "tasks known as broken are not dropped from them",
+            "rates are estimates for the whole benchmark, from tasks drawn with unequal chances",
         ),
         (
             results.subset is not None and from_subset(results.subset, main).surprise > MISFIT,

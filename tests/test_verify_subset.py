@@ -17,6 +17,7 @@ from evals.measure import Estimand, Question, evaluate, from_subset, measure
 from evals.outcome import Outcome
 from evals.power import plan, subsets
 from evals.results import Drawn, Results, Row, System, merge
+from evals.sensitivity import problem_lists
 from evals.stats.equivalence import Decision
 from evals.stats.intervals import Interval
 from evals.stats.irt import predict_all
@@ -150,6 +151,25 @@ def test_what_cannot_be_asked() -> None:
     old = drawn(50).model_copy(update={"design": "irt/0:gone"})
     with pytest.raises(UserError, match="draw it again"):
         verify(CLAIM, replace(results, subset=old))
+
+
+def test_tasks_known_as_broken_are_dropped_from_what_is_asked() -> None:
+    """The line is about the 467 others: what the system does on those, estimated from the drawn ones among them."""
+    broken = frozenset().union(*(entry.ids for entry in problem_lists()))
+    others = float(np.mean([chance for task, chance in chances().items() if task not in broken]))
+    found = []
+    for seed in range(20):
+        verdict = verify(claiming(truth()), ran(drawn(150, seed), seed=seed))
+        (line,) = [one for one in verdict.sensitivity if "known as broken" in one.name]
+        assert line.name == "without 33 tasks known as broken"
+        assert line.tasks < 150
+        found.append(line.rate / 100)
+    assert abs(np.mean(found) - others) < 0.015
+    whole = ran(drawn(500))
+    exact = [row.outcome is Outcome.RESOLVED for row in whole.rows if row.task not in broken]
+    assert from_subset(whole.without(broken).subset, whole.without(broken).table()).value == pytest.approx(
+        np.mean(exact)
+    )
 
 
 def test_strata_stand_for_their_benchmark_too() -> None:

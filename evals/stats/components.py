@@ -16,7 +16,6 @@ from scipy import stats
 
 from evals.stats.intervals import Interval
 
-
 LARGEST_SD = 0.5
 """No law of rates between 0 and 1 spreads wider; two systems alone would allow any width."""
 

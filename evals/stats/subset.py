@@ -69,6 +69,8 @@ class Subset(Frozen):
     near: float | None = Field(default=None, ge=0, le=1)
     """The rate that the draw was told to expect."""
     tasks: tuple[DrawnTask, ...]
+    dropped: frozenset[str] = Field(default=frozenset(), exclude=True)
+    """Tasks of the benchmark that are not asked about: see `without`."""
 
     @model_validator(mode="after")
     def whole(self) -> Subset:
@@ -97,6 +99,12 @@ class Subset(Frozen):
             for task in kept
         )
         return self.model_copy(update={"n": len(kept), "tasks": tasks})
+
+    def without(self, ids: frozenset[str]) -> Subset:
+        """The same draw, asked about the benchmark less its tasks `ids`: the others' probabilities stand."""
+        kept = tuple(task for task in self.tasks if task.id not in ids)
+        size = self.benchmark_size - len(ids)
+        return self.model_copy(update={"n": len(kept), "tasks": kept, "dropped": ids, "benchmark_size": size})
 
 
 class Estimated(NamedTuple):
@@ -238,12 +246,12 @@ def estimated(subset: Subset, answers: Answers, *, fixed_run: bool = True) -> Es
 def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float]:
     known = drawn_by(subset)
     assert known is not None, "strata need no parameters"
-    place = {name: index for index, name in enumerate(known.ids)}
-    sample = positions(subset, place)
-    chance = design.inclusion(known.items, known.abilities, subset.n, subset.near)
-    drawn = np.array([task.inclusion_probability for task in subset.tasks])
-    chance[sample] = drawn
-    rate = fitted(known.items, sample, chance, answers)
+    asked = [index for index, name in enumerate(known.ids) if name not in subset.dropped]
+    sample = positions(subset, {known.ids[index]: place for place, index in enumerate(asked)})
+    chance = design.inclusion(known.items, known.abilities, subset.n, subset.near)[asked]
+    chance[sample] = [task.inclusion_probability for task in subset.tasks]
+    items = Items(known.items.mean[asked], known.items.cov[asked])
+    rate = fitted(items, sample, chance, answers)
     multiplier = known.multiplier(subset.n)
     return rate, interval(rate, multiplier), rate.error * multiplier / Z95
 
