@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.stats import calibrate_nightly, calibrate_trials, leftout
+from evals.stats import calibrate_nightly, calibrate_subsets, calibrate_trials, leftout
 from evals.stats.calibrate import Bench
 from evals.stats.calibrate_intervals import independent_draws
 from evals.stats.calibrate_trials import real_noise
@@ -105,3 +105,18 @@ def test_known_answers_are_in_the_table(shared_data: Path) -> None:
     assert "17/55" in text
     assert "8.1e-06" in text
     assert "| 100 | 95.0" in "\n".join(independent_draws(bench).lines)
+
+
+def test_a_path_of_estimates_ends_where_it_is_decided() -> None:
+    exact = [
+        calibrate_subsets.Seen(80, 0.0, 0.01),
+        calibrate_subsets.Seen(140, 0.0, 0.006),
+        calibrate_subsets.Seen(200, 0.0, 0.004),
+    ]
+    assert calibrate_subsets.decided(exact, 0.0, 0.1, 200) == (Decision.REPRODUCED, 80)
+    assert calibrate_subsets.decided(exact, 0.3, 0.1, 200) == (Decision.NOT_REPRODUCED, 80)
+    assert calibrate_subsets.decided(exact, 0.1, 0.1, 200) == (Decision.UNDECIDED, 200)
+    assert (
+        calibrate_subsets.decided([calibrate_subsets.Seen(80, 0.0, 0.05), *exact[1:]], 0.0, 0.1, 200)[1]
+        == 140
+    )

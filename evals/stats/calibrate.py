@@ -236,9 +236,21 @@ def shipped(n: int) -> float:
 
 def sections() -> list[Callable[[Bench], Section]]:
     """All of them; the other files import this one."""
-    from evals.stats import calibrate_intervals, calibrate_nightly, calibrate_trials, calibrate_verdicts
+    from evals.stats import (
+        calibrate_intervals,
+        calibrate_nightly,
+        calibrate_subsets,
+        calibrate_trials,
+        calibrate_verdicts,
+    )
 
-    others = (calibrate_intervals, calibrate_verdicts, calibrate_trials, calibrate_nightly)
+    others = (
+        calibrate_intervals,
+        calibrate_subsets,
+        calibrate_verdicts,
+        calibrate_trials,
+        calibrate_nightly,
+    )
     return [*SECTIONS, *(section for file in others for section in file.SECTIONS)]
 
 
@@ -247,7 +259,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--submissions", type=Path, default=SUBMISSIONS)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("calibration.md"))
     parser.add_argument("--draws", type=int, default=12, help="samples for each submission and size")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of section functions")
