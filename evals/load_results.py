@@ -52,10 +52,13 @@ def renamed(row: Row, name: str) -> Row:
 
 def from_run_dir(run: Path) -> Results:
     """A run directory of ours. Raises `UserError` when it is none."""
-
     manifest = manifests.load(run)
+    return from_attempts(run, manifest, load_attempts(run, counted(run, manifest)))
+
+
+def from_attempts(run: Path, manifest: manifests.Manifest, attempts: Sequence[Attempt]) -> Results:
+    """The same from what was read of it already."""
     repos = {task.id: (task.repo, task.hash) for task in manifest.tasks}
-    attempts = load_attempts(run, counted(run, manifest))
     rows = tuple(row_of(a, manifest.model_name, *repos[a.key.task_id]) for a in attempts)
     plan = manifest.plan
     chosen = plan.ids is not None or plan.limit is not None

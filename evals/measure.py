@@ -16,13 +16,14 @@ from scipy import special
 
 from evals.claims.claim import FULL_SIZE, Claim
 from evals.results import Drawn, Results, Table
+from evals.stats.drawn import Subset
 from evals.stats.equivalence import Equivalence, tost
 from evals.stats.estimate import one_run, several_runs
 from evals.stats.intervals import Estimate, clustered_mean, student
 from evals.stats.noise import AttemptNoise
 from evals.stats.power import half_attempt
 from evals.stats.sequential import Accrual, critical_values
-from evals.stats.subset import Estimated, Subset, estimated
+from evals.stats.subset import Estimated, estimated
 
 PRIOR_TASKS = 10
 """Weight of the claim's own variance beside the spread between tasks: a handful that all ended alike is no certainty."""

@@ -50,3 +50,14 @@ class Grade(Frozen):
     seconds: float = 0.0
     test_seconds: float = 0.0
     """The bare test run's share of `seconds`."""
+
+
+class Decision(StrEnum):
+    """What can be said of a claim."""
+
+    REPRODUCED = "reproduced"
+    """The difference lies inside the margin."""
+    NOT_REPRODUCED = "not reproduced under this protocol"
+    """The difference lies outside the margin."""
+    UNDECIDED = "undecided"
+    """The interval crosses the margin."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from evals.load_results import from_run_dir
 from evals.looks import FILE, Book, Look, taken
 from evals.manifest import Manifest
+from evals.outcome import Decision
 from evals.record import AttemptKey, write_json
-from evals.stats.equivalence import Decision
 from evals.verify import verify
 from tasks.errors import UserError
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from evals.claims.claim import Protocol
 from evals.outcome import Outcome
-from evals.stats.subset import Subset
+from evals.stats.drawn import Subset
 from tasks.errors import UserError
 
 

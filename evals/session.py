@@ -9,6 +9,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,9 @@ from evals.controls import CONTROLS, load_control
 from evals.grade import Grader
 from evals.ledger import Ledger
 from evals.record import AttemptKey
-from evals.referee import Referee
 from evals.reliability import excluded_tasks
 from evals.run import Machinery, Run
 from evals.run_plan import RunPlan
-from evals.verify import comparable
 from scaffolds.base import Scaffold, Settings
 from tasks import catalog, daemon, images
 from tasks.docker_sandbox import open_sandbox
@@ -36,7 +35,8 @@ from tasks.sandbox import Sandbox
 from tasks.task import Task
 
 if TYPE_CHECKING:
-    from evals.stats.subset import Subset
+    from evals.referee import Referee
+    from evals.stats.drawn import Subset
     from scaffolds.openai_model import OpenAIModel
 
 LEAST_FREE_BYTES = 500_000_000
@@ -85,9 +85,11 @@ def load_tasks(plan: RunPlan) -> list[Task]:
 
 def drawn_subset(plan: RunPlan) -> Subset | None:
     """The plan's subset file. Raises `UserError` when it is none."""
-    from evals.stats.results import read_subset
+    if plan.subset is None:
+        return None
+    from evals.stats.results import read_subset  # statistics are slow to import
 
-    return read_subset(plan.subset) if plan.subset else None
+    return read_subset(plan.subset)
 
 
 def check_subset(drawn: Subset, benchmark: str) -> None:
@@ -106,6 +108,8 @@ def claim_to_verify(plan: RunPlan, benchmark: str) -> Claim | None:
     """The plan's claim. Raises `UserError` for one that no run on this benchmark decides."""
     if plan.claim is None:
         return None
+    from evals.verify import comparable
+
     claim = find(plan.claim)
     comparable(claim, benchmark, plan.tasks)
     return claim
@@ -152,16 +156,26 @@ def open_run(
         grader = (
             stack.enter_context(Grader(plan.grader, plan.sandbox, run=manifest.run_id)) if grade else None
         )
-        referee = Referee(directory, manifest)
-        machinery = Machinery(
-            grader.grade if grader else None, make_waiter(plan), daemon.answers, referee.after
-        )
+        machinery = Machinery(grader.grade if grader else None, make_waiter(plan), daemon.answers)
+        referee = make_referee(directory, manifest)
+        if referee:
+            machinery = replace(machinery, look=referee.after)
         bench = make_bench(manifest, directory, plan)
         run = Run(bench, tasks, manifest.frozen_keys(), machinery, Ledger(directory / "ledger.jsonl"))
-        run.settle(referee.settled)
-        for look in referee.catch_up():
-            run.looked(look)
+        if referee:
+            run.settle(referee.settled)
+            for look in referee.catch_up():
+                run.looked(look)
         yield run
+
+
+def make_referee(directory: Path, manifest: manifests.Manifest) -> Referee | None:
+    """Who takes the planned looks; nobody without a claim."""
+    if manifest.claim is None:
+        return None
+    from evals.referee import Referee  # statistics are slow to import
+
+    return Referee(directory, manifest)
 
 
 def make_bench(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -> Bench:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evals.outcome import Decision
 from evals.stats import calibrate_nightly, calibrate_subsets, calibrate_trials, leftout
 from evals.stats.calibrate import Bench
 from evals.stats.calibrate_intervals import independent_draws
@@ -23,7 +24,6 @@ from evals.stats.calibrate_verdicts import (
     stopped,
     world,
 )
-from evals.stats.equivalence import Decision
 from evals.stats.leftout import Public
 
 SMALL = Bench(Public((), (), np.empty((0, 0))), (), draws=1, seed=1)

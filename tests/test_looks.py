@@ -14,12 +14,11 @@ from evals.claims.claim import Claim, Source, Status
 from evals.load_results import from_run_dir
 from evals.looks import Look, counted, taken
 from evals.manifest import load
-from evals.outcome import Outcome
+from evals.outcome import Decision, Outcome
 from evals.record import AttemptKey
 from evals.referee import Referee
 from evals.report.summary import summarise
 from evals.run_plan import load_plan
-from evals.stats.equivalence import Decision
 from evals.verify import verify
 from tasks.errors import UserError
 from tests.runs_on_disk import write_attempt, write_run

@@ -13,11 +13,11 @@ import pytest
 from scipy.special import expit
 
 from evals.stats import design, irt
+from evals.stats.drawn import Subset
 from evals.stats.estimate import bounded, fitted, interval, one_run, several_runs, stratified
 from evals.stats.intervals import Interval
 from evals.stats.results import estimates, read_results, read_subset
 from evals.stats.subset import (
-    Subset,
     draw_fitted,
     draw_stratified,
     estimated,

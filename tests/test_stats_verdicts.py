@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from evals.outcome import Decision
 from evals.stats import noise, paired, sequential
-from evals.stats.equivalence import Decision, error_for_power, power_inside, tost
+from evals.stats.equivalence import error_for_power, power_inside, tost
 from evals.stats.intervals import Estimate, clustered_mean, clustered_wilson, wilson
 from evals.stats.paired import Discordant
 

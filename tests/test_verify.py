@@ -12,11 +12,10 @@ import pytest
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.measure import Estimand
-from evals.outcome import Outcome
+from evals.outcome import Decision, Outcome
 from evals.protocol import Match
 from evals.results import Drawn, Results, Row, System, from_resolved_lists, merge
 from evals.sensitivity import problem_lists
-from evals.stats.equivalence import Decision
 from evals.verify import verify
 from tasks.errors import UserError
 

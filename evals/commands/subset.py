@@ -10,8 +10,8 @@ import typer
 from evals.commands.options import JsonOption
 
 if TYPE_CHECKING:
+    from evals.stats.drawn import Subset
     from evals.stats.results import Reply
-    from evals.stats.subset import Subset
 
 BenchmarkArgument = Annotated[
     str, typer.Argument(metavar="BENCHMARK", help="swebench-verified, or anything that --tasks takes.")

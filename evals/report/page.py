@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from evals.outcome import Decision
 from evals.report.page_figures import signed
 from evals.report.page_plots import SCATTER_HEIGHT
 from evals.report.page_view import view
 from evals.report.tables import percent
 from evals.report.text import plain
-from evals.stats.equivalence import Decision
 from evals.verify import Verdict
 
 if TYPE_CHECKING:

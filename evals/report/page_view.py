@@ -14,8 +14,9 @@ from evals import manifest as manifests
 from evals.claims.catalog import shipped
 from evals.claims.claim import Claim
 from evals.compare import By, Comparison, compare
-from evals.load_results import from_run_dir
+from evals.load_results import from_attempts
 from evals.looks import counted
+from evals.outcome import Decision
 from evals.protocol import NOT_STATED, Match, Point, match
 from evals.report import page_matrix
 from evals.report.page_plots import (
@@ -30,7 +31,6 @@ from evals.report.page_plots import (
 from evals.report.summary import ClaimLine, Summary
 from evals.results import Results
 from evals.score import Attempt, load_attempts
-from evals.stats.equivalence import Decision
 from evals.verify import Verdict, verify
 from tasks.errors import UserError
 
@@ -100,7 +100,7 @@ def view(run: Path, summary: Summary) -> View:
     facts = manifests.load(run)
     attempts = load_attempts(run, counted(run, facts))
     shown = best(summary)
-    results = of_scaffolds(from_run_dir(run), shown)
+    results = of_scaffolds(from_attempts(run, facts, attempts), shown)
     comparison = compared(results)
     groups = tuple(page_matrix.groups(run, facts, attempts, shown))
     judged = tuple(judge(line, results, facts.claim) for line in own_claims(summary))

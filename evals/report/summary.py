@@ -11,7 +11,7 @@ from pathlib import Path
 from evals import ledger, manifest, score
 from evals.claims.catalog import matching, shipped
 from evals.claims.claim import Claim, Party, Status, folded
-from evals.load_results import from_run_dir
+from evals.load_results import from_attempts
 from evals.looks import counted, taken
 from evals.measure import from_subset
 from evals.outcome import Outcome
@@ -94,7 +94,8 @@ class Summary(Frozen):
 def summarise(run: Path) -> Summary:
     """Read a run directory. Raises `UserError` when it is not one."""
     facts = manifest.load(run)
-    attempts, results = score.load_attempts(run, counted(run, facts)), from_run_dir(run)
+    attempts = score.load_attempts(run, counted(run, facts))
+    results = from_attempts(run, facts, attempts)
     by_scaffold: defaultdict[str, list[score.Attempt]] = defaultdict(list)
     for attempt in attempts:
         by_scaffold[attempt.key.scaffold].append(attempt)

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evals.outcome import Decision
 from evals.stats import design, leftout
 from evals.stats.calibrate import Z95, Bench, Section, share, shipped, table
-from evals.stats.equivalence import Decision, tost
+from evals.stats.equivalence import tost
 from evals.stats.intervals import Estimate
 from evals.stats.irt import Array
 from evals.stats.leftout import Index, World

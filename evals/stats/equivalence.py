@@ -6,23 +6,12 @@ outside for the opposite. Schuirmann 1987. Not covered: looking more than once (
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from scipy import special
 
+from evals.outcome import Decision
 from evals.stats.intervals import Estimate, Interval, student
-
-
-class Decision(StrEnum):
-    """What can be said of a claim."""
-
-    REPRODUCED = "reproduced"
-    """The difference lies inside the margin."""
-    NOT_REPRODUCED = "not reproduced under this protocol"
-    """The difference lies outside the margin."""
-    UNDECIDED = "undecided"
-    """The interval crosses the margin."""
 
 
 class Equivalence(NamedTuple):

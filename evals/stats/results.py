@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import ValidationError
 
+from evals.stats.drawn import Subset
 from evals.stats.estimate import Answers, one_run, several_runs
-from evals.stats.subset import STRATIFIED_DESIGN, Subset, estimated, parameters
+from evals.stats.subset import STRATIFIED_DESIGN, estimated, parameters
 from tasks.errors import UserError
 
 Results = dict[str, list[str] | dict[str, list[int]]]
