@@ -51,6 +51,15 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_run_starts_without_its_statistics() -> None:
+    """They take longer to import than everything else, and only a claim needs them before the report."""
+    code = (
+        "import sys, evals.session\nprint([m for m in ('scipy', 'statsmodels', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_help_is_quick() -> None:
     """Best of five: CPU seconds of `asclaimed --help`, start of the interpreter included."""
     command = [str(Path(sys.executable).with_name("asclaimed")), "--help"]
