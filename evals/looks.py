@@ -57,3 +57,9 @@ def counted(run: Path, manifest: Manifest) -> list[AttemptKey]:
     until = {name: look.tasks for name, look in taken(run).settled().items()}
     kept = {name: set(manifest.counted_tasks[:tasks]) for name, tasks in until.items()}
     return [k for k in manifest.counted_keys() if k.scaffold not in kept or k.task_id in kept[k.scaffold]]
+
+
+def open_keys(run: Path, manifest: Manifest) -> list[AttemptKey]:
+    """Attempts of scaffolds whose verdict is still open: those of the others are not made again."""
+    settled = taken(run).settled()
+    return [key for key in manifest.frozen_keys() if key.scaffold not in settled]

@@ -12,7 +12,7 @@ import pytest
 
 from evals.claims.claim import Claim, Source, Status
 from evals.load_results import from_run_dir
-from evals.looks import Look, counted, taken
+from evals.looks import Look, counted, open_keys, taken
 from evals.manifest import load
 from evals.outcome import Decision, Outcome
 from evals.record import AttemptKey
@@ -99,6 +99,13 @@ def test_a_resume_remembers_a_decision_and_takes_a_look_that_was_missed(tmp_path
     assert (look.tasks, look.decision) == (100, Decision.NOT_REPRODUCED)
     assert Referee(run, load(run)).settled == {"bash"}
     assert Referee(run, load(run)).catch_up() == []
+
+
+def test_a_settled_scaffold_is_not_tried_again(tmp_path: Path) -> None:
+    """`--retry-unjudged` sets records aside; nobody would make those of a settled scaffold anew."""
+    run = planned_run(tmp_path / "run")
+    play(run, {"bash": 0.3, "edit": 0.8}, until=300)
+    assert {key.scaffold for key in open_keys(run, load(run))} == {"edit"}
 
 
 def test_all_attempts_of_a_block_come_before_the_next_block(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     from evals import manifest, session
     from evals.attempt import forget_unjudged
     from evals.commands.stopping import stoppable
+    from evals.looks import open_keys
     from evals.predictions import write_predictions
     from evals.progress import RunProgress
     from evals.run_lock import run_lock
@@ -153,7 +154,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     session.check_scaffolds(plan)
     with run_lock(directory):
         if retry_unjudged and (directory / "manifest.json").exists():
-            forget_unjudged(directory, manifest.load(directory).frozen_keys())
+            forget_unjudged(directory, open_keys(directory, manifest.load(directory)))
         with (
             console.status("preparing") as status,
             session.open_run(plan, directory, _show(status), grade=grade) as work,
