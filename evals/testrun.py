@@ -60,6 +60,11 @@ class TestLimits(Frozen):
     container: Limits = Field(default_factory=Limits)
 
 
+ONE_STREAM = 'exec /bin/bash "$0" 2>&1'
+"""The daemon copies stdout and stderr side by side, in no order. The script's markers go to one, the tests' results to
+the other: a result that overtook its marker would be no result."""
+
+
 class TestContainers:
     """Runs requests in fresh containers of one image; implements `evals.strict.RunTests`. Threads may share it."""
 
@@ -92,7 +97,8 @@ class TestContainers:
                 return RunResult(False, None, False, b"", {}, 0.0, time.monotonic() - began)
             if request.files:
                 deliver(container, request.files)
-            run = Exec(container, ["/bin/bash", script], self._workdir, self._limits.log_bytes)
+            command = ["/bin/bash", "-c", ONE_STREAM, script]
+            run = Exec(container, command, self._workdir, self._limits.log_bytes)
             code = run.finish(self._limits.seconds)
             collected = {
                 path: data for path in request.collect if (data := collect(container, path)) is not None
