@@ -237,7 +237,7 @@ def test_a_daemon_does_not_hold_the_call(fresh: DockerSandbox) -> None:
     assert "started\n" in result.output
     time.sleep(0.3)
     quiet = fresh.exec("pkill -9 -f '[n]oise'; echo end", timeout=20)
-    assert quiet.output.endswith("end\n")
+    assert "end\n" in quiet.output  # the last noise may still have been on its way
 
 
 @docker_only
