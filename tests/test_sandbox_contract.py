@@ -6,6 +6,7 @@ Not covered here: what a patch holds (test_sandbox_patch.py) and what an image l
 from __future__ import annotations
 
 import os
+import re
 import resource
 import statistics
 import time
@@ -232,12 +233,14 @@ def test_a_fork_bomb_ends_with_its_command(open_one: Open) -> None:
 @docker_only
 def test_a_daemon_does_not_hold_the_call(fresh: DockerSandbox) -> None:
     began = time.monotonic()
-    result = fresh.exec("(while :; do echo noise; sleep 0.05; done) & echo started", timeout=30)
+    result = fresh.exec("(while :; do echo noise; sleep 0.05; done) & echo started $!", timeout=30)
     assert time.monotonic() - began < 10
-    assert "started\n" in result.output
+    (daemon,) = re.findall(r"started (\d+)\n", result.output)
     time.sleep(0.3)
-    quiet = fresh.exec("pkill -9 -f '[n]oise'; echo end", timeout=20)
-    assert "end\n" in quiet.output  # the last noise may still have been on its way
+    assert fresh.exec(f"kill -9 {daemon}", timeout=20).exit_code == 0
+    quiet = fresh.exec("sleep 0.2; echo end", timeout=20)
+    assert quiet.output.endswith("end\n")
+    assert quiet.output.count("noise") <= 1, "the kill found it, and nothing else prints"
 
 
 @docker_only
