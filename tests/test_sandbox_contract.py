@@ -69,11 +69,20 @@ def fresh(open_one: Open) -> DockerSandbox:
 
 
 def others(box: DockerSandbox) -> list[str]:
-    """Command lines in the container that are neither init, nor the supervisor's, nor this listing's own."""
+    """Command lines in the container that are neither init, nor the supervisor's, nor this listing's own, and that stay.
+
+    A worker that has just started names itself a moment later. Until then it looks like what a command left behind.
+    """
+    deadline = time.monotonic() + 2
+    while (found := listed(box)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def listed(box: DockerSandbox) -> list[str]:
     listing = box.exec('ps -eo pid=,ppid=,comm=,args= | grep -v " $$ "', timeout=20).output.splitlines()
     ours = ("docker-init", "tini", "supervisor")
-    # init collects what is defunct when it gets to run; a worker that waits names itself when it gets to run
-    alive = (line for line in listing if "<defunct>" not in line and "unset kind place body" not in line)
+    alive = (line for line in listing if "<defunct>" not in line)  # init collects those when it gets to run
     return [line for line in alive if line.split()[2] not in ours]
 
 
