@@ -154,8 +154,8 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     from rich.console import Console
 
     from evals import session
+    from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
-    from evals.progress import RunProgress
     from evals.run_lock import run_lock
     from tasks.errors import MachineError
     from tasks.images import quiet

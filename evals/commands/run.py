@@ -143,10 +143,10 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
 
     from evals import manifest, session
     from evals.attempt import forget_unjudged
+    from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.looks import open_keys
     from evals.predictions import write_predictions
-    from evals.progress import RunProgress
     from evals.run_lock import run_lock
 
     console = Console(stderr=True)
