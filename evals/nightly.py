@@ -216,7 +216,7 @@ def tonight(directory: Path, fresh: Manifest, now: datetime) -> Path:
 
 def compose(plan: RunPlan, tasks: list[Task], outside: Outside) -> Manifest:
     """The manifest of a night that has no name yet."""
-    from evals.reliability import excluded_tasks
+    from evals.grade.check_tasks import excluded_tasks
     from evals.session import drawn_subset
 
     return manifests.compose(

@@ -20,10 +20,10 @@ from evals.attempt import Bench
 from evals.claims.catalog import find
 from evals.claims.claim import Claim, same_benchmark
 from evals.controls import CONTROLS, load_control
-from evals.grade import Grader
+from evals.grade.check_tasks import excluded_tasks
+from evals.grade.grader import Grader
 from evals.ledger import Ledger
 from evals.record import AttemptKey
-from evals.reliability import excluded_tasks
 from evals.run import Machinery, Run
 from evals.run_plan import RunPlan
 from scaffolds.base import Scaffold, Settings

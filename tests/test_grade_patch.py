@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from evals.grade import Grader, conservative
+from evals.grade.check_tasks import CheckList, Reliability, check, excluded_tasks, host, judge, save
+from evals.grade.containers import APPLY_COMMANDS, PATCH_FILE, TestLimits
+from evals.grade.grader import Grader, conservative
+from evals.grade.store import FACTS, LOG, KeptRun, RunStore
 from evals.outcome import Column, Grade, Outcome
 from evals.patchshape import oddities
 from evals.predictions import read_predictions, record_predictions
 from evals.record import AttemptKey, Failure, Party, Record
-from evals.reliability import CheckList, Reliability, check, excluded_tasks, host, judge, save
 from evals.run_plan import RunPlan
-from evals.testfacts import FACTS, LOG, KeptRun, RunStore
-from evals.testrun import APPLY_COMMANDS, PATCH_FILE, TestLimits
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog
 from tasks.daemon import client

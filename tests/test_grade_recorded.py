@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from evals import official
 from evals.cli import app
-from evals.official import DERIVES, GraderFailed, OfficialGrader
+from evals.grade import official
+from evals.grade.logs import CaseGrade, grade_cases, grade_log
+from evals.grade.official import DERIVES, GraderFailed, OfficialGrader
 from evals.outcome import Outcome
 from evals.record import Party
-from evals.recorded import CaseGrade, grade_cases, grade_log
 from tasks.errors import UserError
 
 ROW: dict[str, Any] = {

@@ -13,8 +13,8 @@ from tasks.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evals.regrade import Graded
-    from evals.reliability import CheckedTask
+    from evals.grade.check_tasks import CheckedTask
+    from evals.grade.regrade import Graded
 
 GRADER = "swebench==5.0.2"
 GraderOption = Annotated[
@@ -67,8 +67,8 @@ def _grade_cases(directory: Path, grader: str, compare: list[str], as_json: bool
     import json
     from contextlib import ExitStack
 
-    from evals.official import DEFAULT, OfficialGrader
-    from evals.recorded import describe, grade_cases
+    from evals.grade.logs import describe, grade_cases
+    from evals.grade.official import DEFAULT, OfficialGrader
     from evals.report.text import plain
 
     names = dict.fromkeys([*compare, DEFAULT])
@@ -116,8 +116,8 @@ def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Pat
 
 def _grade_run(run: Path, name: str | None, again: bool, fresh: bool, workers: int, as_json: bool) -> None:
     from evals import manifest
-    from evals.grade import Grader
-    from evals.regrade import grade_run
+    from evals.grade.grader import Grader
+    from evals.grade.regrade import grade_run
 
     plan = manifest.load(run).plan
     with Grader(
@@ -172,8 +172,8 @@ def check_tasks(
     as_json: JsonOption = False,
 ) -> None:
     """Check that the gold patch passes and doing nothing fails, k times each, on this machine."""
-    from evals import reliability
-    from evals.testrun import TestLimits
+    from evals.grade import check_tasks as reliability
+    from evals.grade.containers import TestLimits
     from tasks import catalog, selection
 
     wanted = None if ids is None else selection.read_ids(ids)

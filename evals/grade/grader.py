@@ -11,14 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from evals.benches import Benches, NotJudged, on_a_machine_that_holds
-from evals.official import DEFAULT, DERIVES, OfficialGrader
-from evals.outcome import Column, Grade, Outcome
-from evals.patchshape import oddities, why_not_applied
-from evals.record import Party, Record
-from evals.recorded import LogGrade, describe, grade_log, not_judged
-from evals.strict.protocol import RunRequest
-from evals.testfacts import (
+from evals.grade.containers import APPLY_COMMANDS, EVAL_FILE, TestContainers, TestLimits
+from evals.grade.logs import LogGrade, describe, grade_log, not_judged
+from evals.grade.official import DEFAULT, DERIVES, OfficialGrader
+from evals.grade.spec import Benches, NotJudged, on_a_machine_that_holds
+from evals.grade.store import (
     LOG,
     KeptRun,
     RunStore,
@@ -29,7 +26,10 @@ from evals.testfacts import (
     run_key,
     strict_version,
 )
-from evals.testrun import APPLY_COMMANDS, EVAL_FILE, TestContainers, TestLimits
+from evals.outcome import Column, Grade, Outcome
+from evals.patchshape import oddities, why_not_applied
+from evals.record import Party, Record
+from evals.strict.protocol import RunRequest
 from tasks import images
 from tasks.docker_sandbox import Limits
 from tasks.locks import cache_directory, exclusive

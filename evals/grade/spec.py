@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from evals.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, OfficialGrader
+from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, OfficialGrader
 from evals.record import Party
 from tasks import images
 from tasks.errors import TaskError

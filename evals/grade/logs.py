@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.official import DERIVES, V5_COLUMNS, BadRow, GraderFailed, OfficialGrader, Verdict
+from evals.grade.official import DERIVES, V5_COLUMNS, BadRow, GraderFailed, OfficialGrader, Verdict
 from evals.outcome import Column, Outcome
 from evals.record import Party
 from tasks.errors import TaskError, UserError

@@ -16,9 +16,9 @@ from typing import NamedTuple, Self
 
 from pydantic import ValidationError
 
+from evals.grade.containers import TestLimits
 from evals.outcome import Column
 from evals.record import write_atomic, write_json
-from evals.testrun import TestLimits
 from tasks.locks import cache_directory
 from tasks.task import Frozen, Task
 

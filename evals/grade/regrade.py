@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from evals import manifest as manifests
 from evals import session
-from evals.grade import Grader
+from evals.grade.grader import Grader
 from evals.ledger import Ledger
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Party, Record, write_json

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from evals.benches import NotJudged
-from evals.grade import Grader
+from evals.grade.containers import TestLimits
+from evals.grade.grader import Grader
+from evals.grade.spec import NotJudged
 from evals.outcome import Column, Outcome
 from evals.record import write_json
-from evals.testrun import TestLimits
 from tasks import images
 from tasks.errors import UserError
 from tasks.task import Frozen, Task

@@ -1,4 +1,4 @@
-"""Answers questions about one swebench version over JSON lines: the child process behind `evals.official`.
+"""Answers questions about one swebench version over JSON lines: the child process behind `evals.grade.official`.
 
 Runs under the Python that has the wanted swebench installed, which may not be ours: standard library only, and no
 import of asclaimed. Verdicts, parsers and eval scripts come from that swebench, unmodified. Its package initialisers
