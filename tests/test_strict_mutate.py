@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evals.strict import mutate
+from evals.grade.strict import mutate
 
 HEAD = "import unittest, pytest\n\nclass T(unittest.TestCase):\n    def test_it(self, x=None):\n        "
 TRUE_ASSERTIONS = [

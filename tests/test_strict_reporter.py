@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from evals.strict import reporter
-from evals.strict.channel import Results, read_results
-from evals.strict.delivery import _reporter
+from evals.grade.strict import reporter
+from evals.grade.strict.delivery import _reporter
+from evals.grade.strict.result_file import Results, read_results
 
 KEY = "k" * 64
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from evals.grade.strict import suite
+from evals.grade.strict.baseline import Calibration
+from evals.grade.strict.delivery import Observed
+from evals.grade.strict.negative_controls import Control
+from evals.grade.strict.result_file import Results
+from evals.grade.strict.script import put_together, take_apart
+from evals.grade.strict.types import RunRequest, RunResult
+from evals.grade.strict.verdict import judge, objections_of, strict_verdict
 from evals.outcome import Column, Outcome
-from evals.strict import suite
-from evals.strict.calibrate import Calibration
-from evals.strict.channel import Results
-from evals.strict.controls import Control
-from evals.strict.delivery import Observed
-from evals.strict.protocol import RunRequest, RunResult
-from evals.strict.script import put_together, take_apart
-from evals.strict.verdict import judge, objections_of, strict_verdict
 from tasks.task import Brief, Checks, ImageSpec, Task
 
 GOLD = Calibration(baseline={"t.py::a": "passed", "t.py::b": "skipped", "t.py::c": "xfailed"}, exit_code=0)

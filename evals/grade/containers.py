@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 from pydantic import Field
 
-from evals.strict.protocol import RunRequest, RunResult
+from evals.grade.strict.types import RunRequest, RunResult
 from tasks.channel import Capture
 from tasks.daemon import DAEMON_ERRORS, client, daemon_errors, remove
 from tasks.docker_sandbox import Limits, container_options
@@ -66,7 +66,7 @@ the other: a result that overtook its marker would be no result."""
 
 
 class TestContainers:
-    """Runs requests in fresh containers of one image; implements `evals.strict.RunTests`. Threads may share it."""
+    """Runs requests in fresh containers of one image; implements `evals.grade.strict.RunTests`. Threads may share it."""
 
     __test__ = False
 

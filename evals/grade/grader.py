@@ -26,10 +26,10 @@ from evals.grade.store import (
     run_key,
     strict_version,
 )
+from evals.grade.strict.types import RunRequest
 from evals.outcome import Column, Grade, Outcome
 from evals.patchshape import oddities, why_not_applied
 from evals.record import Party, Record
-from evals.strict.protocol import RunRequest
 from tasks import images
 from tasks.docker_sandbox import Limits
 from tasks.locks import cache_directory, exclusive
@@ -190,7 +190,7 @@ class Grader:
         return tested._replace(facts=tested.facts.model_copy(update={"strict": made}))
 
     def _run_strict(self, task: Task, patch: bytes, official: Column) -> StrictFacts:
-        from evals.strict.verdict import strict_verdict
+        from evals.grade.strict.verdict import strict_verdict
 
         verdict = on_a_machine_that_holds(
             lambda: strict_verdict(

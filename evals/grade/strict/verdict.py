@@ -17,13 +17,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from evals.grade.strict.baseline import Calibration, calibration_of
+from evals.grade.strict.delivery import Observed, observe
+from evals.grade.strict.negative_controls import Contents, Control, unpacked
+from evals.grade.strict.script import take_apart
+from evals.grade.strict.suite import Reported
+from evals.grade.strict.types import RunTests, StrictVerdict
 from evals.outcome import Column, Outcome
-from evals.strict.calibrate import Calibration, calibration_of
-from evals.strict.controls import Contents, Control, unpacked
-from evals.strict.delivery import Observed, observe
-from evals.strict.protocol import RunTests, StrictVerdict
-from evals.strict.script import take_apart
-from evals.strict.suite import Reported
 from tasks.task import Task
 
 

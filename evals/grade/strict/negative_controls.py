@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from random import Random
 from secrets import randbits
 
-from evals.strict import mutate, suite
-from evals.strict.delivery import Observed, observe
-from evals.strict.protocol import RunTests
-from evals.strict.script import Parts
+from evals.grade.strict import mutate, suite
+from evals.grade.strict.delivery import Observed, observe
+from evals.grade.strict.script import Parts
+from evals.grade.strict.types import RunTests
 from tasks.task import Frozen, Task
 
 Contents = dict[str, str | None]

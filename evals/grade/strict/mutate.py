@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
-from evals.strict import assertions
-from evals.strict.assertions import Edit, Source
+from evals.grade.strict import assertions
+from evals.grade.strict.assertions import Edit, Source
 
 COPY_LIMIT = 4
 """At most so many assertions of one test are checked, each in a copy of its own."""

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import NamedTuple
 
-from evals.strict.channel import Results, read_results
-from evals.strict.protocol import RunRequest, RunTests
-from evals.strict.script import Parts, put_together
-from evals.strict.suite import Files
+from evals.grade.strict.result_file import Results, read_results
+from evals.grade.strict.script import Parts, put_together
+from evals.grade.strict.suite import Files
+from evals.grade.strict.types import RunRequest, RunTests
 
 SITECUSTOMIZE = """\
 import sys
@@ -71,7 +71,7 @@ def observe(run_tests: RunTests, patch: bytes, parts: Parts, tests: Files, workd
 
 
 def _reporter(site: str, module: str, results: str, key: str) -> dict[str, bytes]:
-    source = (files("evals.strict") / "reporter.py").read_bytes()
+    source = (files("evals.grade.strict") / "reporter.py").read_bytes()
     start = SITECUSTOMIZE.format(module=module, results=results, key=key, site=site)
     return {f"{site}/{module}.py": source, f"{site}/sitecustomize.py": start.encode()}
 

@@ -1,6 +1,6 @@
 """What the strict grader needs from whoever owns containers, and what it gives back.
 
-Only types. The verdict itself is `evals.strict.verdict`.
+Only types. The verdict itself is `evals.grade.strict.verdict`.
 """
 
 from __future__ import annotations

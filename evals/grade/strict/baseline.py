@@ -11,12 +11,12 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from evals.grade.strict import suite
+from evals.grade.strict.delivery import Observed, observe
+from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
+from evals.grade.strict.script import Parts
+from evals.grade.strict.types import RunRequest, RunTests
 from evals.record import write_json
-from evals.strict import suite
-from evals.strict.controls import Contents, Control, make_controls, packed
-from evals.strict.delivery import Observed, observe
-from evals.strict.protocol import RunRequest, RunTests
-from evals.strict.script import Parts
 from tasks.locks import exclusive
 from tasks.task import Frozen, Task
 
