@@ -18,9 +18,9 @@ from evals.grade.check_tasks import CheckList, Reliability, check, excluded_task
 from evals.grade.containers import APPLY_COMMANDS, PATCH_FILE, TestLimits
 from evals.grade.grader import Grader, conservative
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
+from evals.imports.predictions import read_predictions, record_predictions
 from evals.outcome import Column, Grade, Outcome
 from evals.patchshape import oddities
-from evals.predictions import read_predictions, record_predictions
 from evals.record import AttemptKey, Failure, Party, Record
 from evals.run_plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode

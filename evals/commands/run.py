@@ -145,8 +145,8 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     from evals.attempt import forget_unjudged
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
+    from evals.imports.predictions import write_predictions
     from evals.looks import open_keys
-    from evals.predictions import write_predictions
     from evals.run_lock import run_lock
 
     console = Console(stderr=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from evals.imports import harbor, reports, trajectories
 from evals.imports.batch import NOBODY, Batch, Foreign, Opinion, read_json
+from evals.imports.predictions import KEY_FIELDS, read_predictions
 from evals.outcome import Outcome
-from evals.predictions import KEY_FIELDS, read_predictions
 from tasks.errors import UserError
 
 
