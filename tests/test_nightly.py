@@ -18,7 +18,8 @@ from evals import manifest as manifests
 from evals.cli import app
 from evals.commands.nightly import Waiting
 from evals.load_results import from_run_dir
-from evals.nightly import Exit, Night, NightlyPlan, Outside, load_nightly, nightly
+from evals.nightly.evidence import Baseline, watched
+from evals.nightly.night import Exit, Night, NightlyPlan, Outside, load_nightly, nightly
 from evals.outcome import Outcome
 from evals.record import AttemptKey
 from evals.report.nightly_text import to_junit, to_markdown
@@ -26,7 +27,6 @@ from evals.results import Results, Row, System
 from evals.run import Tally
 from evals.run_lock import run_lock
 from evals.run_plan import RunPlan, load_plan
-from evals.watch import Baseline, watched
 from tasks.errors import UserError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.runs_on_disk import write_attempt
@@ -404,7 +404,7 @@ def test_whatever_goes_wrong_ends_with_3_and_is_told_to_the_ci(
     reports = ["--junit", str(junit), "--summary", str(summary)]
     assert CliRunner().invoke(app, ["nightly", str(plan), *reports]).exit_code == 3
     assert Xml.fromstring(junit.read_bytes()).find("testsuite/testcase/error") is not None
-    monkeypatch.setattr("evals.nightly.from_run_dir", unplugged_reader)
+    monkeypatch.setattr("evals.nightly.night.from_run_dir", unplugged_reader)
     done = CliRunner().invoke(app, ["nightly", str(plan), *reports])
     assert (done.exit_code, "a fault of asclaimed" in done.stderr) == (3, True)
     assert summary.read_text().count("infrastructure") == 2

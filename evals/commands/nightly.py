@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
 
 if TYPE_CHECKING:
-    from evals.nightly import Night, NightlyPlan, Outside
+    from evals.nightly.night import Night, NightlyPlan, Outside
     from evals.run import Run
     from evals.run_plan import RunPlan
     from tasks.task import Task
@@ -72,8 +72,8 @@ def nightly(
 def one_night(path: Path, junit: Path | None, summary: Path | None, key: str | None) -> tuple[Path, Night]:
     """The night and its reports, in its own directory and where the user wants them."""
     from evals.load_results import from_run_dir
-    from evals.nightly import load_nightly
-    from evals.nightly import nightly as watch
+    from evals.nightly.night import load_nightly
+    from evals.nightly.night import nightly as watch
     from evals.record import write_atomic
     from evals.report.nightly_text import to_junit, to_markdown
 
@@ -126,7 +126,7 @@ def outside(plan: NightlyPlan) -> Outside:
     from functools import partial
 
     from evals import session
-    from evals.nightly import Outside
+    from evals.nightly.night import Outside
 
     return Outside(load_tasks, session.probe_server, image_identity, partial(work, patience=plan.patience))
 
