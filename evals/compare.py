@@ -17,10 +17,10 @@ import numpy as np
 
 from evals.crossed import Crossed as Crossed
 from evals.crossed import common_outcomes, crossed, points
-from evals.failures import failed_by
 from evals.measure import Estimand
 from evals.outcome import Outcome
-from evals.results import Reading, Results, System, Table
+from evals.results.failures import failed_by
+from evals.results.table import Reading, Results, System, Table
 from evals.stats.intervals import clustered_wilson, wilson
 from evals.stats.paired import clustered_difference, cochran_q, holm, paired_difference
 from tasks.errors import UserError

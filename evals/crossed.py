@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.results import Results, System, Table
+from evals.results.table import Results, System, Table
 from evals.stats import components
 from evals.stats.intervals import Interval
 from evals.stats.noise import attempt_noise

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from evals.claims.claim import FULL_SIZE, Claim
-from evals.results import Drawn, Results, Table
+from evals.results.table import Drawn, Results, Table
 from evals.stats.drawn import Subset
 from evals.stats.equivalence import Equivalence, tost
 from evals.stats.estimate import one_run, several_runs

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from evals.claims.claim import Claim, same_benchmark
-from evals.results import Results
+from evals.results.table import Results
 from evals.stats.noise import attempt_noise, prior
 from evals.stats.power import Design, accrual, design, least_margin, smallest
 from evals.stats.sequential import Accrual, critical_values

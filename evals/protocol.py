@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from evals.claims.claim import Claim, Protocol, folded
-from evals.results import Results, System
+from evals.results.table import Results, System
 from tasks.task import Frozen
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import yaml
 
 from evals.claims.claim import Claim
-from evals.results import Reading, Results
+from evals.results.table import Reading, Results
 from evals.stats.subset import drawn_by
 
 ANTHROPIC_489 = "Anthropic, Claude 3.7 Sonnet announcement"

@@ -13,7 +13,7 @@ from evals import protocol, sensitivity
 from evals.claims.claim import FULL_SIZE, Claim, Party, Status, same_benchmark
 from evals.measure import Estimand, Question, benchmark_size, from_subset, measure, tested
 from evals.outcome import Decision
-from evals.results import Drawn, Reading, Results, Table
+from evals.results.table import Drawn, Reading, Results, Table
 from evals.stats.noise import AttemptNoise, attempt_noise
 from evals.stats.power import more_attempts, tasks_needed
 from evals.stats.results import MISFIT

@@ -12,7 +12,7 @@ import pytest
 from evals.compare import By, compare
 from evals.measure import Estimand
 from evals.outcome import Outcome
-from evals.results import Results, Row, System, from_resolved_lists, merge
+from evals.results.table import Results, Row, System, from_resolved_lists, merge
 from evals.stats.subset import draw_stratified
 from tasks.errors import UserError
 

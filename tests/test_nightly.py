@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 from evals import manifest as manifests
 from evals.cli import app
 from evals.commands.nightly import Waiting
-from evals.load_results import from_run_dir
 from evals.nightly.evidence import Baseline, watched
 from evals.nightly.night import Exit, Night, NightlyPlan, Outside, load_nightly, nightly
 from evals.outcome import Outcome
 from evals.record import AttemptKey
 from evals.report.nightly_text import to_junit, to_markdown
-from evals.results import Results, Row, System
+from evals.results.load import from_run_dir
+from evals.results.table import Results, Row, System
 from evals.run import Tally
 from evals.run_lock import run_lock
 from evals.run_plan import RunPlan, load_plan

@@ -20,8 +20,8 @@ from evals.ledger import Ledger, verify
 from evals.looks import Look
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Record, all_keys
+from evals.results.score import load_attempts, score
 from evals.run import Machinery, Run
-from evals.score import load_attempts, score
 from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError, Trouble
 from tasks.errors import MachineError, TaskError, UserError

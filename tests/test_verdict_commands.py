@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from evals.claims.catalog import find
 from evals.cli import app
-from evals.load_results import from_run_dir, from_run_dirs
 from evals.outcome import Outcome
 from evals.power import plan
 from evals.record import AttemptKey
-from evals.results import Drawn
+from evals.results.load import from_run_dir, from_run_dirs
+from evals.results.table import Drawn
 from tasks.errors import UserError
 from tests.runs_on_disk import write_run
 

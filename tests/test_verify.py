@@ -14,7 +14,7 @@ from evals.claims.claim import Claim
 from evals.measure import Estimand
 from evals.outcome import Decision, Outcome
 from evals.protocol import Match
-from evals.results import Drawn, Results, Row, System, from_resolved_lists, merge
+from evals.results.table import Drawn, Results, Row, System, from_resolved_lists, merge
 from evals.sensitivity import problem_lists
 from evals.verify import verify
 from tasks.errors import UserError

@@ -16,7 +16,7 @@ from evals.claims.claim import Claim
 from evals.measure import Estimand, Question, evaluate, from_subset, measure
 from evals.outcome import Decision, Outcome
 from evals.power import plan, subsets
-from evals.results import Drawn, Results, Row, System, merge
+from evals.results.table import Drawn, Results, Row, System, merge
 from evals.sensitivity import problem_lists
 from evals.stats.drawn import Subset
 from evals.stats.intervals import Interval

@@ -71,11 +71,11 @@ def nightly(
 
 def one_night(path: Path, junit: Path | None, summary: Path | None, key: str | None) -> tuple[Path, Night]:
     """The night and its reports, in its own directory and where the user wants them."""
-    from evals.load_results import from_run_dir
     from evals.nightly.night import load_nightly
     from evals.nightly.night import nightly as watch
     from evals.record import write_atomic
     from evals.report.nightly_text import to_junit, to_markdown
+    from evals.results.load import from_run_dir
 
     plan = load_nightly(path, key)
     directory, night = watch(plan, outside(plan))

@@ -11,7 +11,7 @@ from evals.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from evals.measure import Estimand
-    from evals.results import Results
+    from evals.results.table import Results
 
 ClaimArgument = Annotated[str, typer.Argument(metavar="CLAIM", help="An id, FILE.yaml, or FILE.yaml:ID.")]
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories.")]
@@ -85,8 +85,8 @@ def compare(
     """Set systems side by side on the tasks that they share."""
     from evals.compare import By
     from evals.compare import compare as compare_results
-    from evals.load_results import labelled
     from evals.report.verdict_text import comparison_lines
+    from evals.results.load import labelled
     from tasks.errors import UserError
 
     if by not in set(By):
@@ -98,7 +98,7 @@ def compare(
 
 def measured(runs: list[Path], scaffold: str | None) -> Results:
     """The runs as one table; with `scaffold`, only its attempts."""
-    from evals.load_results import from_run_dirs
+    from evals.results.load import from_run_dirs
     from tasks.errors import UserError
 
     results = from_run_dirs(runs)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.outcome import Outcome
-from evals.results import Results, Row
+from evals.results.table import Results, Row
 from evals.stats import eprocess
 from tasks.task import Frozen
 

@@ -23,13 +23,13 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from evals import manifest as manifests
-from evals.load_results import from_run_dir
 from evals.manifest import Manifest
 from evals.nightly.evidence import Baseline, Standing, Watched, standing, watched
 from evals.nightly.reuse import Action, Choice, alike, changed, decide, read_grade, seed
 from evals.outcome import Grade, Outcome
 from evals.record import AttemptKey, write_json
-from evals.results import Results, Row
+from evals.results.load import from_run_dir
+from evals.results.table import Results, Row
 from evals.run_lock import run_lock
 from evals.run_plan import RunPlan
 from scaffolds.preset import under_plan

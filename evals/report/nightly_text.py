@@ -17,7 +17,7 @@ from evals.report.text import markdown, plain
 if TYPE_CHECKING:
     from evals.nightly.evidence import Standing, Watched
     from evals.nightly.night import Night
-    from evals.results import Row
+    from evals.results.table import Row
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SUITES = "asclaimed nightly"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from evals.manifest import Manifest
 from evals.outcome import Outcome
-from evals.score import Attempt
+from evals.results.score import Attempt
 
 MISSING = "missing"
 LEGEND = {

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from evals.compare import Comparison
 from evals.report.page_figures import Band, Point, Scale, Track, scale_over, scatter, signed
 from evals.report.summary import ClaimLine, Summary
-from evals.results import Results
-from evals.score import ScaffoldScore
+from evals.results.score import ScaffoldScore
+from evals.results.table import Results
 
 CLAIMS_JUDGED = 3
 """Claims of one model on one benchmark that get a verdict each; vendors who restate themselves have two."""

@@ -14,7 +14,6 @@ from evals import manifest as manifests
 from evals.claims.catalog import shipped
 from evals.claims.claim import Claim
 from evals.compare import By, Comparison, compare
-from evals.load_results import from_attempts
 from evals.looks import counted
 from evals.outcome import Decision
 from evals.protocol import NOT_STATED, Match, Point, match
@@ -29,8 +28,9 @@ from evals.report.page_plots import (
     scatters,
 )
 from evals.report.summary import ClaimLine, Summary
-from evals.results import Results
-from evals.score import Attempt, load_attempts
+from evals.results.load import from_attempts
+from evals.results.score import Attempt, load_attempts
+from evals.results.table import Results
 from evals.verify import Verdict, verify
 from tasks.errors import UserError
 

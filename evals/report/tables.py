@@ -10,7 +10,7 @@ from rich.text import Text
 
 from evals.report.summary import Summary, VerdictLine
 from evals.report.text import markdown, plain
-from evals.score import ScaffoldScore
+from evals.results.score import ScaffoldScore
 
 Row = tuple[str, ...]
 Section = tuple[str, Row, list[Row]]

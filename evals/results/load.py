@@ -11,8 +11,8 @@ from evals import manifest as manifests
 from evals.claims.claim import Protocol
 from evals.looks import counted
 from evals.outcome import Outcome
-from evals.results import Drawn, Results, Row, System, merge
-from evals.score import Attempt, load_attempts
+from evals.results.score import Attempt, load_attempts
+from evals.results.table import Drawn, Results, Row, System, merge
 from tasks.errors import UserError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Container
 from enum import StrEnum
 
 from evals.outcome import Outcome
-from evals.results import Results, Row
+from evals.results.table import Results, Row
 from scaffolds.base import Stop
 
 
