@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.looks import FILE, Book, Look, taken
-from evals.manifest import Manifest
 from evals.outcome import Decision
 from evals.record import AttemptKey, write_json
 from evals.results.load import from_run_dir
+from evals.run.looks import FILE, Book, Look, taken
+from evals.run.manifest import Manifest
 from evals.verify import verify
 from tasks.errors import UserError
 

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import scaffolds
-from evals import manifest as manifests
-from evals.attempt import Bench
 from evals.claims.catalog import find
 from evals.claims.claim import Claim, same_benchmark
-from evals.controls import CONTROLS, load_control
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
-from evals.ledger import Ledger
 from evals.record import AttemptKey
-from evals.run import Machinery, Run
-from evals.run_plan import RunPlan
+from evals.run import manifest as manifests
+from evals.run.attempt import Bench
+from evals.run.controls import CONTROLS, load_control
+from evals.run.ledger import Ledger
+from evals.run.plan import RunPlan
+from evals.run.queue import Machinery, Run
 from scaffolds.base import Scaffold, Settings
 from tasks import catalog, daemon, images
 from tasks.docker_sandbox import open_sandbox

@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.ledger import Ledger
-from evals.manifest import Manifest, TaskEntry
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Failure, Party, Record, write_json
-from evals.run_plan import RunPlan
+from evals.run.ledger import Ledger
+from evals.run.manifest import Manifest, TaskEntry
+from evals.run.plan import RunPlan
 from scaffolds.base import Stop
 
 SKILL = {"bash": 0.12, "edit": 0.2, "oneshot": -0.35}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from evals.manifest import Manifest, TaskEntry
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Record
-from evals.run_plan import RunPlan
+from evals.run.manifest import Manifest, TaskEntry
+from evals.run.plan import RunPlan
 
 Chance = Callable[[AttemptKey], Outcome | None]
 """What became of an attempt; None leaves it undone."""

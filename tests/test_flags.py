@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from evals.flags import changed_paths, flags_of_commands, flags_of_patch
+from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch
 
 
 def patch(*paths: str) -> bytes:

@@ -22,7 +22,7 @@ from evals.imports.predictions import read_predictions, record_predictions
 from evals.outcome import Column, Grade, Outcome
 from evals.patchshape import oddities
 from evals.record import AttemptKey, Failure, Party, Record
-from evals.run_plan import RunPlan
+from evals.run.plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog
 from tasks.daemon import client

@@ -18,12 +18,12 @@ from evals.compare import compare
 from evals.imports.detect import detect, read
 from evals.imports.staging import staged
 from evals.imports.write import Wishes, own_name, write_run
-from evals.manifest import load
 from evals.outcome import Outcome
 from evals.protocol import Match
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.score import Attempt, load_attempts
+from evals.run.manifest import load
 from evals.verify import verify
 from scaffolds.base import Stop
 from tasks.errors import MachineError, UserError

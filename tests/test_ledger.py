@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evals.ledger import Ledger, verify
+from evals.run.ledger import Ledger, verify
 
 
 def write(path: Path, *events: str) -> None:

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from evals.claims.claim import Claim, Source, Status
-from evals.looks import Look, counted, open_keys, taken
-from evals.manifest import load
 from evals.outcome import Decision, Outcome
 from evals.record import AttemptKey
 from evals.referee import Referee
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir
-from evals.run_plan import load_plan
+from evals.run.looks import Look, counted, open_keys, taken
+from evals.run.manifest import load
+from evals.run.plan import load_plan
 from evals.verify import verify
 from tasks.errors import UserError
 from tests.runs_on_disk import write_attempt, write_run

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from evals import manifest as manifests
 from evals.cli import app
 from evals.commands.nightly import Waiting
 from evals.nightly.evidence import Baseline, watched
@@ -24,9 +23,10 @@ from evals.record import AttemptKey
 from evals.report.nightly_text import to_junit, to_markdown
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row, System
-from evals.run import Tally
-from evals.run_lock import run_lock
-from evals.run_plan import RunPlan, load_plan
+from evals.run import manifest as manifests
+from evals.run.lock import run_lock
+from evals.run.plan import RunPlan, load_plan
+from evals.run.queue import Tally
 from tasks.errors import UserError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.runs_on_disk import write_attempt

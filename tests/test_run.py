@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from evals.attempt import Abandoned, Bench, forget_unjudged
-from evals.ledger import Ledger, verify
-from evals.looks import Look
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Record, all_keys
 from evals.results.score import load_attempts, score
-from evals.run import Machinery, Run
+from evals.run.attempt import Abandoned, Bench, forget_unjudged
+from evals.run.ledger import Ledger, verify
+from evals.run.looks import Look
+from evals.run.queue import Machinery, Run
 from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError, Trouble
 from tasks.errors import MachineError, TaskError, UserError
@@ -213,7 +213,7 @@ def test_a_refusal_before_anything_worked_ends_the_run_with_one_line(tmp_path: P
 def test_a_daemon_that_dies_ends_the_run_and_records_nothing_false(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evals.run.DAEMON_PATIENCE", 0.0)
+    monkeypatch.setattr("evals.run.queue.DAEMON_PATIENCE", 0.0)
 
     def act(_task: str) -> None:
         raise SandboxError("cannot connect")

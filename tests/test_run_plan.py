@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.run_plan import load_plan
+from evals.run.plan import load_plan
 from tasks.errors import UserError
 
 

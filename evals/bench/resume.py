@@ -9,10 +9,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evals import manifest as manifests
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Record
-from evals.run_plan import RunPlan
+from evals.run import manifest as manifests
+from evals.run.plan import RunPlan
 from scaffolds.base import Stop
 from tasks import catalog
 from tasks.errors import MachineError

@@ -102,7 +102,7 @@ def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Pat
     from evals import session
     from evals.imports.predictions import read_predictions, record_predictions
     from evals.report.text import plain
-    from evals.run_plan import RunPlan
+    from evals.run.plan import RunPlan
 
     found = read_predictions(predictions)
     plan = RunPlan(tasks=tasks, grader=grader)
@@ -115,9 +115,9 @@ def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Pat
 
 
 def _grade_run(run: Path, name: str | None, again: bool, fresh: bool, workers: int, as_json: bool) -> None:
-    from evals import manifest
     from evals.grade.grader import Grader
     from evals.grade.regrade import grade_run
+    from evals.run import manifest
 
     plan = manifest.load(run).plan
     with Grader(

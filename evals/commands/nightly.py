@@ -19,8 +19,8 @@ from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
 
 if TYPE_CHECKING:
     from evals.nightly.night import Night, NightlyPlan, Outside
-    from evals.run import Run
-    from evals.run_plan import RunPlan
+    from evals.run.plan import RunPlan
+    from evals.run.queue import Run
     from tasks.task import Task
 
 INFRASTRUCTURE = 3
@@ -156,7 +156,7 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     from evals import session
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
-    from evals.run_lock import run_lock
+    from evals.run.lock import run_lock
     from tasks.errors import MachineError
     from tasks.images import quiet
 

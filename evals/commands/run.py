@@ -21,7 +21,7 @@ from evals.commands.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evals.run_plan import RunPlan
+    from evals.run.plan import RunPlan
     from tasks.images import Progress
 
 
@@ -82,7 +82,7 @@ def run(
     retry_unjudged: Annotated[bool, typer.Option(help="Try again what server or sandbox spoiled.")] = False,
 ) -> None:
     """Run scaffolds over tasks, record every attempt, grade it, and print the table."""
-    from evals.run_plan import load_plan
+    from evals.run.plan import load_plan
 
     chosen = load_plan(
         plan,
@@ -141,13 +141,14 @@ def _ids(text: str | None) -> list[str] | None:
 def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool) -> None:
     from rich.console import Console
 
-    from evals import manifest, session
-    from evals.attempt import forget_unjudged
+    from evals import session
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.imports.predictions import write_predictions
-    from evals.looks import open_keys
-    from evals.run_lock import run_lock
+    from evals.run import manifest
+    from evals.run.attempt import forget_unjudged
+    from evals.run.lock import run_lock
+    from evals.run.looks import open_keys
 
     console = Console(stderr=True)
     directory = out or session.default_directory(plan)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evals.run import Run
+    from evals.run.queue import Run
 
 
 @contextmanager
 def stoppable(run: Run, directory: Path, console: Console) -> Iterator[None]:
     """Once: what runs is finished first. Twice: its containers are removed and the process ends, with no record made."""
-    from evals.run_lock import interruptible
+    from evals.run.lock import interruptible
 
     def gently() -> None:
         run.stop()

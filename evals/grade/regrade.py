@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from evals import manifest as manifests
 from evals import session
 from evals.grade.grader import Grader
-from evals.ledger import Ledger
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Party, Record, write_json
-from evals.run_lock import run_lock
+from evals.run import manifest as manifests
+from evals.run.ledger import Ledger
+from evals.run.lock import run_lock
 from tasks.task import Task
 
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals import manifest as manifests
 from evals.record import AttemptKey, Record, write_atomic, write_json
-from evals.run_lock import run_lock
-from evals.run_plan import RunPlan
+from evals.run import manifest as manifests
+from evals.run.lock import run_lock
+from evals.run.plan import RunPlan
 from scaffolds.base import Stop
 from tasks.errors import UserError
 from tasks.task import Task

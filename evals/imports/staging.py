@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evals.run_lock import run_lock
+from evals.run.lock import run_lock
 from tasks.errors import MachineError, UserError
 
 

@@ -21,11 +21,11 @@ from typing import Literal, NamedTuple
 
 from evals.imports.batch import NAME, Batch, Foreign
 from evals.imports.staging import refuse_used, staged
-from evals.ledger import Ledger
-from evals.manifest import Elsewhere, Manifest, TaskEntry, versions
 from evals.outcome import Column, Grade, Outcome
 from evals.record import AttemptKey, Record
-from evals.run_plan import RunPlan
+from evals.run.ledger import Ledger
+from evals.run.manifest import Elsewhere, Manifest, TaskEntry, versions
+from evals.run.plan import RunPlan
 from tasks import catalog, selection
 from tasks.errors import MachineError, UserError
 from tasks.task import Frozen

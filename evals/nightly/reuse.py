@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from evals import manifest as manifests
-from evals.manifest import Manifest
 from evals.outcome import Grade, Outcome
 from evals.record import AttemptKey, Record
+from evals.run import manifest as manifests
+from evals.run.manifest import Manifest
 from tasks.errors import UserError
 from tasks.task import Task
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from evals.manifest import Manifest
 from evals.outcome import Outcome
 from evals.results.score import Attempt
+from evals.run.manifest import Manifest
 
 MISSING = "missing"
 LEGEND = {

@@ -10,11 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from evals import manifest as manifests
 from evals.claims.catalog import shipped
 from evals.claims.claim import Claim
 from evals.compare import By, Comparison, compare
-from evals.looks import counted
 from evals.outcome import Decision
 from evals.protocol import NOT_STATED, Match, Point, match
 from evals.report import page_matrix
@@ -31,6 +29,8 @@ from evals.report.summary import ClaimLine, Summary
 from evals.results.load import from_attempts
 from evals.results.score import Attempt, load_attempts
 from evals.results.table import Results
+from evals.run import manifest as manifests
+from evals.run.looks import counted
 from evals.verify import Verdict, verify
 from tasks.errors import UserError
 

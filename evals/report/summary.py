@@ -8,15 +8,15 @@ from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
-from evals import ledger, manifest
 from evals.claims.catalog import matching, shipped
 from evals.claims.claim import Claim, Party, Status, folded
-from evals.looks import counted, taken
 from evals.measure import from_subset
 from evals.outcome import Outcome
 from evals.results import score
 from evals.results.load import from_attempts
 from evals.results.table import Reading, Results
+from evals.run import ledger, manifest
+from evals.run.looks import counted, taken
 from evals.stats.paired import PairedDifference, paired_difference
 from evals.verify import verify
 from tasks.errors import UserError

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evals import manifest as manifests
 from evals.claims.claim import Protocol
-from evals.looks import counted
 from evals.outcome import Outcome
 from evals.results.score import Attempt, load_attempts
 from evals.results.table import Drawn, Results, Row, System, merge
+from evals.run import manifest as manifests
+from evals.run.looks import counted
 from tasks.errors import UserError
 
 

@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evals.attempt import Bench, record_failure, run_attempt
-from evals.ledger import Ledger
-from evals.looks import Look
 from evals.outcome import Grade, Outcome
 from evals.record import AttemptKey, Failure, Party, Record, write_json
+from evals.run.attempt import Bench, record_failure, run_attempt
+from evals.run.ledger import Ledger
+from evals.run.looks import Look
 from scaffolds.model import ModelError, Trouble
 from tasks.errors import MachineError, TaskError, UserError
 from tasks.sandbox import SandboxError

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from evals.manifest import Manifest
 from evals.outcome import Decision
 from evals.record import AttemptKey
+from evals.run.manifest import Manifest
 from tasks.errors import UserError
 from tasks.task import Frozen
 

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.atif import StepLog
-from evals.flags import flags_of_commands, flags_of_patch
 from evals.record import AttemptKey, Failure, Record, write_atomic, write_json
+from evals.run.flags import flags_of_commands, flags_of_patch
+from evals.run.trajectory import StepLog
 from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory
 from scaffolds.model import Conversation, ModelSource
 from tasks.prepare import Prepared
