@@ -35,8 +35,8 @@ from tasks.sandbox import Sandbox
 from tasks.task import Task
 
 if TYPE_CHECKING:
-    from evals.referee import Referee
     from evals.stats.drawn import Subset
+    from evals.verdict.referee import Referee
     from scaffolds.openai_model import OpenAIModel
 
 LEAST_FREE_BYTES = 500_000_000
@@ -108,7 +108,7 @@ def claim_to_verify(plan: RunPlan, benchmark: str) -> Claim | None:
     """The plan's claim. Raises `UserError` for one that no run on this benchmark decides."""
     if plan.claim is None:
         return None
-    from evals.verify import comparable
+    from evals.verdict.verify import comparable
 
     claim = find(plan.claim)
     comparable(claim, benchmark, plan.tasks)
@@ -173,7 +173,7 @@ def make_referee(directory: Path, manifest: manifests.Manifest) -> Referee | Non
     """Who takes the planned looks; nobody without a claim."""
     if manifest.claim is None:
         return None
-    from evals.referee import Referee  # statistics are slow to import
+    from evals.verdict.referee import Referee  # statistics are slow to import
 
     return Referee(directory, manifest)
 

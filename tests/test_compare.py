@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.compare import By, compare
-from evals.measure import Estimand
 from evals.outcome import Outcome
 from evals.results.table import Results, Row, System, from_resolved_lists, merge
 from evals.stats.subset import draw_stratified
+from evals.verdict.compare import By, compare
+from evals.verdict.difference import Estimand
 from tasks.errors import UserError
 
 

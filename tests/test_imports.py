@@ -14,17 +14,17 @@ from typer.testing import CliRunner
 
 from evals.claims.catalog import find
 from evals.cli import app, main
-from evals.compare import compare
 from evals.imports.detect import detect, read
 from evals.imports.staging import staged
 from evals.imports.write import Wishes, own_name, write_run
 from evals.outcome import Outcome
-from evals.protocol import Match
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.score import Attempt, load_attempts
 from evals.run.manifest import load
-from evals.verify import verify
+from evals.verdict.compare import compare
+from evals.verdict.protocol_match import Match
+from evals.verdict.verify import verify
 from scaffolds.base import Stop
 from tasks.errors import MachineError, UserError
 

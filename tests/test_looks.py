@@ -13,13 +13,13 @@ import pytest
 from evals.claims.claim import Claim, Source, Status
 from evals.outcome import Decision, Outcome
 from evals.record import AttemptKey
-from evals.referee import Referee
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir
 from evals.run.looks import Look, counted, open_keys, taken
 from evals.run.manifest import load
 from evals.run.plan import load_plan
-from evals.verify import verify
+from evals.verdict.referee import Referee
+from evals.verdict.verify import verify
 from tasks.errors import UserError
 from tests.runs_on_disk import write_attempt, write_run
 from tests.test_run import make_run, make_task

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from evals.claims.catalog import find
 from evals.cli import app
 from evals.outcome import Outcome
-from evals.power import plan
 from evals.record import AttemptKey
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.table import Drawn
+from evals.verdict.plan import plan
 from tasks.errors import UserError
 from tests.runs_on_disk import write_run
 

@@ -11,12 +11,12 @@ import pytest
 
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
-from evals.measure import Estimand
 from evals.outcome import Decision, Outcome
-from evals.protocol import Match
 from evals.results.table import Drawn, Results, Row, System, from_resolved_lists, merge
-from evals.sensitivity import problem_lists
-from evals.verify import verify
+from evals.verdict.difference import Estimand
+from evals.verdict.protocol_match import Match
+from evals.verdict.readings import problem_lists
+from evals.verdict.verify import verify
 from tasks.errors import UserError
 
 OURS = System("qwen3.6-27b", "edit")

@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
-from evals.measure import Estimand, Question, evaluate, from_subset, measure
 from evals.outcome import Decision, Outcome
-from evals.power import plan, subsets
 from evals.results.table import Drawn, Results, Row, System, merge
-from evals.sensitivity import problem_lists
 from evals.stats.drawn import Subset
 from evals.stats.intervals import Interval
 from evals.stats.irt import predict_all
@@ -25,7 +22,10 @@ from evals.stats.noise import attempt_noise, prior
 from evals.stats.power import accrual, half_attempt
 from evals.stats.sequential import critical_values
 from evals.stats.subset import Parameters, draw_fitted, draw_stratified, parameters
-from evals.verify import verify
+from evals.verdict.difference import Estimand, Question, evaluate, from_subset, measure
+from evals.verdict.plan import plan, subsets
+from evals.verdict.readings import problem_lists
+from evals.verdict.verify import verify
 from tasks.errors import UserError
 
 BENCHMARK = "swebench-verified"

@@ -10,8 +10,8 @@ import typer
 from evals.commands.options import JsonOption
 
 if TYPE_CHECKING:
-    from evals.measure import Estimand
     from evals.results.table import Results
+    from evals.verdict.difference import Estimand
 
 ClaimArgument = Annotated[str, typer.Argument(metavar="CLAIM", help="An id, FILE.yaml, or FILE.yaml:ID.")]
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories.")]
@@ -34,7 +34,7 @@ def verify(
 
     from evals.claims.catalog import find
     from evals.report.verdict_text import verdict_lines
-    from evals.verify import verify as decide
+    from evals.verdict.verify import verify as decide
 
     found, results = find(claim), measured(runs, scaffold)
     chosen = None if margin is None else margin / 100
@@ -62,8 +62,8 @@ def plan(
 ) -> None:
     """Say how many tasks and attempts a verdict on a claim takes, and how many hours."""
     from evals.claims.catalog import find
-    from evals.power import plan as power_plan
     from evals.report.verdict_text import plan_lines
+    from evals.verdict.plan import plan as power_plan
 
     results = measured([pilot], None) if pilot else None
     if results and tokens_per_s is None:
@@ -83,10 +83,10 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Set systems side by side on the tasks that they share."""
-    from evals.compare import By
-    from evals.compare import compare as compare_results
     from evals.report.verdict_text import comparison_lines
     from evals.results.load import labelled
+    from evals.verdict.compare import By
+    from evals.verdict.compare import compare as compare_results
     from tasks.errors import UserError
 
     if by not in set(By):
@@ -112,7 +112,7 @@ def measured(runs: list[Path], scaffold: str | None) -> Results:
 
 
 def estimand_named(name: str) -> Estimand:
-    from evals.measure import Estimand
+    from evals.verdict.difference import Estimand
     from tasks.errors import UserError
 
     if name not in set(Estimand):

@@ -19,7 +19,7 @@ from evals.report.page_plots import SCATTER_HEIGHT
 from evals.report.page_view import view
 from evals.report.tables import percent
 from evals.report.text import plain
-from evals.verify import Verdict
+from evals.verdict.verify import Verdict
 
 if TYPE_CHECKING:
     from evals.report.summary import Summary

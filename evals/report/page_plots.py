@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from evals.compare import Comparison
 from evals.report.page_figures import Band, Point, Scale, Track, scale_over, scatter, signed
 from evals.report.summary import ClaimLine, Summary
 from evals.results.score import ScaffoldScore
 from evals.results.table import Results
+from evals.verdict.compare import Comparison
 
 CLAIMS_JUDGED = 3
 """Claims of one model on one benchmark that get a verdict each; vendors who restate themselves have two."""

@@ -12,9 +12,7 @@ from typing import NamedTuple
 
 from evals.claims.catalog import shipped
 from evals.claims.claim import Claim
-from evals.compare import By, Comparison, compare
 from evals.outcome import Decision
-from evals.protocol import NOT_STATED, Match, Point, match
 from evals.report import page_matrix
 from evals.report.page_plots import (
     PAIRS_SHOWN,
@@ -31,7 +29,9 @@ from evals.results.score import Attempt, load_attempts
 from evals.results.table import Results
 from evals.run import manifest as manifests
 from evals.run.looks import counted
-from evals.verify import Verdict, verify
+from evals.verdict.compare import By, Comparison, compare
+from evals.verdict.protocol_match import NOT_STATED, Match, Point, match
+from evals.verdict.verify import Verdict, verify
 from tasks.errors import UserError
 
 NO_MARGIN = "no margin was fixed before the run; `asclaimed verify --margin` gives one that says it was chosen afterwards"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from evals.claims.catalog import matching, shipped
 from evals.claims.claim import Claim, Party, Status, folded
-from evals.measure import from_subset
 from evals.outcome import Outcome
 from evals.results import score
 from evals.results.load import from_attempts
@@ -18,7 +17,8 @@ from evals.results.table import Reading, Results
 from evals.run import ledger, manifest
 from evals.run.looks import counted, taken
 from evals.stats.paired import PairedDifference, paired_difference
-from evals.verify import verify
+from evals.verdict.difference import from_subset
+from evals.verdict.verify import verify
 from tasks.errors import UserError
 from tasks.task import Frozen
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from evals.report.text import plain
 
 if TYPE_CHECKING:
-    from evals.compare import Comparison, Crossed, Pair
-    from evals.power import Choice, PowerPlan
-    from evals.verify import Line, Verdict
+    from evals.verdict.compare import Comparison, Crossed, Pair
+    from evals.verdict.plan import Choice, PowerPlan
+    from evals.verdict.verify import Line, Verdict
 
 SIGNS = {"match": "=", "mismatch": "≠", "unknown": "?"}
 

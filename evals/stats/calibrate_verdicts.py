@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evals.claims.claim import Claim, Protocol, Source, Status
-from evals.measure import Estimand, Question, evaluate
 from evals.outcome import Decision, Outcome
 from evals.results.table import Results, Row, System, Table
 from evals.stats import paired
 from evals.stats.calibrate import Bench, Section, percent, share, table
 from evals.stats.noise import CAUTIOUS_SHARE, TYPICAL_SHARE, attempt_noise
 from evals.stats.power import accrual, design
+from evals.verdict.difference import Estimand, Question, evaluate
 
 TASKS, RATE, ALPHA = 500, 0.70, 0.05
 KNOWN = (

@@ -15,14 +15,14 @@ from itertools import combinations
 
 import numpy as np
 
-from evals.crossed import Crossed as Crossed
-from evals.crossed import common_outcomes, crossed, points
-from evals.measure import Estimand
 from evals.outcome import Outcome
 from evals.results.failures import failed_by
 from evals.results.table import Reading, Results, System, Table
 from evals.stats.intervals import clustered_wilson, wilson
 from evals.stats.paired import clustered_difference, cochran_q, holm, paired_difference
+from evals.verdict.crossed import Crossed as Crossed
+from evals.verdict.crossed import common_outcomes, crossed, points
+from evals.verdict.difference import Estimand
 from tasks.errors import UserError
 from tasks.task import Frozen
 

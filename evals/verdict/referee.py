@@ -15,7 +15,7 @@ from evals.record import AttemptKey, write_json
 from evals.results.load import from_run_dir
 from evals.run.looks import FILE, Book, Look, taken
 from evals.run.manifest import Manifest
-from evals.verify import verify
+from evals.verdict.verify import verify
 from tasks.errors import UserError
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evals import protocol, sensitivity
 from evals.claims.claim import FULL_SIZE, Claim, Party, Status, same_benchmark
-from evals.measure import Estimand, Question, benchmark_size, from_subset, measure, tested
 from evals.outcome import Decision
 from evals.results.table import Drawn, Reading, Results, Table
 from evals.stats.noise import AttemptNoise, attempt_noise
 from evals.stats.power import more_attempts, tasks_needed
 from evals.stats.results import MISFIT
+from evals.verdict import protocol_match as protocol
+from evals.verdict import readings as sensitivity
+from evals.verdict.difference import Estimand, Question, benchmark_size, from_subset, measure, tested
 from tasks.errors import UserError
 from tasks.task import Frozen
 
