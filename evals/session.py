@@ -37,7 +37,7 @@ from tasks.task import Task
 if TYPE_CHECKING:
     from evals.stats.drawn import Subset
     from evals.verdict.referee import Referee
-    from scaffolds.openai_model import OpenAIModel
+    from scaffolds.openai.client import OpenAIModel
 
 LEAST_FREE_BYTES = 500_000_000
 
@@ -124,7 +124,7 @@ def probe_server(plan: RunPlan) -> dict[str, Any] | None:
     """What the server says of itself. Raises `MachineError` when it is not there, `UserError` for a wrong model."""
     if plan.model is None:
         return None
-    from scaffolds.openai_probe import probe
+    from scaffolds.openai.probe import probe
 
     facts: dict[str, Any] = probe(plan.model).model_dump(mode="json")
     return facts
@@ -203,7 +203,7 @@ def make_model(plan: RunPlan, manifest: manifests.Manifest) -> OpenAIModel | Non
     """The client, told the window that the server named when the run began."""
     if plan.model is None:
         return None
-    from scaffolds.openai_model import OpenAIModel
+    from scaffolds.openai.client import OpenAIModel
 
     return OpenAIModel(plan.model, window=(manifest.server or {}).get("window"))
 
@@ -222,7 +222,7 @@ def make_waiter(plan: RunPlan) -> Callable[[Callable[[], bool]], bool]:
     """How the run waits for a server that went away."""
 
     def wait(stopping: Callable[[], bool]) -> bool:
-        from scaffolds.openai_probe import wait_until_up
+        from scaffolds.openai.probe import wait_until_up
 
         return wait_until_up(plan.model, stopping) if plan.model else False
 

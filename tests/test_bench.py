@@ -11,8 +11,8 @@ from rich.console import Console
 from evals.bench import resume
 from evals.bench.measure import scripted_server, workload
 from evals.commands.bench import _table
-from scaffolds.openai_config import ModelConfig
-from scaffolds.openai_model import OpenAIModel
+from scaffolds.openai.client import OpenAIModel
+from scaffolds.openai.config import ModelConfig
 from tasks.errors import MachineError
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from scaffolds.model import ContextOverflow, ModelError, Trouble
-from scaffolds.openai_config import Deadlines, ModelConfig, Retries, Sampling
-from scaffolds.openai_model import OpenAIModel, encode
+from scaffolds.openai.client import OpenAIModel, encode
+from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say, stream
 
 HELLO = [{"role": "user", "content": "hello"}]

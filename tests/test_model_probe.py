@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from scaffolds import openai_probe
-from scaffolds.openai_config import ModelConfig
-from scaffolds.openai_probe import Dialect, probe, wait_until_up
+from scaffolds.openai import probe as openai_probe
+from scaffolds.openai.config import ModelConfig
+from scaffolds.openai.probe import Dialect, probe, wait_until_up
 from tasks.errors import MachineError, UserError
 from tests.fakes.openai_server import Answer, FakeServer, error, say
 

@@ -10,8 +10,8 @@ import pytest
 from scaffolds import load
 from scaffolds.base import Budget, Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError
-from scaffolds.openai_config import ModelConfig, Retries
-from scaffolds.openai_model import OpenAIModel
+from scaffolds.openai.client import OpenAIModel
+from scaffolds.openai.config import ModelConfig, Retries
 from tasks.task import Brief
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say

@@ -9,8 +9,8 @@ import pytest
 from scaffolds import load
 from scaffolds.base import Settings, Stop
 from scaffolds.files import CHARACTER_BUDGET, relevant_files
-from scaffolds.openai_config import ModelConfig
-from scaffolds.openai_model import OpenAIModel
+from scaffolds.openai.client import OpenAIModel
+from scaffolds.openai.config import ModelConfig
 from scaffolds.whole_files import parse_files
 from tasks.task import Brief
 from tests.fakes.local_sandbox import LocalSandbox

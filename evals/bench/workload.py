@@ -19,8 +19,8 @@ from pathlib import Path
 
 from scaffolds.base import Budget, Settings
 from scaffolds.bash import Bash
-from scaffolds.openai_config import ModelConfig
-from scaffolds.openai_model import OpenAIModel
+from scaffolds.openai.client import OpenAIModel
+from scaffolds.openai.config import ModelConfig
 from tasks.docker_sandbox import DockerSandbox, Limits, open_sandbox
 from tasks.sandbox import ExecResult, Sandbox
 from tasks.task import Brief

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from scaffolds.base import Budget, ToolCallMode
-from scaffolds.openai_config import ModelConfig
+from scaffolds.openai.config import ModelConfig
 from scaffolds.preset import under_plan
 from tasks.docker_sandbox import Limits
 from tasks.errors import UserError

@@ -20,11 +20,11 @@ import httpx2
 import openai
 import tenacity
 
-from scaffolds.deadline import WATCHDOG, Watch
 from scaffolds.model import ContextOverflow, Message, ModelError, Reply, ToolSchema, Trouble, Usage
-from scaffolds.openai_config import ModelConfig, Retries
-from scaffolds.openai_errors import Transient, Unparsable, classify
-from scaffolds.openai_reply import Draft, assistant_message, parse_stream, parse_whole
+from scaffolds.openai.config import ModelConfig, Retries
+from scaffolds.openai.deadline import WATCHDOG, Watch
+from scaffolds.openai.errors import Transient, Unparsable, classify
+from scaffolds.openai.reply import Draft, assistant_message, parse_stream, parse_whole
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 JSON_HEADERS = {"Content-Type": "application/json"}

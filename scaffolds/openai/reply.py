@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaffolds.model import Message, Reply, ToolCall, Usage
-from scaffolds.openai_errors import Transient, classify
+from scaffolds.openai.errors import Transient, classify
 from scaffolds.text import clean
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")

@@ -17,9 +17,9 @@ import openai
 from pydantic import Field
 
 from scaffolds.model import ContextOverflow, ModelError
-from scaffolds.openai_config import ModelConfig
-from scaffolds.openai_errors import Transient
-from scaffolds.openai_model import sdk_client, transport_errors
+from scaffolds.openai.client import sdk_client, transport_errors
+from scaffolds.openai.config import ModelConfig
+from scaffolds.openai.errors import Transient
 from scaffolds.text import clean
 from tasks.errors import MachineError, UserError
 from tasks.task import Frozen
