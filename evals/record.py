@@ -6,12 +6,9 @@ that has one is finished, an attempt that has none never happened as far as scor
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -82,22 +79,6 @@ class Record(Frozen):
     """Evidence for a reader, never a punishment: test infrastructure touched, answers looked for."""
     started: str
     """ISO 8601, UTC."""
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write so that a reader, or a kill -9, sees the whole file or none."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """`value` (JSON-able or a pydantic model) as indented JSON, atomically."""
-    plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-    write_atomic(path, (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def all_keys(scaffolds: Sequence[str], task_ids: Sequence[str], attempts: int) -> Iterator[AttemptKey]:

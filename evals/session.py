@@ -27,10 +27,11 @@ from evals.run.ledger import Ledger
 from evals.run.plan import RunPlan
 from evals.run.queue import Machinery, Run
 from scaffolds.base import Scaffold, Settings
-from tasks import catalog, daemon, images
-from tasks.docker_sandbox import open_sandbox
+from tasks import catalog
+from tasks.docker import daemon, images
+from tasks.docker.prepare import Prepared, prepare
+from tasks.docker.sandbox import open_sandbox
 from tasks.errors import MachineError, UserError
-from tasks.prepare import Prepared, prepare
 from tasks.sandbox import Sandbox
 from tasks.task import Task
 

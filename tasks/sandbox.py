@@ -8,6 +8,27 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
+from pydantic import Field
+
+from tasks.task import Frozen
+
+
+class Limits(Frozen):
+    """What one container may use, and how much of its output we keep. Sizes in bytes."""
+
+    memory: int = Field(default=4 << 30, ge=64 << 20)
+    """RAM, shared memory included; there is no swap."""
+    pids: int = Field(default=1024, ge=16)
+    cpus: float | None = Field(default=None, gt=0)
+    file: int = Field(default=16 << 30, ge=1 << 20)
+    """The largest file that a process may write."""
+    output_head: int = Field(default=64 << 10, ge=0)
+    output_tail: int = Field(default=64 << 10, ge=0)
+    read: int = Field(default=64 << 20, ge=0)
+    """The largest file that `read` returns."""
+    idle_seconds: int = Field(default=48 * 3600, ge=1)
+    """The supervisor ends when no request comes for so long, even if the stream never breaks."""
+
 
 class ExecResult(NamedTuple):
     """What one command did."""

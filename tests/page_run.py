@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Failure, Party, Record, write_json
+from evals.record import AttemptKey, Failure, Party, Record
 from evals.run.ledger import Ledger
 from evals.run.manifest import Manifest, TaskEntry
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop
+from tasks.disk import write_json
 
 SKILL = {"bash": 0.12, "edit": 0.2, "oneshot": -0.35}
 TOKENS = {"bash": 410_000, "edit": 350_000, "oneshot": 22_000}

@@ -31,7 +31,7 @@ def test_the_scripted_server_answers_with_one_call(stream: bool) -> None:
 def test_a_workload_counts_its_steps(subject: str, docker_daemon: None) -> None:
     import sys
 
-    from tasks.images import sandbox_base
+    from tasks.docker.images import sandbox_base
 
     with scripted_server() as url:
         numbers = workload(subject, sys.executable, [2, 3, url, sandbox_base().id])

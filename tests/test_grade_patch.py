@@ -25,9 +25,9 @@ from evals.record import AttemptKey, Failure, Party, Record
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog
-from tasks.daemon import client
-from tasks.docker_sandbox import Limits
+from tasks.docker.daemon import client
 from tasks.errors import UserError
+from tasks.sandbox import Limits
 from tasks.task import ImageSpec, Task
 
 TASK_ID = "asclaimed__purl-1"

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.record import write_json
 from evals.report.page import to_html
 from evals.report.page_figures import scale_over, scatter
 from evals.report.summary import summarise
 from evals.run.manifest import Elsewhere, load
+from tasks.disk import write_json
 from tests.browser import Browser, chromium
 from tests.page_run import write_page_run
 

@@ -24,8 +24,8 @@ from evals.run.looks import Look
 from evals.run.queue import Machinery, Run
 from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError, Trouble
+from tasks.docker.prepare import Prepared
 from tasks.errors import MachineError, TaskError, UserError
-from tasks.prepare import Prepared
 from tasks.sandbox import SandboxError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.fakes.plain_sandbox import PlainSandbox

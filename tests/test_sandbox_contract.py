@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tasks.daemon import client
-from tasks.docker_sandbox import DockerSandbox, Limits, open_sandbox
+from tasks.docker.daemon import client
+from tasks.docker.images import sandbox_base
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
 from tasks.errors import TaskError
-from tasks.images import sandbox_base
-from tasks.sandbox import Sandbox, SandboxError, SandboxGone
+from tasks.sandbox import Limits, Sandbox, SandboxError, SandboxGone
 from tests.fakes.local_sandbox import LocalSandbox
 
 docker_only = pytest.mark.docker
@@ -368,7 +368,7 @@ def test_an_agent_that_kills_its_machine_did_it_itself(fresh: DockerSandbox, com
 def test_an_agent_that_stops_the_supervisor_did_it_itself(
     fresh: DockerSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.docker_sandbox.GRACE_SECONDS", 2.0)
+    monkeypatch.setattr("tasks.docker.sandbox.GRACE_SECONDS", 2.0)
     with pytest.raises(SandboxGone):
         fresh.exec("kill -STOP -1", timeout=1)
 
@@ -376,7 +376,7 @@ def test_an_agent_that_stops_the_supervisor_did_it_itself(
 def test_a_supervisor_that_is_kept_waiting_is_not_the_agents_doing(
     fresh: DockerSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.docker_sandbox.GRACE_SECONDS", 2.0)
+    monkeypatch.setattr("tasks.docker.sandbox.GRACE_SECONDS", 2.0)
     client().containers.get(fresh.container_id).pause()
     with pytest.raises(SandboxError, match="overloaded"):
         fresh.exec("true", timeout=1)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from docker.errors import NotFound
 
-from tasks import daemon, images
-from tasks.debian import DEFAULT_MIRROR, PACKAGES, apt_mirror
+from tasks.disk import exclusive
+from tasks.docker import daemon, images
+from tasks.docker.debian import DEFAULT_MIRROR, PACKAGES, apt_mirror
 from tasks.errors import MachineError, TaskError
-from tasks.locks import exclusive
 from tasks.task import ImageSpec
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ def test_pulling_reports_a_fraction_of_all_bytes() -> None:
 
 def test_without_a_daemon_one_line_says_what_to_do(tmp_path: Path) -> None:
     code = (
-        "from tasks.daemon import client\nfrom tasks.errors import MachineError\n"
+        "from tasks.docker.daemon import client\nfrom tasks.errors import MachineError\n"
         "try: client()\nexcept MachineError as error: print(error, error.exit_code)"
     )
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PYTHONPATH": str(ROOT)}
@@ -96,7 +96,7 @@ def test_without_a_daemon_one_line_says_what_to_do(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_between_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    code = "from tasks.locks import exclusive\nwith exclusive('x'): print('got it')"
+    code = "from tasks.disk import exclusive\nwith exclusive('x'): print('got it')"
     command = ["timeout", "2", sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with exclusive("x"):
@@ -115,7 +115,7 @@ def test_a_missing_image_is_named(docker_daemon: None) -> None:
 
 @pytest.mark.docker
 def test_the_base_has_what_bundled_tasks_need(docker_daemon: None) -> None:
-    from tasks.docker_sandbox import open_sandbox
+    from tasks.docker.sandbox import open_sandbox
 
     info = images.sandbox_base()
     assert info == images.sandbox_base()._replace(origin=info.origin)
@@ -164,7 +164,7 @@ def test_stale_containers_of_ours_are_removed_and_no_others(docker_daemon: None)
 @pytest.mark.docker
 def test_a_sandbox_dies_with_its_owner(docker_daemon: None) -> None:
     code = (
-        "import os\nfrom tasks.docker_sandbox import open_sandbox\nfrom tasks.images import sandbox_base\n"
+        "import os\nfrom tasks.docker.sandbox import open_sandbox\nfrom tasks.docker.images import sandbox_base\n"
         "box = open_sandbox(sandbox_base().id)\nprint(box.container_id, flush=True)\nos.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -8,11 +8,11 @@ from contextlib import suppress
 import pytest
 from docker.errors import ImageNotFound
 
-from tasks.daemon import client, is_stale, owner_labels
-from tasks.docker_sandbox import DockerSandbox, open_sandbox
+from tasks.docker.daemon import client, is_stale, owner_labels
+from tasks.docker.images import sandbox_base
+from tasks.docker.leaks import clean, search_container
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
 from tasks.errors import TaskError
-from tasks.images import sandbox_base
-from tasks.leaks import clean, search_container
 
 pytestmark = pytest.mark.docker
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks import patch as extraction
-from tasks.daemon import client
-from tasks.docker_sandbox import DockerSandbox, Limits, open_sandbox
+from tasks.docker import patch as extraction
+from tasks.docker.daemon import client
+from tasks.docker.hostgit import quote
+from tasks.docker.images import sandbox_base
+from tasks.docker.patch import show, unsafe
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
+from tasks.docker.start_state import start_state
 from tasks.errors import TaskError
-from tasks.hostgit import quote
-from tasks.images import sandbox_base
-from tasks.patch import show, unsafe
-from tasks.start_state import start_state
+from tasks.sandbox import Limits
 
 pytestmark = pytest.mark.docker
 
@@ -188,7 +189,7 @@ def test_names_are_shown_without_their_teeth() -> None:
 
 
 def test_our_git_reads_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.hostgit import git, make_store
+    from tasks.docker.hostgit import git, make_store
 
     (tmp_path / ".gitconfig").write_text("[core]\n\tabbrev = broken\n[alias]\n\tversion = !false\n")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -61,7 +61,7 @@ def test_an_unpacked_wheel_works_without_the_checkout(wheel: Path, tmp_path: Pat
         "from tasks import catalog\n"
         "from evals.claims.catalog import shipped\n"
         "from scaffolds.preset import names\n"
-        "from tasks.images import DOCKERFILE\n"
+        "from tasks.docker.images import DOCKERFILE\n"
         "print(json.dumps([evals.__file__, len(catalog.load('bundled')), len(shipped()), names(), DOCKERFILE.exists()]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

@@ -21,8 +21,8 @@ from scaffolds.base import Budget, Settings
 from scaffolds.bash import Bash
 from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig
-from tasks.docker_sandbox import DockerSandbox, Limits, open_sandbox
-from tasks.sandbox import ExecResult, Sandbox
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
+from tasks.sandbox import ExecResult, Limits, Sandbox
 from tasks.task import Brief
 
 BRIEF = Brief(task_id="bench", repo="bench/bench", problem_statement="Nothing is wrong.", workdir="/")

@@ -28,8 +28,8 @@ def bench(
     from rich.console import Console
 
     from evals.bench.measure import run_all
-    from evals.record import write_json
-    from tasks.images import sandbox_base
+    from tasks.disk import write_json
+    from tasks.docker.images import sandbox_base
 
     console = Console()
     with console.status("preparing the sandbox image") as status:

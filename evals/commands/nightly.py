@@ -73,9 +73,9 @@ def one_night(path: Path, junit: Path | None, summary: Path | None, key: str | N
     """The night and its reports, in its own directory and where the user wants them."""
     from evals.nightly.night import load_nightly
     from evals.nightly.night import nightly as watch
-    from evals.record import write_atomic
     from evals.report.nightly_text import to_junit, to_markdown
     from evals.results.load import from_run_dir
+    from tasks.disk import write_atomic
 
     plan = load_nightly(path, key)
     directory, night = watch(plan, outside(plan))
@@ -139,8 +139,8 @@ def load_tasks(plan: RunPlan) -> list[Task]:
 
 
 def image_identity(task: Task) -> str:
+    from tasks.docker.prepare import prepare
     from tasks.errors import TaskError
-    from tasks.prepare import prepare
 
     try:
         prepared = prepare(task)
@@ -157,8 +157,8 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.run.lock import run_lock
+    from tasks.docker.images import quiet
     from tasks.errors import MachineError
-    from tasks.images import quiet
 
     console = Console(stderr=True)
     console.print(f"run directory {directory}", markup=False, highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evals.run.plan import RunPlan
-    from tasks.images import Progress
+    from tasks.docker.images import Progress
 
 
 def run(
@@ -187,10 +187,10 @@ def _show(status: Any) -> Progress:
 
 
 def _report(directory: Path, console: Console) -> None:
-    from evals.record import write_atomic, write_json
     from evals.report.page import to_html
     from evals.report.summary import summarise
     from evals.report.tables import print_summary, to_markdown
+    from tasks.disk import write_atomic, write_json
 
     summary = summarise(directory)
     write_json(directory / "report.json", summary)

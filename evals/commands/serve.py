@@ -129,7 +129,7 @@ def doctor() -> None:
 
 
 def _docker() -> str:
-    from tasks.daemon import client
+    from tasks.docker.daemon import client
 
     try:
         facts = client().info()
@@ -144,7 +144,7 @@ def _docker() -> str:
 def _disk() -> str:
     import shutil
 
-    from tasks.locks import cache_directory
+    from tasks.disk import cache_directory
 
     home = cache_directory()
     free = shutil.disk_usage(next(p for p in (home, *home.parents) if p.exists())).free

@@ -23,7 +23,7 @@ def stoppable(run: Run, directory: Path, console: Console) -> Iterator[None]:
         console.print("stopping: what runs is finished first; Ctrl-C again stops now", style="yellow")
 
     def at_once() -> None:
-        from tasks.daemon import remove_run
+        from tasks.docker.daemon import remove_run
 
         run.abandon()
         remove_run(directory.name)

@@ -19,8 +19,8 @@ from evals.grade.containers import TestLimits
 from evals.grade.grader import Grader
 from evals.grade.spec import NotJudged
 from evals.outcome import Column, Outcome
-from evals.record import write_json
-from tasks import images
+from tasks.disk import write_json
+from tasks.docker import images
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
 

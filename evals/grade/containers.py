@@ -24,10 +24,11 @@ from docker.utils.socket import frames_iter
 from pydantic import Field
 
 from evals.grade.strict.types import RunRequest, RunResult
-from tasks.channel import Capture
-from tasks.daemon import DAEMON_ERRORS, client, daemon_errors, remove
-from tasks.docker_sandbox import Limits, container_options
+from tasks.docker.channel import Capture
+from tasks.docker.daemon import DAEMON_ERRORS, client, daemon_errors, remove
+from tasks.docker.sandbox import container_options
 from tasks.errors import TaskError
+from tasks.sandbox import Limits
 from tasks.task import Frozen
 
 PATCH_FILE, EVAL_FILE = "/tmp/patch.diff", "/eval.sh"  # noqa: S108 - swebench's names, in the container

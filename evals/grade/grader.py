@@ -30,9 +30,9 @@ from evals.grade.strict.types import RunRequest
 from evals.outcome import Column, Grade, Outcome
 from evals.patchshape import oddities, why_not_applied
 from evals.record import Party, Record
-from tasks import images
-from tasks.docker_sandbox import Limits
-from tasks.locks import cache_directory, exclusive
+from tasks.disk import cache_directory, exclusive
+from tasks.docker import images
+from tasks.sandbox import Limits
 from tasks.task import Task
 
 UNAVAILABLE = "strict not available"
@@ -56,7 +56,7 @@ class Grader:
     ) -> None:
         """`name`: `swebench==VERSION`. `cached=False` runs tests even where their result is known.
 
-        `run`: label of the containers, as `tasks.daemon.remove_run` wants it.
+        `run`: label of the containers, as `tasks.docker.daemon.remove_run` wants it.
         """
         self._limits = limits or TestLimits(container=container or Limits())
         self._graders = {n: OfficialGrader(n) for n in (name, DEFAULT, DERIVES)}

@@ -20,8 +20,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from tasks.disk import cache_directory
 from tasks.errors import MachineError, TaskError, UserError
-from tasks.locks import cache_directory
 
 DEFAULT = "swebench==5.0.2"
 DERIVES = "swebench==4.1.0"

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from evals import session
 from evals.grade.grader import Grader
 from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Party, Record, write_json
+from evals.record import AttemptKey, Party, Record
 from evals.run import manifest as manifests
 from evals.run.ledger import Ledger
 from evals.run.lock import run_lock
+from tasks.disk import write_json
 from tasks.task import Task
 
 

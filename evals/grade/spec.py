@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, OfficialGrader
 from evals.record import Party
-from tasks import images
+from tasks.docker import images
 from tasks.errors import TaskError
 from tasks.sandbox import SandboxError
 from tasks.task import Task

@@ -18,8 +18,7 @@ from pydantic import ValidationError
 
 from evals.grade.containers import TestLimits
 from evals.outcome import Column
-from evals.record import write_atomic, write_json
-from tasks.locks import cache_directory
+from tasks.disk import cache_directory, write_atomic, write_json
 from tasks.task import Frozen, Task
 
 LAYOUT = "1"

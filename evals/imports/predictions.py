@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.record import AttemptKey, Record, write_atomic, write_json
+from evals.record import AttemptKey, Record
 from evals.run import manifest as manifests
 from evals.run.lock import run_lock
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop
+from tasks.disk import write_atomic, write_json
 from tasks.errors import UserError
 from tasks.task import Task
 

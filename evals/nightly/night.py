@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError, field_validator
 from evals.nightly.evidence import Baseline, Standing, Watched, standing, watched
 from evals.nightly.reuse import Action, Choice, alike, changed, decide, read_grade, seed
 from evals.outcome import Grade, Outcome
-from evals.record import AttemptKey, write_json
+from evals.record import AttemptKey
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row
 from evals.run import manifest as manifests
@@ -33,6 +33,7 @@ from evals.run.lock import run_lock
 from evals.run.manifest import Manifest
 from evals.run.plan import RunPlan
 from scaffolds.preset import under_plan
+from tasks.disk import write_json
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
 

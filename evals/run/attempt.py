@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.record import AttemptKey, Failure, Record, write_atomic, write_json
+from evals.record import AttemptKey, Failure, Record
 from evals.run.flags import flags_of_commands, flags_of_patch
 from evals.run.trajectory import StepLog
 from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory
 from scaffolds.model import Conversation, ModelSource
-from tasks.prepare import Prepared
+from tasks.disk import write_atomic, write_json
+from tasks.docker.prepare import Prepared
 from tasks.sandbox import Diff, Sandbox, SandboxError, SandboxFacts
 from tasks.task import Task
 

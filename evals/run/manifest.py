@@ -19,9 +19,10 @@ from pydantic import Field, ValidationError
 
 import scaffolds
 from evals.claims.claim import Claim
-from evals.record import AttemptKey, all_keys, write_json
+from evals.record import AttemptKey, all_keys
 from evals.run.plan import RunPlan
 from evals.stats.drawn import Subset
+from tasks.disk import write_json
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
 

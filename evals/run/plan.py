@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 from scaffolds.base import Budget, ToolCallMode
 from scaffolds.openai.config import ModelConfig
 from scaffolds.preset import under_plan
-from tasks.docker_sandbox import Limits
 from tasks.errors import UserError
+from tasks.sandbox import Limits
 from tasks.task import Frozen
 
 

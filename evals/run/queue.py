@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals.outcome import Grade, Outcome
-from evals.record import AttemptKey, Failure, Party, Record, write_json
+from evals.record import AttemptKey, Failure, Party, Record
 from evals.run.attempt import Bench, record_failure, run_attempt
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
 from scaffolds.model import ModelError, Trouble
+from tasks.disk import write_json
 from tasks.errors import MachineError, TaskError, UserError
 from tasks.sandbox import SandboxError
 from tasks.task import Task

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from evals.record import write_json
 from scaffolds.base import Step, Trajectory
+from tasks.disk import write_json
 
 VERSION = "ATIF-v1.4"
 STREAM = "steps.jsonl"

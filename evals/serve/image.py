@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import tempfile
 
-from tasks import debian
-from tasks.daemon import client, daemon_errors
+from tasks.disk import exclusive
+from tasks.docker import debian
+from tasks.docker.daemon import client, daemon_errors
+from tasks.docker.images import OURS, ImageInfo, Progress, build, describe, present, pull
 from tasks.errors import TaskError
-from tasks.images import OURS, ImageInfo, Progress, build, describe, present, pull
-from tasks.locks import exclusive
 
 SUITE = "forky"
 """The first suite that has the package."""

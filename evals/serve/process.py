@@ -18,10 +18,10 @@ from docker.models.containers import Container
 
 from evals.serve.image import server_image
 from evals.serve.probe import HOST
-from tasks.daemon import LABEL, client, daemon_errors, process_start, remove
+from tasks.disk import cache_directory
+from tasks.docker.daemon import LABEL, client, daemon_errors, process_start, remove
+from tasks.docker.images import Progress
 from tasks.errors import MachineError
-from tasks.images import Progress
-from tasks.locks import cache_directory
 
 CACHE_RAM_MIB = 1024
 """For prompts of conversations that lost their slot: attempts at the same task start with the same prompt."""

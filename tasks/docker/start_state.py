@@ -18,10 +18,10 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from tasks.daemon import client, daemon_errors, owner_labels, remove
+from tasks.disk import cache_directory, exclusive
+from tasks.docker.daemon import client, daemon_errors, owner_labels, remove
+from tasks.docker.hostgit import Entry, FastImport, IgnoreRules, git, make_store
 from tasks.errors import TaskError
-from tasks.hostgit import Entry, FastImport, IgnoreRules, git, make_store
-from tasks.locks import cache_directory, exclusive
 
 LAYOUT = "2"
 """Changes with what is recorded, so that an old record is never read as a new one."""

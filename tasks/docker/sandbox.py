@@ -18,17 +18,15 @@ from typing import Any, Self
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
-from pydantic import Field
 
-from tasks import patch
-from tasks.channel import Answer, Capture, Channel, ChannelClosed, ChannelSilent
-from tasks.daemon import LABEL, client, daemon_errors, owner_labels, remove
+from tasks.docker import patch
+from tasks.docker.channel import Answer, Capture, Channel, ChannelClosed, ChannelSilent
+from tasks.docker.daemon import LABEL, client, daemon_errors, owner_labels, remove
+from tasks.docker.oom import OomWatch
 from tasks.errors import TaskError
-from tasks.oom import OomWatch
-from tasks.sandbox import Diff, ExecResult, SandboxError, SandboxFacts, SandboxGone
-from tasks.task import Frozen
+from tasks.sandbox import Diff, ExecResult, Limits, SandboxError, SandboxFacts, SandboxGone
 
-SUPERVISOR = Path(__file__).with_name("image") / "supervisor.bash"
+SUPERVISOR = Path(__file__).parents[1] / "image" / "supervisor.bash"
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "KILL")
 ENVIRONMENT = {
     "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat", "SYSTEMD_PAGER": "cat", "TERM": "dumb",
@@ -54,23 +52,6 @@ FILE_SECONDS = 60.0
 WRITE_CHUNK = 1 << 18
 ATTACH = {"stdin": 1, "stdout": 1, "stream": 1}
 """The daemon closes the container's stdin when this stream ends, that is when we are gone."""
-
-
-class Limits(Frozen):
-    """What one container may use, and how much of its output we keep. Sizes in bytes."""
-
-    memory: int = Field(default=4 << 30, ge=64 << 20)
-    """RAM, shared memory included; there is no swap."""
-    pids: int = Field(default=1024, ge=16)
-    cpus: float | None = Field(default=None, gt=0)
-    file: int = Field(default=16 << 30, ge=1 << 20)
-    """The largest file that a process may write."""
-    output_head: int = Field(default=64 << 10, ge=0)
-    output_tail: int = Field(default=64 << 10, ge=0)
-    read: int = Field(default=64 << 20, ge=0)
-    """The largest file that `read` returns."""
-    idle_seconds: int = Field(default=48 * 3600, ge=1)
-    """The supervisor ends when no request comes for so long, even if the stream never breaks."""
 
 
 def open_sandbox(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from tasks.daemon import client
+from tasks.docker.daemon import client
 
 CGROUPS = Path("/sys/fs/cgroup")
 

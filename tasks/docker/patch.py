@@ -19,10 +19,17 @@ from typing import Any
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from tasks.daemon import daemon_errors
-from tasks.hostgit import Entry, FastImport, IgnoreRules, blob_name, git, make_store
+from tasks.docker.daemon import daemon_errors
+from tasks.docker.hostgit import Entry, FastImport, IgnoreRules, blob_name, git, make_store
+from tasks.docker.start_state import (
+    StartState,
+    archive,
+    in_git_directory,
+    relative_name,
+    start_state,
+    store_member,
+)
 from tasks.sandbox import Diff
-from tasks.start_state import StartState, archive, in_git_directory, relative_name, start_state, store_member
 
 FILE_CAP = 32 << 20
 TOTAL_CAP = 256 << 20

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.images import ImageInfo, Progress, quiet, resolve
-from tasks.leaks import clean
-from tasks.start_state import start_state
+from tasks.docker.images import ImageInfo, Progress, quiet, resolve
+from tasks.docker.leaks import clean
+from tasks.docker.start_state import start_state
 from tasks.task import Frozen, Task
 
 

@@ -1,13 +1,15 @@
-"""The user's cache directory, and locks that hold between processes."""
+"""Files that are whole or absent, the user's cache directory, and locks that hold between processes."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def cache_directory() -> Path:
@@ -33,3 +35,19 @@ def exclusive(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator
             on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write so that a reader, or a kill -9, sees the whole file or none."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` (JSON-able or a pydantic model) as indented JSON, atomically."""
+    plain = value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+    write_atomic(path, (json.dumps(plain, indent=1, ensure_ascii=False) + "\n").encode())
