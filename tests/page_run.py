@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Failure, Party, Record
+from evals.record import AttemptKey, Column, Failure, Grade, Outcome, Party, Record
 from evals.run.ledger import Ledger
 from evals.run.manifest import Manifest, TaskEntry
 from evals.run.plan import RunPlan

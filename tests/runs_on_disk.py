@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Column, Grade, Outcome, Record
 from evals.run.manifest import Manifest, TaskEntry
 from evals.run.plan import RunPlan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.stats import calibrate_nightly, calibrate_subsets, calibrate_trials, leftout
 from evals.stats.calibrate import Bench
 from evals.stats.calibrate_intervals import independent_draws

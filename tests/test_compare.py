@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.results.table import Results, Row, System, from_resolved_lists, merge
 from evals.stats.subset import draw_stratified
 from evals.verdict.compare import By, compare

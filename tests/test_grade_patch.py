@@ -16,12 +16,10 @@ import pytest
 
 from evals.grade.check_tasks import CheckList, Reliability, check, excluded_tasks, host, judge, save
 from evals.grade.containers import APPLY_COMMANDS, PATCH_FILE, TestLimits
-from evals.grade.grader import Grader, conservative
+from evals.grade.grader import Grader, conservative, oddities
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
 from evals.imports.predictions import read_predictions, record_predictions
-from evals.outcome import Column, Grade, Outcome
-from evals.patchshape import oddities
-from evals.record import AttemptKey, Failure, Party, Record
+from evals.record import AttemptKey, Column, Failure, Grade, Outcome, Party, Record
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog

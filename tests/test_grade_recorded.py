@@ -15,8 +15,7 @@ from evals.cli import app
 from evals.grade import official
 from evals.grade.logs import CaseGrade, grade_cases, grade_log
 from evals.grade.official import DERIVES, GraderFailed, OfficialGrader
-from evals.outcome import Outcome
-from evals.record import Party
+from evals.record import Outcome, Party
 from tasks.errors import UserError
 
 ROW: dict[str, Any] = {

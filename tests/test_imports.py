@@ -17,7 +17,7 @@ from evals.cli import app, main
 from evals.imports.detect import detect, read
 from evals.imports.staging import staged
 from evals.imports.write import Wishes, own_name, write_run
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.score import Attempt, load_attempts

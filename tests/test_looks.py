@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from evals.claims.claim import Claim, Source, Status
-from evals.outcome import Decision, Outcome
-from evals.record import AttemptKey
+from evals.record import AttemptKey, Decision, Outcome
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir
 from evals.run.looks import Look, counted, open_keys, taken

@@ -18,8 +18,7 @@ from evals.cli import app
 from evals.commands.nightly import Waiting
 from evals.nightly.evidence import Baseline, watched
 from evals.nightly.night import Exit, Night, NightlyPlan, Outside, load_nightly, nightly
-from evals.outcome import Outcome
-from evals.record import AttemptKey
+from evals.record import AttemptKey, Outcome
 from evals.report.nightly_text import to_junit, to_markdown
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row, System

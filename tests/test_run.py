@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Record, all_keys
+from evals.record import AttemptKey, Column, Grade, Outcome, Record, all_keys
 from evals.results.score import load_attempts, score
 from evals.run.attempt import Abandoned, Bench, forget_unjudged
 from evals.run.ledger import Ledger, verify

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.stats import noise, paired, sequential
 from evals.stats.equivalence import error_for_power, power_inside, tost
 from evals.stats.intervals import Estimate, clustered_mean, clustered_wilson, wilson

@@ -16,7 +16,7 @@ from evals.grade.strict.result_file import Results
 from evals.grade.strict.script import put_together, take_apart
 from evals.grade.strict.types import RunRequest, RunResult
 from evals.grade.strict.verdict import judge, objections_of, strict_verdict
-from evals.outcome import Column, Outcome
+from evals.record import Column, Outcome
 from tasks.task import Brief, Checks, ImageSpec, Task
 
 GOLD = Calibration(baseline={"t.py::a": "passed", "t.py::b": "skipped", "t.py::c": "xfailed"}, exit_code=0)

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from evals.claims.catalog import find
 from evals.cli import app
-from evals.outcome import Outcome
-from evals.record import AttemptKey
+from evals.record import AttemptKey, Outcome
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.table import Drawn
 from evals.verdict.plan import plan

@@ -11,7 +11,7 @@ import pytest
 
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
-from evals.outcome import Decision, Outcome
+from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System, from_resolved_lists, merge
 from evals.verdict.difference import Estimand
 from evals.verdict.protocol_match import Match

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
-from evals.outcome import Decision, Outcome
+from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System, merge
 from evals.stats.drawn import Subset
 from evals.stats.intervals import Interval

@@ -9,8 +9,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Column, Grade, Outcome, Record
 from evals.run import manifest as manifests
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from evals.grade.containers import TestLimits
 from evals.grade.grader import Grader
 from evals.grade.spec import NotJudged
-from evals.outcome import Column, Outcome
+from evals.record import Column, Outcome
 from tasks.disk import write_json
 from tasks.docker import images
 from tasks.errors import UserError

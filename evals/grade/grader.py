@@ -7,6 +7,7 @@ kept (`testfacts`), what a log means (`official`, `recorded`), the strict column
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -27,14 +28,14 @@ from evals.grade.store import (
     strict_version,
 )
 from evals.grade.strict.types import RunRequest
-from evals.outcome import Column, Grade, Outcome
-from evals.patchshape import oddities, why_not_applied
-from evals.record import Party, Record
+from evals.record import Column, Grade, Outcome, Party, Record
 from tasks.disk import cache_directory, exclusive
 from tasks.docker import images
 from tasks.sandbox import Limits
 from tasks.task import Task
 
+LARGE_BYTES = 10_000_000
+HEADER = re.compile(rb"^(diff --git |--- |\+\+\+ )", re.MULTILINE)
 UNAVAILABLE = "strict not available"
 """How the strict grader begins a reason when it repeats the official column."""
 
@@ -285,3 +286,24 @@ def conservative(official: Column, strict: Column | None) -> Outcome:
     if strict is None or strict.outcome is official.outcome:
         return official.outcome
     return Outcome.VIOLATION if strict.outcome is Outcome.VIOLATION else Outcome.UNRESOLVED
+
+
+def oddities(patch: bytes) -> tuple[str, ...]:
+    """Facts about the bytes of a patch that is not empty, most telling first."""
+    found = []
+    if not HEADER.search(patch):
+        found.append("it is not a unified diff")
+    if b"\nBinary files " in patch and b"\nGIT binary patch" not in patch:
+        found.append("it changes a binary file without carrying its content")
+    if patch.count(b"\r\n") * 2 > patch.count(b"\n"):
+        found.append("its lines end in CRLF")
+    if not patch.endswith(b"\n"):
+        found.append("it does not end in a newline")
+    if len(patch) >= LARGE_BYTES:
+        found.append(f"it is {len(patch) / 1e6:.1f} MB large")
+    return tuple(found)
+
+
+def why_not_applied(patch: bytes) -> str:
+    """One line for a patch that none of the four commands applied."""
+    return "the patch does not apply" + "".join(f"; {fact}" for fact in oddities(patch)[:2])

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.grade.official import DERIVES, V5_COLUMNS, BadRow, GraderFailed, OfficialGrader, Verdict
-from evals.outcome import Column, Outcome
-from evals.record import Party
+from evals.record import Column, Outcome, Party
 from tasks.errors import TaskError, UserError
 
 LOG, PATCH, ROWS = "test_output.txt", "patch.diff", "rows.jsonl"

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from evals import session
 from evals.grade.grader import Grader
-from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Party, Record
+from evals.record import AttemptKey, Column, Grade, Outcome, Party, Record
 from evals.run import manifest as manifests
 from evals.run.ledger import Ledger
 from evals.run.lock import run_lock

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from pydantic import ValidationError
 
 from evals.grade.containers import TestLimits
-from evals.outcome import Column
+from evals.record import Column
 from tasks.disk import cache_directory, write_atomic, write_json
 from tasks.task import Frozen, Task
 

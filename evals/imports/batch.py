@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.outcome import Outcome
-from evals.record import Party
+from evals.record import Outcome, Party
 from scaffolds.base import Stop
 from tasks.errors import UserError
 

@@ -11,7 +11,7 @@ from typing import Any
 from evals.imports import harbor, reports, trajectories
 from evals.imports.batch import NOBODY, Batch, Foreign, Opinion, read_json
 from evals.imports.predictions import KEY_FIELDS, read_predictions
-from evals.outcome import Outcome
+from evals.record import Outcome
 from tasks.errors import UserError
 
 

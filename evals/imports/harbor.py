@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.imports.batch import Batch, Foreign, Opinion, count, inner, read_json, text
-from evals.outcome import Outcome
+from evals.record import Outcome
 from scaffolds.base import Stop
 from tasks.errors import UserError
 

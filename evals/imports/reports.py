@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.imports.batch import Batch, Foreign, Opinion, read_json
-from evals.outcome import Outcome
-from evals.record import Party
+from evals.record import Outcome, Party
 from tasks.errors import UserError
 
 LISTS = {

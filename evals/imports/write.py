@@ -21,8 +21,7 @@ from typing import Literal, NamedTuple
 
 from evals.imports.batch import NAME, Batch, Foreign
 from evals.imports.staging import refuse_used, staged
-from evals.outcome import Column, Grade, Outcome
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Column, Grade, Outcome, Record
 from evals.run.ledger import Ledger
 from evals.run.manifest import Elsewhere, Manifest, TaskEntry, versions
 from evals.run.plan import RunPlan

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.results.table import Results, Row
 from evals.stats import eprocess
 from tasks.task import Frozen

@@ -24,8 +24,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from evals.nightly.evidence import Baseline, Standing, Watched, standing, watched
 from evals.nightly.reuse import Action, Choice, alike, changed, decide, read_grade, seed
-from evals.outcome import Grade, Outcome
-from evals.record import AttemptKey
+from evals.record import AttemptKey, Grade, Outcome
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row
 from evals.run import manifest as manifests

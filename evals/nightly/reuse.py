@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from evals.outcome import Grade, Outcome
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Grade, Outcome, Record
 from evals.run import manifest as manifests
 from evals.run.manifest import Manifest
 from tasks.errors import UserError

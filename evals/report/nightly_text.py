@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as Xml
 
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.report.text import markdown, plain
 
 if TYPE_CHECKING:

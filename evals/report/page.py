@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.report.page_figures import signed
 from evals.report.page_plots import SCATTER_HEIGHT
 from evals.report.page_view import view

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.results.score import Attempt
 from evals.run.manifest import Manifest
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from evals.claims.catalog import shipped
 from evals.claims.claim import Claim
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.report import page_matrix
 from evals.report.page_plots import (
     PAIRS_SHOWN,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evals.claims.catalog import matching, shipped
 from evals.claims.claim import Claim, Party, Status, folded
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.results import score
 from evals.results.load import from_attempts
 from evals.results.table import Reading, Results

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container
 from enum import StrEnum
 
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.results.table import Results, Row
 from scaffolds.base import Stop
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.claims.claim import Protocol
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.results.score import Attempt, load_attempts
 from evals.results.table import Drawn, Results, Row, System, merge
 from evals.run import manifest as manifests

@@ -14,8 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError
 
-from evals.outcome import Grade, Outcome
-from evals.record import AttemptKey, Party, Record
+from evals.record import AttemptKey, Grade, Outcome, Party, Record
 from tasks.errors import UserError
 from tasks.task import Frozen
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.claims.claim import Protocol
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.stats.drawn import Subset
 from tasks.errors import UserError
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from evals.outcome import Decision
-from evals.record import AttemptKey
+from evals.record import AttemptKey, Decision
 from evals.run.manifest import Manifest
 from tasks.errors import UserError
 from tasks.task import Frozen

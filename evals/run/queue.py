@@ -16,8 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evals.outcome import Grade, Outcome
-from evals.record import AttemptKey, Failure, Party, Record
+from evals.record import AttemptKey, Failure, Grade, Outcome, Party, Record
 from evals.run.attempt import Bench, record_failure, run_attempt
 from evals.run.ledger import Ledger
 from evals.run.looks import Look

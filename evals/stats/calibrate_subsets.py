@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.stats import design, leftout
 from evals.stats.calibrate import Z95, Bench, Section, share, shipped, table
 from evals.stats.equivalence import tost

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.stats.calibrate import SUBMISSIONS, Bench, Section, percent, table
 from evals.stats.calibrate_verdicts import Chances, claim_of, decided, run_of
 

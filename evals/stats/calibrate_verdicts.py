@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evals.claims.claim import Claim, Protocol, Source, Status
-from evals.outcome import Decision, Outcome
+from evals.record import Decision, Outcome
 from evals.results.table import Results, Row, System, Table
 from evals.stats import paired
 from evals.stats.calibrate import Bench, Section, percent, share, table

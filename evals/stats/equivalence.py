@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scipy import special
 
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.stats.intervals import Estimate, Interval, student
 
 

@@ -15,7 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
-from evals.outcome import Outcome
+from evals.record import Outcome
 from evals.results.failures import failed_by
 from evals.results.table import Reading, Results, System, Table
 from evals.stats.intervals import clustered_wilson, wilson

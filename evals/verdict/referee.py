@@ -10,8 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from evals.outcome import Decision
-from evals.record import AttemptKey
+from evals.record import AttemptKey, Decision
 from evals.results.load import from_run_dir
 from evals.run.looks import FILE, Book, Look, taken
 from evals.run.manifest import Manifest

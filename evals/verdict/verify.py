@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.claims.claim import FULL_SIZE, Claim, Party, Status, same_benchmark
-from evals.outcome import Decision
+from evals.record import Decision
 from evals.results.table import Drawn, Reading, Results, Table
 from evals.stats.noise import AttemptNoise, attempt_noise
 from evals.stats.power import more_attempts, tasks_needed

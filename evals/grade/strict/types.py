@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from evals.outcome import Column
+from evals.record import Column
 
 
 class RunRequest(NamedTuple):

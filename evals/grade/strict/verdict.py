@@ -23,7 +23,7 @@ from evals.grade.strict.negative_controls import Contents, Control, unpacked
 from evals.grade.strict.script import take_apart
 from evals.grade.strict.suite import Reported
 from evals.grade.strict.types import RunTests, StrictVerdict
-from evals.outcome import Column, Outcome
+from evals.record import Column, Outcome
 from tasks.task import Task
 
 
