@@ -28,7 +28,7 @@ exploits: setup  ## strict and official grading of every known way to cheat; wri
 	$(PYTHON) -m tests.exploits
 
 calibrate: setup  ## how often the estimates from subsets are right; writes calibration.md
-	$(PYTHON) -m evals.stats.calibrate
+	$(PYTHON) -m evals.calibrate
 
 clean:  ## remove .venv and caches; results in runs/ and downloaded models stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

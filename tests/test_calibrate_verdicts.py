@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.record import Decision
-from evals.stats import calibrate_nightly, calibrate_subsets, calibrate_trials, leftout
-from evals.stats.calibrate import Bench
-from evals.stats.calibrate_intervals import independent_draws
-from evals.stats.calibrate_trials import real_noise
-from evals.stats.calibrate_verdicts import (
+from evals.calibrate import nights, subsets, trials
+from evals.calibrate.intervals import independent_draws
+from evals.calibrate.section import Bench
+from evals.calibrate.trials import real_noise
+from evals.calibrate.verdicts import (
     claim_of,
     counted,
     decided,
@@ -24,6 +23,8 @@ from evals.stats.calibrate_verdicts import (
     stopped,
     world,
 )
+from evals.record import Decision
+from evals.stats import leftout
 from evals.stats.leftout import Public
 
 SMALL = Bench(Public((), (), np.empty((0, 0))), (), draws=1, seed=1)
@@ -66,7 +67,7 @@ def test_counts_decide_as_the_outcomes_do() -> None:
 
 
 def test_clear_cases_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.stats.calibrate_verdicts.DRAWS", 60)
+    monkeypatch.setattr("evals.calibrate.verdicts.DRAWS", 60)
     found = list(stopped(SMALL, -0.15, 0.05))
     assert np.mean([tasks for _, tasks in found]) < 0.7 * 500
     assert [decision for decision, _ in found].count(Decision.NOT_REPRODUCED) > 54
@@ -75,25 +76,25 @@ def test_clear_cases_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nights_are_quiet_until_something_drops() -> None:
     rng = np.random.default_rng(1)
     same, lower = (world(0.37, change, 100, 0.6) for change in (0.0, -0.08))
-    assert sum(calibrate_nightly.month(same, 2, 1, rng) <= calibrate_nightly.NIGHTS for _ in range(40)) <= 5
-    found = [calibrate_nightly.month(lower, 2, 1, rng) for _ in range(40)]
+    assert sum(nights.month(same, 2, 1, rng) <= nights.NIGHTS for _ in range(40)) <= 5
+    found = [nights.month(lower, 2, 1, rng) for _ in range(40)]
     assert np.median(found) <= 5
-    assert np.median([calibrate_nightly.month(lower, 2, 11, rng) for _ in range(20)]) > 11
-    assert calibrate_nightly.best_possible(1) < calibrate_nightly.best_possible(2) < 1
+    assert np.median([nights.month(lower, 2, 11, rng) for _ in range(20)]) > 11
+    assert nights.best_possible(1) < nights.best_possible(2) < 1
 
 
 def test_real_trials_or_a_line_that_they_are_missing(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """True by construction: hardly ever refused, though the noise is real."""
-    systems = calibrate_trials.read(shared_data / "terminal_bench2_trials.csv")
+    systems = trials.read(shared_data / "terminal_bench2_trials.csv")
     assert len(systems) == 83
     rng = np.random.default_rng(1)
-    found = np.mean([calibrate_trials.shares(one, 2, 3, 0.1, 4, rng) for one in systems], axis=0)
+    found = np.mean([trials.shares(one, 2, 3, 0.1, 4, rng) for one in systems], axis=0)
     assert found[0] > 0.8
     assert found[1] < 0.01
     assert found[2] < 0.05 + 3 * 0.015
-    monkeypatch.setattr(calibrate_trials, "TRIALS", tmp_path / "none.csv")
+    monkeypatch.setattr(trials, "TRIALS", tmp_path / "none.csv")
     assert real_noise(SMALL).lines[0].startswith("Skipped")
 
 
@@ -109,14 +110,11 @@ def test_known_answers_are_in_the_table(shared_data: Path) -> None:
 
 def test_a_path_of_estimates_ends_where_it_is_decided() -> None:
     exact = [
-        calibrate_subsets.Seen(80, 0.0, 0.01),
-        calibrate_subsets.Seen(140, 0.0, 0.006),
-        calibrate_subsets.Seen(200, 0.0, 0.004),
+        subsets.Seen(80, 0.0, 0.01),
+        subsets.Seen(140, 0.0, 0.006),
+        subsets.Seen(200, 0.0, 0.004),
     ]
-    assert calibrate_subsets.decided(exact, 0.0, 0.1, 200) == (Decision.REPRODUCED, 80)
-    assert calibrate_subsets.decided(exact, 0.3, 0.1, 200) == (Decision.NOT_REPRODUCED, 80)
-    assert calibrate_subsets.decided(exact, 0.1, 0.1, 200) == (Decision.UNDECIDED, 200)
-    assert (
-        calibrate_subsets.decided([calibrate_subsets.Seen(80, 0.0, 0.05), *exact[1:]], 0.0, 0.1, 200)[1]
-        == 140
-    )
+    assert subsets.decided(exact, 0.0, 0.1, 200) == (Decision.REPRODUCED, 80)
+    assert subsets.decided(exact, 0.3, 0.1, 200) == (Decision.NOT_REPRODUCED, 80)
+    assert subsets.decided(exact, 0.1, 0.1, 200) == (Decision.UNDECIDED, 200)
+    assert subsets.decided([subsets.Seen(80, 0.0, 0.05), *exact[1:]], 0.0, 0.1, 200)[1] == 140

@@ -1,4 +1,4 @@
-"""`python -m evals.stats.calibrate --out calibration.md`: are the intervals as wide as they say, and no wider?
+"""`python -m evals.calibrate --out calibration.md`: are the intervals as wide as they say, and no wider?
 
 Real public results are the truth. A submission is left out of the fit of the tasks *and* of the intervals' multiplier
 together with everything like it. Each section is a function in `SECTIONS` that returns a heading and Markdown lines.
@@ -7,78 +7,25 @@ together with everything like it. Each section is a function in `SECTIONS` that 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from evals.calibrate.section import SIZES, SUBMISSIONS, Z95, Bench, Case, Section, shipped, summary, table
 from evals.stats import irt, leftout
 from evals.stats.estimate import fitted, interval, several_runs
 from evals.stats.intervals import Interval
 from evals.stats.irt import Array
 from evals.stats.leftout import Error, Index, Public, World
-from evals.stats.subset import parameters
 
-SUBMISSIONS = Path("../shared/data/verified_submissions.json")
-SIZES = (50, 100, 200)
 LONGEST = 200
 MISTAKES = (0.0, 0.1, -0.1)
 """Expected minus true rate."""
 AFTER = "2025-05-01"
-Z95 = 1.96
 FOLDS = 12
 ATTEMPTS = 3
 BROKEN = ("sphinx-doc__sphinx", "sympy__sympy")
-
-
-class Case(NamedTuple):
-    """What an adversary starts from."""
-
-    answers: Array
-    """(N,) of a real submission."""
-    repositories: NDArray[np.str_]
-    rng: np.random.Generator
-
-
-class Bench(NamedTuple):
-    """What every section may use."""
-
-    public: Public
-    fits: Sequence[World]
-    """Each without whole teams."""
-    draws: int
-    """Samples a submission and size."""
-    seed: int
-
-
-class Section(NamedTuple):
-    """A heading and the Markdown under it."""
-
-    title: str
-    lines: list[str]
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
-
-
-def share(fraction: float, draws: float = float("inf")) -> str:
-    """A rate in percent, and in brackets its standard error over so many independent draws; none for exact sums."""
-    return percent(fraction, float(np.sqrt(max(fraction * (1 - fraction), 0.0) / draws)))
-
-
-def percent(fraction: float, error: float = 0.0) -> str:
-    return f"{100 * fraction:.2f} %" + (f" ({100 * error:.2f})" if error else "")
-
-
-def summary(intervals: Sequence[Interval]) -> tuple[str, str]:
-    """Coverage of zero in percent, and mean half-width in points, of intervals minus their truths."""
-    covered = np.mean([low <= 1e-9 and high >= -1e-9 for low, high in intervals])
-    return f"{100 * covered:.1f} %", f"{50 * np.mean([high - low for low, high in intervals]):.2f}"
 
 
 def crosswise(found: Sequence[Error], usual: Sequence[Error] = ()) -> list[Interval]:
@@ -227,30 +174,11 @@ SECTIONS: list[Callable[[Bench], Section]] = [
 ]
 
 
-def shipped(n: int) -> float:
-    """The multiplier that `estimate` uses."""
-    known = parameters("swebench-verified")
-    assert known is not None, "the parameters travel with asclaimed"
-    return known.multiplier(n)
-
-
 def sections() -> list[Callable[[Bench], Section]]:
     """All of them; the other files import this one."""
-    from evals.stats import (
-        calibrate_intervals,
-        calibrate_nightly,
-        calibrate_subsets,
-        calibrate_trials,
-        calibrate_verdicts,
-    )
+    from evals.calibrate import intervals, nights, subsets, trials, verdicts
 
-    others = (
-        calibrate_intervals,
-        calibrate_subsets,
-        calibrate_verdicts,
-        calibrate_trials,
-        calibrate_nightly,
-    )
+    others = (intervals, subsets, verdicts, trials, nights)
     return [*SECTIONS, *(section for file in others for section in file.SECTIONS)]
 
 
@@ -276,7 +204,3 @@ def main() -> None:
             title, body = section(bench)
             lines += ["", f"## {title}", "", *body]
             given.out.write_text("\n".join(lines) + "\n")  # each as it comes: all of them take a while
-
-
-if __name__ == "__main__":
-    main()

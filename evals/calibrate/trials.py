@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evals.calibrate.section import SUBMISSIONS, Bench, Section, percent, table
+from evals.calibrate.verdicts import Chances, claim_of, decided, run_of
 from evals.record import Decision
-from evals.stats.calibrate import SUBMISSIONS, Bench, Section, percent, table
-from evals.stats.calibrate_verdicts import Chances, claim_of, decided, run_of
 
 TRIALS = SUBMISSIONS.with_name("terminal_bench2_trials.csv")
 EACH = 5

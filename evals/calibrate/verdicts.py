@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from evals.calibrate.section import Bench, Section, percent, share, table
 from evals.claims.claim import Claim, Protocol, Source, Status
 from evals.record import Decision, Outcome
 from evals.results.table import Results, Row, System, Table
 from evals.stats import paired
-from evals.stats.calibrate import Bench, Section, percent, share, table
 from evals.stats.noise import CAUTIOUS_SHARE, TYPICAL_SHARE, attempt_noise
 from evals.stats.power import accrual, design
 from evals.verdict.difference import Estimand, Question, evaluate

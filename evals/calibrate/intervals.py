@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evals.stats.calibrate import SIZES, Bench, Section, share, table
+from evals.calibrate.section import SIZES, Bench, Section, share, table
 from evals.stats.intervals import Interval, clustered_mean, clustered_wilson, wilson
 from evals.stats.irt import Array
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evals.calibrate.section import Z95, Bench, Section, share, shipped, table
 from evals.record import Decision
 from evals.stats import design, leftout
-from evals.stats.calibrate import Z95, Bench, Section, share, shipped, table
 from evals.stats.equivalence import tost
 from evals.stats.intervals import Estimate
 from evals.stats.irt import Array

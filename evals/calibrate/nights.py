@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from evals.calibrate.section import Bench, Section, share, table
+from evals.calibrate.verdicts import World, world
 from evals.stats import eprocess
-from evals.stats.calibrate import Bench, Section, share, table
-from evals.stats.calibrate_verdicts import World, world
 from evals.stats.intervals import student
 from evals.stats.noise import TYPICAL_SHARE
 

@@ -1,0 +1,5 @@
+"""`python -m evals.calibrate --out calibration.md`."""
+
+from evals.calibrate.main import main
+
+main()
