@@ -98,7 +98,7 @@ class Outcome(StrEnum):
     """No verdict; `party` says whose doing. Widens the bounds of the score."""
 
 
-class Column(Frozen):
+class GraderVerdict(Frozen):
     """One grader's opinion."""
 
     outcome: Outcome
@@ -113,8 +113,8 @@ class Grade(Frozen):
 
     outcome: Outcome
     party: Party | None = None
-    official: Column
-    strict: Column | None = None
+    official: GraderVerdict
+    strict: GraderVerdict | None = None
     grader: str
     """`swebench==5.0.2`, …"""
     key: str

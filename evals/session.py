@@ -1,6 +1,6 @@
-"""From a plan to a running `Run`: loads tasks, asks the server who it is, freezes the manifest, wires the machinery.
+"""From a plan to a running `Run`: loads tasks, asks the server who it is, freezes the manifest, wires the hooks.
 
-The only place where the parts of the house meet. Each part is replaceable in tests through `Machinery` and `Bench`.
+The only place where the parts of the house meet. Each part is replaceable in tests through `RunHooks` and `RunContext`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.record import AttemptKey
 from evals.run import manifest as manifests
-from evals.run.attempt import Bench
+from evals.run.attempt import RunContext
 from evals.run.controls import CONTROLS, load_control
 from evals.run.ledger import Ledger
 from evals.run.plan import RunPlan
-from evals.run.queue import Machinery, Run
+from evals.run.queue import Run, RunHooks
 from scaffolds.base import Scaffold, Settings
 from tasks import catalog
 from tasks.docker import daemon, images
@@ -157,12 +157,12 @@ def open_run(
         grader = (
             stack.enter_context(Grader(plan.grader, plan.sandbox, run=manifest.run_id)) if grade else None
         )
-        machinery = Machinery(grader.grade if grader else None, make_waiter(plan), daemon.answers)
+        hooks = RunHooks(grader.grade if grader else None, make_waiter(plan), daemon.answers)
         referee = make_referee(directory, manifest)
         if referee:
-            machinery = replace(machinery, look=referee.after)
-        bench = make_bench(manifest, directory, plan)
-        run = Run(bench, tasks, manifest.frozen_keys(), machinery, Ledger(directory / "ledger.jsonl"))
+            hooks = replace(hooks, look=referee.after)
+        context = make_context(manifest, directory, plan)
+        run = Run(context, tasks, manifest.frozen_keys(), hooks, Ledger(directory / "ledger.jsonl"))
         if referee:
             run.settle(referee.settled)
             for look in referee.catch_up():
@@ -179,9 +179,9 @@ def make_referee(directory: Path, manifest: manifests.Manifest) -> Referee | Non
     return Referee(directory, manifest)
 
 
-def make_bench(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -> Bench:
+def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -> RunContext:
     """What each attempt of this run is made with."""
-    return Bench(
+    return RunContext(
         directory=directory,
         run_id=manifest.run_id,
         version=manifest.versions["asclaimed"],

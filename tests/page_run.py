@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.record import AttemptKey, Column, Failure, Grade, Outcome, Party, Record
+from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.run.ledger import Ledger
 from evals.run.manifest import Manifest, TaskEntry
 from evals.run.plan import RunPlan
@@ -123,8 +123,8 @@ def page_grade(solved: bool, stop: Stop, fate: float, words: str) -> Grade:
     reason = "" if solved else f"2 of 14 tests did not pass {words}".strip()
     return Grade(
         outcome=outcome,
-        official=Column(outcome=official, reason=reason),
-        strict=Column(outcome=outcome),
+        official=GraderVerdict(outcome=official, reason=reason),
+        strict=GraderVerdict(outcome=outcome),
         grader="swebench==5.0.2",
         key="k",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from evals.record import AttemptKey, Column, Grade, Outcome, Record
+from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record
 from evals.run.manifest import Manifest, TaskEntry
 from evals.run.plan import RunPlan
 
@@ -75,6 +75,6 @@ def write_attempt(
         active_seconds=10.0,
         started="2026-04-22T00:00:00+00:00",
     )
-    grade = Grade(outcome=outcome, official=Column(outcome=outcome), grader=grader, key="k")
+    grade = Grade(outcome=outcome, official=GraderVerdict(outcome=outcome), grader=grader, key="k")
     (directory / "record.json").write_text(record.model_dump_json())
     (directory / "grade.json").write_text(grade.model_dump_json())

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evals.claims.catalog import find, matching, parse, read, shipped
-from evals.claims.claim import Party, Status, same_benchmark
+from evals.claims.claim import MeasuredBy, Status, same_benchmark
 from evals.cli import app
 from tasks.errors import UserError
 
@@ -72,7 +72,7 @@ def test_a_restated_number_keeps_both() -> None:
 def test_contradicted_claims_are_kept_and_say_by_what(name: str) -> None:
     claim = find(name)
     assert claim.status is Status.CONTRADICTED
-    assert claim.party is Party.PRESS
+    assert claim.party is MeasuredBy.PRESS
     assert claim.contradicted_by
 
 

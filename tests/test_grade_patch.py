@@ -19,7 +19,7 @@ from evals.grade.containers import APPLY_COMMANDS, PATCH_FILE, TestLimits
 from evals.grade.grader import Grader, conservative, oddities
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
 from evals.imports.predictions import read_predictions, record_predictions
-from evals.record import AttemptKey, Column, Failure, Grade, Outcome, Party, Record
+from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog
@@ -262,15 +262,18 @@ def test_patches_are_applied_as_swebench_does() -> None:
     ],
 )
 def test_only_both_columns_make_a_pass(official: Outcome, strict: Outcome | None, outcome: Outcome) -> None:
-    assert conservative(Column(outcome=official), Column(outcome=strict) if strict else None) is outcome
+    assert (
+        conservative(GraderVerdict(outcome=official), GraderVerdict(outcome=strict) if strict else None)
+        is outcome
+    )
 
 
 def test_an_ordinary_patch_is_not_odd(gold: bytes) -> None:
     assert oddities(gold) == ()
 
 
-def column(outcome: Outcome) -> Column:
-    return Column(outcome=outcome, reason=outcome)
+def column(outcome: Outcome) -> GraderVerdict:
+    return GraderVerdict(outcome=outcome, reason=outcome)
 
 
 R, U, N = (column(outcome) for outcome in (Outcome.RESOLVED, Outcome.UNRESOLVED, Outcome.NOT_JUDGED))
@@ -287,7 +290,7 @@ R, U, N = (column(outcome) for outcome in (Outcome.RESOLVED, Outcome.UNRESOLVED,
     ],
 )
 def test_reliability_is_gold_always_and_nop_never(
-    gold_runs: list[Column], nop_runs: list[Column], verdict: Reliability
+    gold_runs: list[GraderVerdict], nop_runs: list[GraderVerdict], verdict: Reliability
 ) -> None:
     assert judge(gold_runs, nop_runs)[0] is verdict
 

@@ -16,7 +16,7 @@ from evals.claims.catalog import find
 from evals.cli import app, main
 from evals.imports.detect import detect, read
 from evals.imports.staging import staged
-from evals.imports.write import Wishes, own_name, write_run
+from evals.imports.write import ImportOptions, own_name, write_run
 from evals.record import Outcome
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir, from_run_dirs
@@ -39,10 +39,10 @@ def dump(path: Path, value: Any) -> Path:
 
 
 def imported(
-    source: Path, run: Path, kind: str = "auto", verdicts: Path | None = None, **wishes: str
+    source: Path, run: Path, kind: str = "auto", verdicts: Path | None = None, **options: str
 ) -> dict[str, Attempt]:
     """Task#attempt → what the run directory says of it, for a run of one scaffold."""
-    write_run(run, source, read(kind, source, verdicts), Wishes(**wishes))
+    write_run(run, source, read(kind, source, verdicts), ImportOptions(**options))
     attempts = sorted(
         load_attempts(run, load(run).counted_keys()), key=lambda a: (a.key.task_id, a.key.attempt)
     )
@@ -91,9 +91,9 @@ def test_what_was_not_submitted_is_missing_not_failed(tmp_path: Path) -> None:
 def test_a_list_of_passes_needs_its_tasks_and_says_how_gaps_were_read(tmp_path: Path) -> None:
     lists = dump(tmp_path / "lists.json", {"one": IDS[:3], "two": {"resolved": IDS[:1], "missing": IDS[1:2]}})
     with pytest.raises(UserError, match="give --tasks"):
-        write_run(tmp_path / "no", lists, read("auto", lists), Wishes())
+        write_run(tmp_path / "no", lists, read("auto", lists), ImportOptions())
     run = tmp_path / "run"
-    write_run(run, lists, read("auto", lists), Wishes(tasks=task_file(tmp_path, IDS)))
+    write_run(run, lists, read("auto", lists), ImportOptions(tasks=task_file(tmp_path, IDS)))
     summary = summarise(run)
     assert [(s.scaffold, s.resolved, s.judged) for s in summary.scores] == [("one", 3, 6), ("two", 1, 5)]
     assert any("read as not resolved" in line for line in summary.findings)
@@ -265,10 +265,10 @@ def test_public_results_give_the_known_answers(shared_data: Path, tmp_path: Path
     for one in public["submissions"]:
         if (name := wanted.get(one["id"])) is not None:
             source = dump(tmp_path / f"{name}.json", {name: one["resolved_ids"]})
-            wishes = Wishes(
+            options = ImportOptions(
                 tasks=f"swe-bench-verified={tmp_path / 'ids.txt'}", model="Qwen3-Coder-480B-A35B-Instruct"
             )
-            write_run(tmp_path / name, source, read("auto", source), wishes)
+            write_run(tmp_path / name, source, read("auto", source), options)
             runs.append(tmp_path / name)
     found = compare(from_run_dirs(sorted(runs)))
     (pair,) = found.pairs
@@ -437,7 +437,7 @@ def test_an_error_carries_no_escapes_of_a_source(
 
 def test_a_system_that_solved_nothing_is_not_lost(tmp_path: Path) -> None:
     source = dump(tmp_path / "lists.json", {"good": IDS, "useless": []})
-    write_run(tmp_path / "run", source, read("auto", source), Wishes(task_file(tmp_path, IDS)))
+    write_run(tmp_path / "run", source, read("auto", source), ImportOptions(task_file(tmp_path, IDS)))
     rates = {line.scaffold: (line.resolved, line.judged) for line in summarise(tmp_path / "run").scores}
     assert rates == {"good": (6, 6), "useless": (0, 6)}
     alone = dump(tmp_path / "alone.json", {"useless": []})

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from evals.cli import app
 from evals.commands.nightly import Waiting
 from evals.nightly.evidence import Baseline, watched
-from evals.nightly.night import Exit, Night, NightlyPlan, Outside, load_nightly, nightly
+from evals.nightly.night import Exit, Night, NightHooks, NightlyPlan, load_nightly, nightly
 from evals.record import AttemptKey, Outcome
 from evals.report.nightly_text import to_junit, to_markdown
 from evals.results.load import from_run_dir
@@ -101,8 +101,8 @@ class World:
                 **settings,
             }
         )
-        outside = Outside(lambda _: self.tasks, lambda _: self.server, lambda _: self.image, self.work)
-        return nightly(plan, outside, NOW + timedelta(days=number))
+        hooks = NightHooks(lambda _: self.tasks, lambda _: self.server, lambda _: self.image, self.work)
+        return nightly(plan, hooks, NOW + timedelta(days=number))
 
 
 def test_an_unchanged_night_reuses_everything_and_proves_nothing(tmp_path: Path) -> None:

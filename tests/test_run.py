@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from evals.record import AttemptKey, Column, Grade, Outcome, Record, all_keys
+from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.results.score import load_attempts, score
-from evals.run.attempt import Abandoned, Bench, forget_unjudged
+from evals.run.attempt import Abandoned, RunContext, forget_unjudged
 from evals.run.ledger import Ledger, verify
 from evals.run.looks import Look
-from evals.run.queue import Machinery, Run
+from evals.run.queue import Run, RunHooks
 from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError, Trouble
 from tasks.docker.prepare import Prepared
@@ -60,7 +60,7 @@ class Scripted:
 
 def resolve_one(task: Task, record: Record, directory: Path) -> Grade:
     outcome = Outcome.RESOLVED if task.id == "one" else Outcome.UNRESOLVED
-    return Grade(outcome=outcome, official=Column(outcome=outcome), grader="test", key="k")
+    return Grade(outcome=outcome, official=GraderVerdict(outcome=outcome), grader="test", key="k")
 
 
 def plain_image(_task: Task) -> Prepared:
@@ -82,7 +82,7 @@ def make_run(
     look: Callable[[AttemptKey], Look | None] = lambda _key: None,
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
-    bench = Bench(
+    context = RunContext(
         directory=directory,
         run_id="test",
         version="0",
@@ -95,7 +95,7 @@ def make_run(
         model=None,
     )
     keys = list(all_keys(["a", "b"], [task.id for task in tasks], attempts))
-    return Run(bench, tasks, keys, Machinery(grade, wait, daemon, look), Ledger(directory / "ledger.jsonl"))
+    return Run(context, tasks, keys, RunHooks(grade, wait, daemon, look), Ledger(directory / "ledger.jsonl"))
 
 
 def record_of(directory: Path, scaffold: str = "a", task: str = "one", attempt: int = 1) -> Record:

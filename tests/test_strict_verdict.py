@@ -16,7 +16,7 @@ from evals.grade.strict.result_file import Results
 from evals.grade.strict.script import put_together, take_apart
 from evals.grade.strict.types import RunRequest, RunResult
 from evals.grade.strict.verdict import judge, objections_of, strict_verdict
-from evals.record import Column, Outcome
+from evals.record import GraderVerdict, Outcome
 from tasks.task import Brief, Checks, ImageSpec, Task
 
 GOLD = Calibration(baseline={"t.py::a": "passed", "t.py::b": "skipped", "t.py::c": "xfailed"}, exit_code=0)
@@ -30,7 +30,7 @@ def seen(states: dict[str, str] | None = None, **other: object) -> Observed:
 
 
 def test_the_states_of_gold_are_a_would_be_pass() -> None:
-    assert judge(seen(), GOLD) == Column(outcome=Outcome.RESOLVED, tests=GOOD)
+    assert judge(seen(), GOLD) == GraderVerdict(outcome=Outcome.RESOLVED, tests=GOOD)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def no_runs(request: RunRequest, /) -> RunResult:
     "script", ["echo no markers\n", ": '>>>>> Start Test Output'\nnpm test\n: '>>>>> End Test Output'\n"]
 )
 def test_where_strict_cannot_judge_it_says_so_and_why(script: str, tmp_path: Path) -> None:
-    official = Column(outcome=Outcome.RESOLVED, tests={"a": "passed"})
+    official = GraderVerdict(outcome=Outcome.RESOLVED, tests={"a": "passed"})
     patch = "diff --git a/test/a.js b/test/a.js\n"
     verdict = strict_verdict(
         task(patch, ("a",)),

@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from evals.record import AttemptKey, Column, Grade, Outcome, Record
+from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record
 from evals.run import manifest as manifests
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop
@@ -87,7 +87,10 @@ def write_attempt(directory: Path, key: AttemptKey, task: Task) -> None:
         started=now,
     )
     grade = Grade(
-        outcome=Outcome.NO_PATCH, official=Column(outcome=Outcome.NO_PATCH), grader="bench", key="bench"
+        outcome=Outcome.NO_PATCH,
+        official=GraderVerdict(outcome=Outcome.NO_PATCH),
+        grader="bench",
+        key="bench",
     )
     (place / "record.json").write_text(record.model_dump_json())
     (place / "grade.json").write_text(grade.model_dump_json())

@@ -54,7 +54,7 @@ class Status(StrEnum):
     """A better source says otherwise; `contradicted_by` names it."""
 
 
-class Party(StrEnum):
+class MeasuredBy(StrEnum):
     """Who measured it, seen from the model."""
 
     VENDOR = "vendor"
@@ -124,7 +124,7 @@ class Claim(Frozen):
     unit: str = "%"
     agentic: bool = True
     claimed_by: str
-    party: Party = Party.VENDOR
+    party: MeasuredBy = MeasuredBy.VENDOR
     protocol: Protocol = Protocol()
     source: Source
     status: Status

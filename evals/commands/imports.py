@@ -32,11 +32,11 @@ def import_results(
 ) -> None:
     """Import results of others, so that report, compare and verify work on them. Nothing is graded."""
     from evals.imports.detect import read
-    from evals.imports.write import Wishes, write_run
+    from evals.imports.write import ImportOptions, write_run
     from evals.report.text import plain
 
     batch = read(kind, path, verdicts)
-    manifest, left_out = write_run(out, path, batch, Wishes(tasks, benchmark, model, scaffold))
+    manifest, left_out = write_run(out, path, batch, ImportOptions(tasks, benchmark, model, scaffold))
     for line in (*batch.notes, *left_out[:20]):
         typer.echo(f"note: {plain(line)}", err=True)
     if len(left_out) > 20:

@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
 
 if TYPE_CHECKING:
-    from evals.nightly.night import Night, NightlyPlan, Outside
+    from evals.nightly.night import Night, NightHooks, NightlyPlan
     from evals.run.plan import RunPlan
     from evals.run.queue import Run
     from tasks.task import Task
@@ -121,14 +121,14 @@ def explain(error: Exception) -> str:
     return f"a fault of asclaimed, please report it: {type(error).__name__}: {error}"
 
 
-def outside(plan: NightlyPlan) -> Outside:
+def outside(plan: NightlyPlan) -> NightHooks:
     """The real world: Docker, the model server, the run."""
     from functools import partial
 
     from evals import session
-    from evals.nightly.night import Outside
+    from evals.nightly.night import NightHooks
 
-    return Outside(load_tasks, session.probe_server, image_identity, partial(work, patience=plan.patience))
+    return NightHooks(load_tasks, session.probe_server, image_identity, partial(work, patience=plan.patience))
 
 
 def load_tasks(plan: RunPlan) -> list[Task]:

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from evals.grade.containers import TestLimits
 from evals.grade.grader import Grader
 from evals.grade.spec import NotJudged
-from evals.record import Column, Outcome
+from evals.record import GraderVerdict, Outcome
 from tasks.disk import write_json
 from tasks.docker import images
 from tasks.errors import UserError
@@ -123,7 +123,7 @@ def accepted_by(both: Grader, task: Task) -> tuple[Reliability, str]:
     return (Reliability.NOT_JUDGED if grade.outcome is Outcome.NOT_JUDGED else Reliability.GOLD_FAILS), reason
 
 
-def judge(gold: Sequence[Column], nop: Sequence[Column]) -> tuple[Reliability, str]:
+def judge(gold: Sequence[GraderVerdict], nop: Sequence[GraderVerdict]) -> tuple[Reliability, str]:
     """The verdict over all runs, and one line that says why."""
     unjudged = [column for column in (*gold, *nop) if column.outcome is Outcome.NOT_JUDGED]
     passed = sum(column.outcome is Outcome.RESOLVED for column in gold)

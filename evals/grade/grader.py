@@ -15,7 +15,7 @@ from typing import Any, Self
 from evals.grade.containers import APPLY_COMMANDS, EVAL_FILE, TestContainers, TestLimits
 from evals.grade.logs import LogGrade, describe, grade_log, not_judged
 from evals.grade.official import DEFAULT, DERIVES, OfficialGrader
-from evals.grade.spec import Benches, NotJudged, on_a_machine_that_holds
+from evals.grade.spec import NotJudged, TestSpecs, on_a_machine_that_holds
 from evals.grade.store import (
     LOG,
     KeptRun,
@@ -28,7 +28,7 @@ from evals.grade.store import (
     strict_version,
 )
 from evals.grade.strict.types import RunRequest
-from evals.record import Column, Grade, Outcome, Party, Record
+from evals.record import Grade, GraderVerdict, Outcome, Party, Record
 from tasks.disk import cache_directory, exclusive
 from tasks.docker import images
 from tasks.sandbox import Limits
@@ -62,7 +62,7 @@ class Grader:
         self._limits = limits or TestLimits(container=container or Limits())
         self._graders = {n: OfficialGrader(n) for n in (name, DEFAULT, DERIVES)}
         self.official = self._graders[name]
-        self._benches = Benches(self._graders, progress)
+        self._specs = TestSpecs(self._graders, progress)
         self._store, self._cached, self._run_id = store or RunStore(), cached, run
         self._strict_version = strict_version() if strict else ""
 
@@ -88,7 +88,7 @@ class Grader:
         Raises `MachineError` where there is no Docker or a grader cannot be installed; anything else is a grade.
         """
         if not patch.strip():
-            column = Column(outcome=Outcome.NO_PATCH, reason="the patch is empty")
+            column = GraderVerdict(outcome=Outcome.NO_PATCH, reason="the patch is empty")
             return Grade(
                 outcome=Outcome.NO_PATCH, official=column, grader=self.official.name, key=self._key("", None)
             )
@@ -98,7 +98,7 @@ class Grader:
         except NotJudged as reason:
             return self._no_verdict(reason)
 
-    def untouched(self, task: Task) -> Column:
+    def untouched(self, task: Task) -> GraderVerdict:
         """What the official grader says of the image as it is, with no patch at all; it must not be RESOLVED."""
         try:
             return self._tested(task, b"", None)[1].column
@@ -107,7 +107,7 @@ class Grader:
 
     def image(self, task: Task) -> str:
         """Id of the image that the task is graded in. Raises `NotJudged`."""
-        return self._benches.image(task)
+        return self._specs.image(task)
 
     def close(self) -> None:
         for grader in self._graders.values():
@@ -121,13 +121,13 @@ class Grader:
 
     def _tested(self, task: Task, patch: bytes, directory: Path | None) -> tuple[KeptRun, LogGrade]:
         """The runs of both columns, found or made, and the official column. Raises `NotJudged`."""
-        row = self._benches.of(task).row
+        row = self._specs.of(task).row
         found = KeptRun.load(directory) if directory is not None and self._cached else None
         if found and found.facts.key == run_key(task, found.facts.image, patch, self._limits):
             official = self._judge(self.official, row, patch, found)
             if found.facts.strict or not self._wants_strict(found):
                 return found, official
-        key = run_key(task, self._benches.image(task), patch, self._limits)
+        key = run_key(task, self._specs.image(task), patch, self._limits)
         with exclusive(f"grade-{key}"):
             known = self._store.get(key) if self._cached else None
             tested = known or self._run(task, key, patch)
@@ -140,7 +140,7 @@ class Grader:
         return tested, official
 
     def _run(self, task: Task, key: str, patch: bytes) -> KeptRun:
-        image, request = self._benches.image(task), RunRequest(patch, {}, self._benches.of(task).script)
+        image, request = self._specs.image(task), RunRequest(patch, {}, self._specs.of(task).script)
         containers = self._containers(task, EVAL_FILE)
         run = on_a_machine_that_holds(lambda: containers(request))
         facts = TestFacts(
@@ -157,7 +157,7 @@ class Grader:
         return KeptRun(facts, run.log)
 
     def _containers(self, task: Task, script_file: str | None) -> TestContainers:
-        image, workdir = self._benches.image(task), task.brief.workdir
+        image, workdir = self._specs.image(task), task.brief.workdir
         return TestContainers(image, workdir, self._limits, script_file=script_file, run=self._run_id)
 
     def _judge(self, grader: OfficialGrader, row: dict[str, Any], patch: bytes, tested: KeptRun) -> LogGrade:
@@ -182,7 +182,7 @@ class Grader:
         facts = tested.facts
         return bool(self._strict_version and facts.applied_by and not facts.timed_out and not tested.cut)
 
-    def _with_strict(self, task: Task, patch: bytes, tested: KeptRun, official: Column) -> KeptRun:
+    def _with_strict(self, task: Task, patch: bytes, tested: KeptRun, official: GraderVerdict) -> KeptRun:
         """The same run with the strict column of this version, made where it is missing."""
         known = tested.facts.strict
         if not self._wants_strict(tested) or (known and known.version == self._strict_version):
@@ -190,15 +190,15 @@ class Grader:
         made = self._run_strict(task, patch, official)
         return tested._replace(facts=tested.facts.model_copy(update={"strict": made}))
 
-    def _run_strict(self, task: Task, patch: bytes, official: Column) -> StrictFacts:
+    def _run_strict(self, task: Task, patch: bytes, official: GraderVerdict) -> StrictFacts:
         from evals.grade.strict.verdict import strict_verdict
 
         verdict = on_a_machine_that_holds(
             lambda: strict_verdict(
                 task,
-                self._benches.of(task).script,
+                self._specs.of(task).script,
                 patch,
-                image_id=self._benches.image(task),
+                image_id=self._specs.image(task),
                 official=official,
                 run_tests=self._containers(task, None),
                 calibrations=cache_directory() / "calibrations",
@@ -247,7 +247,7 @@ class Grader:
         if facts.strict and self._strict_version not in ("", facts.strict.version):
             found.append("the strict column was made by another version of the strict grader")
         if self.official.name != DEFAULT:
-            other = self._judge(self._graders[DEFAULT], self._benches.of(task).row, patch, tested)
+            other = self._judge(self._graders[DEFAULT], self._specs.of(task).row, patch, tested)
             if other.column.outcome is not official.column.outcome:
                 found.append(f"{DEFAULT} differs: {describe(other)}")
         return tuple(found)
@@ -271,17 +271,17 @@ class Grader:
 
 def _unresolved(reason: str) -> LogGrade:
     """swebench makes no log, or calls it an error, in these cases: not resolved, and in its denominator."""
-    return LogGrade(Column(outcome=Outcome.UNRESOLVED, reason=reason), applied=False)
+    return LogGrade(GraderVerdict(outcome=Outcome.UNRESOLVED, reason=reason), applied=False)
 
 
-def strict_column(facts: StrictFacts, official: Column) -> Column:
+def strict_column(facts: StrictFacts, official: GraderVerdict) -> GraderVerdict:
     """The strict opinion; where there is none it repeats the official column of whichever version is asked."""
     if not facts.column.reason.startswith(UNAVAILABLE):
         return facts.column
     return official.model_copy(update={"reason": facts.column.reason})
 
 
-def conservative(official: Column, strict: Column | None) -> Outcome:
+def conservative(official: GraderVerdict, strict: GraderVerdict | None) -> Outcome:
     """RESOLVED only if both columns say so; a violation stands whatever the official grader believed."""
     if strict is None or strict.outcome is official.outcome:
         return official.outcome

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.grade.official import DERIVES, V5_COLUMNS, BadRow, GraderFailed, OfficialGrader, Verdict
-from evals.record import Column, Outcome, Party
+from evals.record import GraderVerdict, Outcome, Party
 from tasks.errors import TaskError, UserError
 
 LOG, PATCH, ROWS = "test_output.txt", "patch.diff", "rows.jsonl"
@@ -23,7 +23,7 @@ LOG, PATCH, ROWS = "test_output.txt", "patch.diff", "rows.jsonl"
 class LogGrade(NamedTuple):
     """The official column of one log, and whose doing it is when there is no verdict."""
 
-    column: Column
+    column: GraderVerdict
     applied: bool
     party: Party | None = None
     infra: str = ""
@@ -78,15 +78,16 @@ def grade_log(grader: OfficialGrader, row: dict[str, Any], log: Path) -> LogGrad
         return not_judged(Party.TASK, f"the row is unusable: {error}")
     except GraderFailed as error:
         return LogGrade(
-            Column(outcome=Outcome.UNRESOLVED, reason=f"{grader.name} fails on this log: {error}"), False
+            GraderVerdict(outcome=Outcome.UNRESOLVED, reason=f"{grader.name} fails on this log: {error}"),
+            False,
         )
     outcome = Outcome.RESOLVED if verdict.resolved else Outcome.UNRESOLVED
-    column = Column(outcome=outcome, reason=reason_of(verdict), tests=verdict.tests)
+    column = GraderVerdict(outcome=outcome, reason=reason_of(verdict), tests=verdict.tests)
     return LogGrade(column, verdict.applied, None, verdict.infra)
 
 
 def not_judged(party: Party, reason: str) -> LogGrade:
-    return LogGrade(Column(outcome=Outcome.NOT_JUDGED, reason=reason), False, party)
+    return LogGrade(GraderVerdict(outcome=Outcome.NOT_JUDGED, reason=reason), False, party)
 
 
 def reason_of(verdict: Verdict) -> str:
@@ -158,5 +159,5 @@ def _grade_case(case: Path, rows: dict[str, dict[str, Any]], grader: OfficialGra
     if row is None:
         return not_judged(Party.TASK, f"{ROWS} has no usable row for {case.parent.name}")
     if (case / PATCH).is_file() and not (case / PATCH).read_bytes().strip():
-        return LogGrade(Column(outcome=Outcome.NO_PATCH, reason="the patch is empty"), False)
+        return LogGrade(GraderVerdict(outcome=Outcome.NO_PATCH, reason="the patch is empty"), False)
     return grade_log(grader, row, case / LOG)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from evals import session
 from evals.grade.grader import Grader
-from evals.record import AttemptKey, Column, Grade, Outcome, Party, Record
+from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party, Record
 from evals.run import manifest as manifests
 from evals.run.ledger import Ledger
 from evals.run.lock import run_lock
@@ -90,7 +90,7 @@ def _grade_one(run: Path, key: AttemptKey, task: Task | None, grader: Grader) ->
 
 
 def _unreadable(grader: Grader, party: Party, reason: str) -> Grade:
-    column = Column(outcome=Outcome.NOT_JUDGED, reason=reason)
+    column = GraderVerdict(outcome=Outcome.NOT_JUDGED, reason=reason)
     return Grade(
         outcome=Outcome.NOT_JUDGED, party=party, official=column, grader=grader.official.name, key=""
     )

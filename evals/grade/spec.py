@@ -24,7 +24,7 @@ class NotJudged(Exception):  # noqa: N818 - an outcome
         self.party = party
 
 
-class Bench(NamedTuple):
+class TestSpec(NamedTuple):
     """How a task is tested, wherever its image is."""
 
     row: dict[str, Any]
@@ -33,22 +33,22 @@ class Bench(NamedTuple):
     """The eval script of swebench 5.0.2, which records the exit code; older versions judge the same log."""
 
 
-class Benches:
-    """Benches and image ids by task. Threads may share it."""
+class TestSpecs:
+    """Test specs and image ids by task. Threads may share it."""
 
     def __init__(self, graders: dict[str, OfficialGrader], progress: images.Progress) -> None:
         """`graders` holds at least `DEFAULT` and `DERIVES`; the latter is started for v4 rows only."""
         self._graders, self._progress = graders, progress
-        self._benches: dict[str, Bench] = {}
+        self._specs: dict[str, TestSpec] = {}
         self._images: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def of(self, task: Task) -> Bench:
+    def of(self, task: Task) -> TestSpec:
         """Raises `NotJudged` for a row that swebench cannot use."""
         with self._lock:
-            if task.content_hash not in self._benches:
-                self._benches[task.content_hash] = self._make(task)
-            return self._benches[task.content_hash]
+            if task.content_hash not in self._specs:
+                self._specs[task.content_hash] = self._make(task)
+            return self._specs[task.content_hash]
 
     def image(self, task: Task) -> str:
         """Id of the task's image, pulled or built where it must be. Raises `NotJudged`, or `MachineError`: no Docker."""
@@ -57,12 +57,12 @@ class Benches:
                 self._images[task.image.reference] = self._resolve(task)
             return self._images[task.image.reference]
 
-    def _make(self, task: Task) -> Bench:
+    def _make(self, task: Task) -> TestSpec:
         row = task.checks.row
         try:
             if not all(row.get(column) for column in V5_COLUMNS):
                 row = self._graders[DERIVES].derive_v5(row)
-            return Bench(row, self._graders[DEFAULT].script(row))
+            return TestSpec(row, self._graders[DEFAULT].script(row))
         except (BadRow, TaskError) as error:
             raise NotJudged(Party.TASK, f"the task's row is unusable: {error}") from error
 

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from pydantic import ValidationError
 
 from evals.grade.containers import TestLimits
-from evals.record import Column
+from evals.record import GraderVerdict
 from tasks.disk import cache_directory, write_atomic, write_json
 from tasks.task import Frozen, Task
 
@@ -30,7 +30,7 @@ class StrictFacts(Frozen):
     """The strict column of a run, and the version of our strict grader that gave it. Times in seconds."""
 
     version: str
-    column: Column
+    column: GraderVerdict
     evidence: tuple[str, ...] = ()
     seconds: float = 0.0
     startup_seconds: float = 0.0

@@ -19,7 +19,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 """What may become a directory's name."""
 
 
-class Opinion(NamedTuple):
+class SourceVerdict(NamedTuple):
     """What a source says of one attempt."""
 
     outcome: Outcome
@@ -28,14 +28,14 @@ class Opinion(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ImportedAttempt:
     """One attempt as its source tells it. Zero and None mean "does not say"."""
 
     task: str
     system: str
     """The scaffold, or the whole system where a source has one name for both."""
     model: str | None = None
-    opinion: Opinion | None = None
+    verdict: SourceVerdict | None = None
     patch: bytes | None = None
     stop: Stop | None = None
     detail: str = ""
@@ -55,8 +55,8 @@ class Batch:
     kind: str
     judge: str
     """Whose verdicts these are."""
-    attempts: tuple[Foreign, ...]
-    rest: Opinion | None = None
+    attempts: tuple[ImportedAttempt, ...]
+    rest: SourceVerdict | None = None
     """Verdict on tasks that a system does not list; None: they are missing, not failed."""
     systems: tuple[str, ...] = ()
     """Where `rest` holds: every system of the source, one that solved nothing included."""
@@ -74,12 +74,12 @@ class Batch:
         ours = {attempt.system for attempt in self.attempts}
         if len(names) > 1 and not ours <= names:
             raise UserError(f"the verdicts are on {len(names)} systems, none of them called {min(ours)}")
-        said = {(a.system, a.task): a.opinion for a in other.attempts}
+        said = {(a.system, a.task): a.verdict for a in other.attempts}
         attempts = tuple(
             replace(
                 a,
-                opinion=said.get(
-                    (a.system if len(names) > 1 else min(names), a.task), other.rest or a.opinion
+                verdict=said.get(
+                    (a.system if len(names) > 1 else min(names), a.task), other.rest or a.verdict
                 ),
             )
             for a in self.attempts

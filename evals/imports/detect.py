@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.imports import harbor, reports, trajectories
-from evals.imports.batch import NOBODY, Batch, Foreign, Opinion, read_json
+from evals.imports.batch import NOBODY, Batch, ImportedAttempt, SourceVerdict, read_json
 from evals.imports.predictions import KEY_FIELDS, read_predictions
 from evals.record import Outcome
 from tasks.errors import UserError
@@ -88,15 +88,15 @@ def predictions(path: Path) -> Batch:
     """SWE-bench predictions; an empty patch needs no judge."""
     file = next((path / name for name in PREDICTION_FILES if (path / name).is_file()), path)
     found = read_predictions(file)
-    empty = Opinion(Outcome.NO_PATCH, "no patch was submitted")
+    empty = SourceVerdict(Outcome.NO_PATCH, "no patch was submitted")
     attempts = tuple(
-        Foreign(p.instance_id, p.model, opinion=None if p.patch.strip() else empty, patch=p.patch)
+        ImportedAttempt(p.instance_id, p.model, verdict=None if p.patch.strip() else empty, patch=p.patch)
         for p in found.usable
     )
     return Batch("predictions", NOBODY, attempts, notes=(*found.unusable, *several(attempts)))
 
 
-def several(attempts: tuple[Foreign, ...]) -> Iterator[str]:
+def several(attempts: tuple[ImportedAttempt, ...]) -> Iterator[str]:
     """SWE-bench's own reader keeps the last line only; saying so lets a reader judge."""
     lines = Counter((attempt.system, attempt.task) for attempt in attempts)
     if repeated := sum(n > 1 for n in lines.values()):

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from evals.imports.batch import Batch, Foreign, Opinion, count, inner, read_json, text
+from evals.imports.batch import Batch, ImportedAttempt, SourceVerdict, count, inner, read_json, text
 from evals.record import Outcome
 from scaffolds.base import Stop
 from tasks.errors import UserError
@@ -43,13 +43,13 @@ def read_job(path: Path) -> Batch:
     )
 
 
-def trial(file: Path, value: dict[str, Any]) -> Foreign:
+def trial(file: Path, value: dict[str, Any]) -> ImportedAttempt:
     result, problem = value.get("agent_result"), text(inner(value, "exception_info", "exception_type"))
-    return Foreign(
+    return ImportedAttempt(
         task=value["task_name"].rsplit("/", maxsplit=1)[-1],
         system=text(inner(value, "agent_info", "name")) or "agent",
         model=text(inner(value, "agent_info", "model_info", "name")) or None,
-        opinion=opinion(inner(value, "verifier_result", "rewards"), problem),
+        verdict=verdict(inner(value, "verifier_result", "rewards"), problem),
         stop=Stop.TIME_LIMIT if problem == "AgentTimeoutError" else None,
         detail=problem,
         prompt_tokens=count(inner(result, "n_input_tokens")),
@@ -60,13 +60,13 @@ def trial(file: Path, value: dict[str, Any]) -> Foreign:
     )
 
 
-def opinion(rewards: Any, problem: str) -> Opinion:
+def verdict(rewards: Any, problem: str) -> SourceVerdict:
     reward = inner(rewards, "reward")
     if reward is None and isinstance(rewards, dict) and len(rewards) == 1:
         (reward,) = rewards.values()
     if not isinstance(reward, int | float):
-        return Opinion(Outcome.NOT_JUDGED, f"no reward{f', {problem[:100]}' if problem else ''}")
-    return Opinion(Outcome.RESOLVED if reward >= 1 else Outcome.UNRESOLVED, f"reward {float(reward):g}")
+        return SourceVerdict(Outcome.NOT_JUDGED, f"no reward{f', {problem[:100]}' if problem else ''}")
+    return SourceVerdict(Outcome.RESOLVED if reward >= 1 else Outcome.UNRESOLVED, f"reward {float(reward):g}")
 
 
 def seconds(timing: Any) -> float:

@@ -11,30 +11,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evals.imports.batch import Batch, Foreign, Opinion, read_json
+from evals.imports.batch import Batch, ImportedAttempt, SourceVerdict, read_json
 from evals.record import Outcome, Party
 from tasks.errors import UserError
 
 LISTS = {
-    "missing": Opinion(Outcome.NOT_JUDGED, "no result was published"),
-    "missing_ids": Opinion(Outcome.NOT_JUDGED, "no result was published"),
-    "incomplete_ids": Opinion(Outcome.NOT_JUDGED, "nothing was submitted"),
-    "pending_ids": Opinion(Outcome.NOT_JUDGED, "the evaluation was not finished"),
-    "failed_ids": Opinion(Outcome.NOT_JUDGED, "the evaluation failed"),
-    "no_logs": Opinion(Outcome.NOT_JUDGED, "the evaluation left no log"),
-    "error_ids": Opinion(Outcome.NOT_JUDGED, "the evaluation ended in an error"),
-    "unresolved": Opinion(Outcome.UNRESOLVED),
-    "unresolved_ids": Opinion(Outcome.UNRESOLVED),
-    "no_generation": Opinion(Outcome.NO_PATCH, "no patch was submitted"),
-    "empty_patch_ids": Opinion(Outcome.NO_PATCH, "no patch was submitted"),
-    "infra_failure_ids": Opinion(Outcome.NOT_JUDGED, "the evaluation's infrastructure failed", Party.SANDBOX),
-    "resolved": Opinion(Outcome.RESOLVED),
-    "resolved_ids": Opinion(Outcome.RESOLVED),
+    "missing": SourceVerdict(Outcome.NOT_JUDGED, "no result was published"),
+    "missing_ids": SourceVerdict(Outcome.NOT_JUDGED, "no result was published"),
+    "incomplete_ids": SourceVerdict(Outcome.NOT_JUDGED, "nothing was submitted"),
+    "pending_ids": SourceVerdict(Outcome.NOT_JUDGED, "the evaluation was not finished"),
+    "failed_ids": SourceVerdict(Outcome.NOT_JUDGED, "the evaluation failed"),
+    "no_logs": SourceVerdict(Outcome.NOT_JUDGED, "the evaluation left no log"),
+    "error_ids": SourceVerdict(Outcome.NOT_JUDGED, "the evaluation ended in an error"),
+    "unresolved": SourceVerdict(Outcome.UNRESOLVED),
+    "unresolved_ids": SourceVerdict(Outcome.UNRESOLVED),
+    "no_generation": SourceVerdict(Outcome.NO_PATCH, "no patch was submitted"),
+    "empty_patch_ids": SourceVerdict(Outcome.NO_PATCH, "no patch was submitted"),
+    "infra_failure_ids": SourceVerdict(
+        Outcome.NOT_JUDGED, "the evaluation's infrastructure failed", Party.SANDBOX
+    ),
+    "resolved": SourceVerdict(Outcome.RESOLVED),
+    "resolved_ids": SourceVerdict(Outcome.RESOLVED),
 }
 """Key of a report → what it says of the ids under it. A later key wins."""
 COMPLETE = ("unresolved_ids", "unresolved", "submitted_ids", "completed_ids")
 """A report with one of these lists what was not solved, too."""
-NOT_LISTED = Opinion(Outcome.UNRESOLVED, "not among those listed as resolved")
+NOT_LISTED = SourceVerdict(Outcome.UNRESOLVED, "not among those listed as resolved")
 REST_NOTE = "the source lists what was resolved only: every other task was read as not resolved"
 PLAIN_NAMES = {"report", "results", "eval", "resolved"}
 
@@ -58,7 +60,7 @@ def read_reports(path: Path) -> Batch:
 
 
 def batch(
-    path: Path, kind: str, attempts: list[Foreign], complete: bool, systems: tuple[str, ...] = ()
+    path: Path, kind: str, attempts: list[ImportedAttempt], complete: bool, systems: tuple[str, ...] = ()
 ) -> Batch:
     if not attempts and (complete or not systems):
         raise UserError(f"{path} lists no task at all")
@@ -72,8 +74,8 @@ def batch(
     )
 
 
-def error_note(attempts: list[Foreign]) -> Iterator[str]:
-    errors = sum(a.opinion == LISTS["error_ids"] for a in attempts)
+def error_note(attempts: list[ImportedAttempt]) -> Iterator[str]:
+    errors = sum(a.verdict == LISTS["error_ids"] for a in attempts)
     if errors:
         yield f"{errors} evaluations ended in an error and are not judged; leaderboards count them as failed"
 
@@ -111,26 +113,26 @@ def is_instance_report(value: Any) -> bool:
     )
 
 
-def listed(system: str, report: dict[str, Any]) -> Iterator[Foreign]:
-    said: dict[str, Opinion] = {}
-    for key, opinion in LISTS.items():
+def listed(system: str, report: dict[str, Any]) -> Iterator[ImportedAttempt]:
+    said: dict[str, SourceVerdict] = {}
+    for key, verdict in LISTS.items():
         if is_ids(report.get(key)):
-            said |= dict.fromkeys(report[key], opinion)
-    for task, opinion in said.items():
-        yield Foreign(task, system, opinion=opinion)
+            said |= dict.fromkeys(report[key], verdict)
+    for task, verdict in said.items():
+        yield ImportedAttempt(task, system, verdict=verdict)
 
 
-def instances(system: str, value: dict[str, Any]) -> Iterator[Foreign]:
+def instances(system: str, value: dict[str, Any]) -> Iterator[ImportedAttempt]:
     for task, entry in value.items():
         if entry["resolved"]:
-            yield Foreign(task, system, opinion=Opinion(Outcome.RESOLVED))
+            yield ImportedAttempt(task, system, verdict=SourceVerdict(Outcome.RESOLVED))
         elif entry.get("patch_exists") is False:
-            yield Foreign(task, system, opinion=LISTS["no_generation"])
+            yield ImportedAttempt(task, system, verdict=LISTS["no_generation"])
         else:
-            yield Foreign(task, system, opinion=Opinion(Outcome.UNRESOLVED))
+            yield ImportedAttempt(task, system, verdict=SourceVerdict(Outcome.UNRESOLVED))
 
 
-def instance_reports(directory: Path) -> Iterator[Foreign]:
+def instance_reports(directory: Path) -> Iterator[ImportedAttempt]:
     """Every `<somewhere>/<instance>/report.json` below a directory."""
     for path in sorted(directory.rglob("report.json")):
         value = read_json(path)

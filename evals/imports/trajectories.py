@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evals.imports.batch import NOBODY, Batch, Foreign, Opinion, count, inner, read_json, text
+from evals.imports.batch import NOBODY, Batch, ImportedAttempt, SourceVerdict, count, inner, read_json, text
 from evals.record import Outcome
 from scaffolds.base import Stop
 from tasks.errors import UserError
@@ -48,18 +48,18 @@ def read_trajectories(path: Path) -> Batch:
     return Batch("trajectories", NOBODY, tuple(attempts), notes=tuple(unusable))
 
 
-def foreign(file: Path, value: dict[str, Any]) -> Foreign:
+def foreign(file: Path, value: dict[str, Any]) -> ImportedAttempt:
     info = value["info"]
     mini = "messages" in value and "trajectory" not in value
     status = text(info.get("exit_status"))
     patch = text(info.get("submission"))
     stop = stop_of(status, info)
     prompt, completion = mini_tokens(value) if mini else swe_agent_tokens(info)
-    return Foreign(
+    return ImportedAttempt(
         task=text(value.get("instance_id")) or file.name.removesuffix(".json").removesuffix(".traj"),
         system=MINI if mini else SWE_AGENT,
         model=mini_model(info) if mini else swe_agent_model(value),
-        opinion=opinion_without_judge(patch, status, stop),
+        verdict=opinion_without_judge(patch, status, stop),
         patch=patch.encode("utf-8", "replace"),
         stop=stop,
         detail=status,
@@ -79,13 +79,15 @@ def stop_of(status: str, info: dict[str, Any]) -> Stop | None:
     return STOPS.get(word)
 
 
-def opinion_without_judge(patch: str, status: str, stop: Stop | None) -> Opinion | None:
+def opinion_without_judge(patch: str, status: str, stop: Stop | None) -> SourceVerdict | None:
     """No patch needs no judge, unless the attempt broke off for a reason that may be nobody's here."""
     if patch.strip():
         return None
     if stop is not None or status.removeprefix("submitted (").removesuffix(")") in LIMITS:
-        return Opinion(Outcome.NO_PATCH, "no patch was submitted")
-    return Opinion(Outcome.NOT_JUDGED, f"no patch, and it ended with {status[:100] or 'an unknown status'}")
+        return SourceVerdict(Outcome.NO_PATCH, "no patch was submitted")
+    return SourceVerdict(
+        Outcome.NOT_JUDGED, f"no patch, and it ended with {status[:100] or 'an unknown status'}"
+    )
 
 
 def mini_model(info: dict[str, Any]) -> str | None:

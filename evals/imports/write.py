@@ -19,9 +19,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.imports.batch import NAME, Batch, Foreign
+from evals.imports.batch import NAME, Batch, ImportedAttempt
 from evals.imports.staging import refuse_used, staged
-from evals.record import AttemptKey, Column, Grade, Outcome, Record
+from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record
 from evals.run.ledger import Ledger
 from evals.run.manifest import Elsewhere, Manifest, TaskEntry, versions
 from evals.run.plan import RunPlan
@@ -35,7 +35,7 @@ LARGEST_COPY = 50_000_000
 """Bytes of one upstream file that is copied beside its attempt."""
 
 
-class Wishes(NamedTuple):
+class ImportOptions(NamedTuple):
     """What the user says beyond the source."""
 
     tasks: str | None = None
@@ -44,22 +44,22 @@ class Wishes(NamedTuple):
     scaffold: str | None = None
 
 
-def write_run(run: Path, source: Path, batch: Batch, wishes: Wishes) -> tuple[Manifest, list[str]]:
+def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> tuple[Manifest, list[str]]:
     """Write the run directory; returns its manifest and a line for whatever was left out. Raises `UserError`."""
     refuse_used(run, run.resolve())
-    named = task_list(batch, wishes)
+    named = task_list(batch, options)
     listed = batch.attempts
-    batch = narrowed(filled(batch, named), wishes)
+    batch = narrowed(filled(batch, named), options)
     tasks = named or spoken_of(batch)
     known = {task.id for task in tasks}
     usable = [a for a in batch.attempts if a.task in known and NAME.fullmatch(a.task)]
     if not usable or (listed and not any(a.task in known for a in listed)):
-        raise UserError(f"{source} speaks of no task of {wishes.tasks or 'a usable name'}")
-    why = f"not a task of {wishes.tasks}" if wishes.tasks else "cannot name a directory"
+        raise UserError(f"{source} speaks of no task of {options.tasks or 'a usable name'}")
+    why = f"not a task of {options.tasks}" if options.tasks else "cannot name a directory"
     left_out = [f"{a.task}: {why}" for a in batch.attempts if a.task not in known]
     hashes = {task.id: task.hash for task in tasks}
     keyed = list(numbered(usable))
-    manifest = manifest_of(run, source, batch, wishes, tasks, [key for key, _ in keyed])
+    manifest = manifest_of(run, source, batch, options, tasks, [key for key, _ in keyed])
     with staged(run) as stage:
         write(stage / "manifest.json", manifest)
         for key, attempt in keyed:
@@ -70,10 +70,10 @@ def write_run(run: Path, source: Path, batch: Batch, wishes: Wishes) -> tuple[Ma
     return manifest, left_out
 
 
-def narrowed(batch: Batch, wishes: Wishes) -> Batch:
+def narrowed(batch: Batch, options: ImportOptions) -> Batch:
     """One model only; a name that the user gives renames where there is one, and chooses where there are several."""
-    attempts = renamed(batch.attempts, "model", wishes.model)
-    attempts = renamed(attempts, "system", wishes.scaffold)
+    attempts = renamed(batch.attempts, "model", options.model)
+    attempts = renamed(attempts, "system", options.scaffold)
     models = {attempt.model for attempt in attempts if attempt.model}
     if len(models) > 1:
         raise UserError(
@@ -83,8 +83,8 @@ def narrowed(batch: Batch, wishes: Wishes) -> Batch:
 
 
 def renamed(
-    attempts: tuple[Foreign, ...], field: Literal["model", "system"], wanted: str | None
-) -> tuple[Foreign, ...]:
+    attempts: tuple[ImportedAttempt, ...], field: Literal["model", "system"], wanted: str | None
+) -> tuple[ImportedAttempt, ...]:
     if wanted is None:
         return attempts
     names = {getattr(attempt, field) for attempt in attempts}
@@ -100,12 +100,12 @@ def renamed(
     return kept
 
 
-def task_list(batch: Batch, wishes: Wishes) -> list[TaskEntry]:
+def task_list(batch: Batch, options: ImportOptions) -> list[TaskEntry]:
     """The tasks that the user names; empty where the source itself says what was tried."""
-    if wishes.tasks is not None:
-        named = named_tasks(wishes.tasks)
+    if options.tasks is not None:
+        named = named_tasks(options.tasks)
         if wrong := next((task.id for task in named if not NAME.fullmatch(task.id)), None):
-            raise UserError(f"{wishes.tasks}: the id {wrong[:80]!r} cannot name a directory")
+            raise UserError(f"{options.tasks}: the id {wrong[:80]!r} cannot name a directory")
         return named
     if batch.rest is not None:
         raise UserError("the source lists only what was resolved, not what was tried: give --tasks NAME|FILE")
@@ -147,12 +147,14 @@ def filled(batch: Batch, tasks: list[TaskEntry]) -> Batch:
     listed = {(attempt.system, attempt.task) for attempt in batch.attempts}
     places = ((system, task.id) for system in batch.systems for task in tasks)
     passed_over = [
-        Foreign(task, system, opinion=batch.rest) for system, task in places if (system, task) not in listed
+        ImportedAttempt(task, system, verdict=batch.rest)
+        for system, task in places
+        if (system, task) not in listed
     ]
     return replace(batch, attempts=(*batch.attempts, *passed_over))
 
 
-def numbered(attempts: list[Foreign]) -> Iterator[tuple[AttemptKey, Foreign]]:
+def numbered(attempts: list[ImportedAttempt]) -> Iterator[tuple[AttemptKey, ImportedAttempt]]:
     """Every attempt with its place in the run; names of systems become directory names, each its own."""
     names: dict[str, str] = {}
     made: Counter[tuple[str, str]] = Counter()
@@ -170,24 +172,29 @@ def own_name(system: str, taken: set[str]) -> str:
 
 
 def manifest_of(
-    run: Path, source: Path, batch: Batch, wishes: Wishes, tasks: list[TaskEntry], keys: list[AttemptKey]
+    run: Path,
+    source: Path,
+    batch: Batch,
+    options: ImportOptions,
+    tasks: list[TaskEntry],
+    keys: list[AttemptKey],
 ) -> Manifest:
     models = [attempt.model for attempt in batch.attempts if attempt.model]
     return Manifest(
         run_id=run.resolve().name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         plan=RunPlan(
-            tasks=wishes.tasks or str(source),
+            tasks=options.tasks or str(source),
             scaffolds=tuple(dict.fromkeys(key.scaffold for key in keys)),
             attempts=max(key.attempt for key in keys),
             grader=batch.judge if batch.judged else RunPlan().grader,
         ),
-        benchmark=wishes.benchmark or benchmark_name(wishes.tasks) or batch.benchmark or "imported",
+        benchmark=options.benchmark or benchmark_name(options.tasks) or batch.benchmark or "imported",
         tasks=tuple(tasks),
         made_elsewhere=Elsewhere(
             source=f"{batch.kind} {source.name}",
             judged=batch.judged,
-            model=wishes.model or (models[0] if models else None),
+            model=options.model or (models[0] if models else None),
             notes=batch.notes,
         ),
         scaffold_source="",
@@ -200,7 +207,7 @@ def benchmark_name(tasks: str | None) -> str | None:
     return None if tasks is None else Path(tasks.partition("=")[0]).stem
 
 
-def write_attempt(run: Path, key: AttemptKey, attempt: Foreign, judge: str, task_hash: str) -> None:
+def write_attempt(run: Path, key: AttemptKey, attempt: ImportedAttempt, judge: str, task_hash: str) -> None:
     directory = key.directory(run)
     directory.mkdir(parents=True)
     for name, path in attempt.files:
@@ -208,7 +215,7 @@ def write_attempt(run: Path, key: AttemptKey, attempt: Foreign, judge: str, task
             shutil.copyfile(path, directory / name)
     if attempt.patch is not None:
         (directory / "patch.diff").write_bytes(attempt.patch)
-    if attempt.opinion is not None:
+    if attempt.verdict is not None:
         write(directory / "grade.json", grade_of(attempt, judge))
     write(directory / "record.json", record_of(key, attempt, task_hash))
 
@@ -218,21 +225,21 @@ def write(path: Path, value: Frozen) -> None:
     path.write_bytes(value.model_dump_json(indent=1).encode() + b"\n")
 
 
-def grade_of(attempt: Foreign, judge: str) -> Grade:
+def grade_of(attempt: ImportedAttempt, judge: str) -> Grade:
     """Their verdict under their name; the strict column is ours alone and stays empty."""
-    assert attempt.opinion is not None
-    outcome, reason, party = attempt.opinion
+    assert attempt.verdict is not None
+    outcome, reason, party = attempt.verdict
     return Grade(
         outcome=outcome,
         party=party if outcome is Outcome.NOT_JUDGED else None,
-        official=Column(outcome=outcome, reason=reason),
+        official=GraderVerdict(outcome=outcome, reason=reason),
         strict=None,
         grader=judge,
         key="imported",
     )
 
 
-def record_of(key: AttemptKey, attempt: Foreign, task_hash: str) -> Record:
+def record_of(key: AttemptKey, attempt: ImportedAttempt, task_hash: str) -> Record:
     return Record(
         key=key,
         task_hash=task_hash,

@@ -103,7 +103,7 @@ class Night(Frozen):
 
 
 @dataclass(frozen=True)
-class Outside:
+class NightHooks:
     """The outside world, as functions: tests hand in fakes here and nowhere else."""
 
     load_tasks: Callable[[RunPlan], list[Task]]
@@ -135,24 +135,24 @@ def load_nightly(path: Path, key: str | None = None) -> NightlyPlan:
         raise UserError(f"{path}: `{where}`: {first['msg'].lower().removeprefix('value error, ')}") from None
 
 
-def nightly(plan: NightlyPlan, outside: Outside, now: datetime | None = None) -> tuple[Path, Night]:
+def nightly(plan: NightlyPlan, hooks: NightHooks, now: datetime | None = None) -> tuple[Path, Night]:
     """One night, from deciding to `night.json`. Returns its run directory and what it found.
 
     Nothing is written before baseline, tasks and server are known to be there. Raises `UserError`.
     """
     reference = load_baseline(plan)
-    tasks = outside.load_tasks(plan.run)
-    fresh = compose(plan.run, tasks, outside)
+    tasks = hooks.load_tasks(plan.run)
+    fresh = compose(plan.run, tasks, hooks)
     check_comparable(plan, reference, fresh)
     with run_lock(plan.nights):
         earlier = past_nights(plan.nights, identity(plan.baseline, reference))
         directory = tonight(plan.nights, fresh, now or datetime.now(UTC))
         fresh = fresh.model_copy(update={"run_id": directory.name})
         sources = [] if plan.fresh else [*(path for path, _ in reversed(earlier)), plan.baseline]
-        choices = decide(fresh, tasks, sources, outside.image_of)
+        choices = decide(fresh, tasks, sources, hooks.image_of)
         before = seed(directory, fresh, choices)
         if any(choice.action is not Action.REUSE for choice in choices.values()):
-            outside.work(plan.run, directory)
+            hooks.work(plan.run, directory)
         night = judge(plan, reference, directory, choices, [found for _, found in earlier], before)
         write_json(directory / "night.json", night)
         return directory, night
@@ -214,7 +214,7 @@ def tonight(directory: Path, fresh: Manifest, now: datetime) -> Path:
     raise UserError(f"{directory} already has 999 nights of {stem}")
 
 
-def compose(plan: RunPlan, tasks: list[Task], outside: Outside) -> Manifest:
+def compose(plan: RunPlan, tasks: list[Task], hooks: NightHooks) -> Manifest:
     """The manifest of a night that has no name yet."""
     from evals.grade.check_tasks import excluded_tasks
     from evals.session import drawn_subset
@@ -223,7 +223,7 @@ def compose(plan: RunPlan, tasks: list[Task], outside: Outside) -> Manifest:
         plan,
         tasks,
         run_id="",
-        server=outside.probe_server(plan),
+        server=hooks.probe_server(plan),
         base_image=None,
         excluded=excluded_tasks(plan.reliable) if plan.reliable else {},
         subset=drawn_subset(plan),

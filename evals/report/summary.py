@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from evals.claims.catalog import matching, shipped
-from evals.claims.claim import Claim, Party, Status, folded
+from evals.claims.claim import Claim, MeasuredBy, Status, folded
 from evals.record import Outcome
 from evals.results import score
 from evals.results.load import from_attempts
@@ -220,7 +220,7 @@ def _claim_line(claim: Claim, model: str) -> ClaimLine:
         score=float(claim.score or 0),
         scaffold=claim.protocol.scaffold or "not published",
         same_model=folded(claim.model) in folded(model),
-        by="vendor" if claim.party is Party.VENDOR else claim.claimed_by,
+        by="vendor" if claim.party is MeasuredBy.VENDOR else claim.claimed_by,
         source=claim.source.title,
     )
 

@@ -28,7 +28,7 @@ from tasks.task import Task
 
 
 @dataclass(frozen=True)
-class Bench:
+class RunContext:
     """What an attempt needs from the run around it."""
 
     directory: Path
@@ -70,26 +70,26 @@ class Work(NamedTuple):
     commands: list[str]
 
 
-def run_attempt(key: AttemptKey, task: Task, bench: Bench) -> Record:
+def run_attempt(key: AttemptKey, task: Task, context: RunContext) -> Record:
     """Do it and record it. Raises `ModelError`, `SandboxError` and `TaskError` after setting the remains aside."""
-    directory = key.directory(bench.directory)
+    directory = key.directory(context.directory)
     set_aside(directory, "interrupted")
     directory.mkdir(parents=True)
     started, clock = datetime.now(UTC), time.monotonic()
     try:
-        work = _logged_work(key, task, bench, directory)
+        work = _logged_work(key, task, context, directory)
     except Exception:
         set_aside(directory, "failed")
         raise
-    if bench.abandoned.is_set():
+    if context.abandoned.is_set():
         raise Abandoned
-    record = _compose(key, task, bench, work, started, time.monotonic() - clock)
+    record = _compose(key, task, context, work, started, time.monotonic() - clock)
     write_json(directory / "record.json", record)
     return record
 
 
 def _compose(
-    key: AttemptKey, task: Task, bench: Bench, work: Work, started: datetime, wall_seconds: float
+    key: AttemptKey, task: Task, context: RunContext, work: Work, started: datetime, wall_seconds: float
 ) -> Record:
     prepared, trajectory, diff, facts, commands = work
     return Record(
@@ -108,7 +108,7 @@ def _compose(
         completion_tokens=trajectory.completion_tokens,
         active_seconds=round(trajectory.active_seconds, 3),
         wall_seconds=round(wall_seconds, 3),
-        tool_calls=bench.tool_calls,
+        tool_calls=context.tool_calls,
         calls_native=trajectory.calls.native,
         calls_recovered=trajectory.calls.recovered,
         calls_malformed=trajectory.calls.malformed,
@@ -118,30 +118,30 @@ def _compose(
     )
 
 
-def _logged_work(key: AttemptKey, task: Task, bench: Bench, directory: Path) -> Work:
+def _logged_work(key: AttemptKey, task: Task, context: RunContext, directory: Path) -> Work:
     """The work, with its steps streamed to disk and closed into a trajectory."""
     with StepLog(directory) as log:
-        prepared = bench.prepare(task)
-        trajectory, diff, facts = _work(key, task, bench, prepared, log, directory)
+        prepared = context.prepare(task)
+        trajectory, diff, facts = _work(key, task, context, prepared, log, directory)
         commands = _commands(log.steps())
         log.finish(
             trajectory,
-            session=f"{bench.run_id}/{key.scaffold}/{key.task_id}/{key.attempt}",
+            session=f"{context.run_id}/{key.scaffold}/{key.task_id}/{key.attempt}",
             scaffold=key.scaffold,
-            version=bench.version,
-            model=bench.model_name,
+            version=context.version,
+            model=context.model_name,
         )
     return Work(prepared, trajectory, diff, facts, commands)
 
 
 def _work(
-    key: AttemptKey, task: Task, bench: Bench, prepared: Prepared, log: StepLog, directory: Path
+    key: AttemptKey, task: Task, context: RunContext, prepared: Prepared, log: StepLog, directory: Path
 ) -> tuple[Trajectory, Diff, SandboxFacts]:
     """The part with a machine in it. The patch is on disk when this returns, and also when it raises, if it can be."""
-    settings = Settings(budget=bench.settings.budget, tool_calls=bench.tool_calls, on_step=log)
-    scaffold = bench.make_scaffold(key.scaffold, task, settings)
-    model = bench.model.for_attempt(key.attempt) if bench.model else None
-    with bench.open_sandbox(prepared, task, key) as sandbox:
+    settings = Settings(budget=context.settings.budget, tool_calls=context.tool_calls, on_step=log)
+    scaffold = context.make_scaffold(key.scaffold, task, settings)
+    model = context.model.for_attempt(key.attempt) if context.model else None
+    with context.open_sandbox(prepared, task, key) as sandbox:
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
             trajectory.warnings = _warnings(model)
@@ -168,9 +168,9 @@ def _commands(steps: list[Step]) -> list[str]:
     ]
 
 
-def record_failure(key: AttemptKey, task: Task, bench: Bench, failure: Failure) -> Record:
+def record_failure(key: AttemptKey, task: Task, context: RunContext, failure: Failure) -> Record:
     """The record of an attempt that nobody could make: counted as not judged, with the party at fault."""
-    directory = key.directory(bench.directory)
+    directory = key.directory(context.directory)
     directory.mkdir(parents=True, exist_ok=True)
     record = Record(
         key=key,
@@ -180,7 +180,7 @@ def record_failure(key: AttemptKey, task: Task, bench: Bench, failure: Failure) 
         failure=failure,
         patch_sha256=hashlib.sha256(b"").hexdigest(),
         patch_bytes=0,
-        tool_calls=bench.tool_calls,
+        tool_calls=context.tool_calls,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_json(directory / "record.json", record)

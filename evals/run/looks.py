@@ -31,7 +31,7 @@ class Look(Frozen):
         return self.decision is not Decision.UNDECIDED
 
 
-class Book(Frozen):
+class TakenLooks(Frozen):
     """All looks taken so far, in order."""
 
     looks: tuple[Look, ...] = Field(default=())
@@ -41,12 +41,12 @@ class Book(Frozen):
         return {look.scaffold: look for look in self.looks if look.decided}
 
 
-def taken(run: Path) -> Book:
+def taken(run: Path) -> TakenLooks:
     """The looks of a run directory; none where none were planned. Raises `UserError` for a broken file."""
     try:
-        return Book.model_validate_json((run / FILE).read_bytes())
+        return TakenLooks.model_validate_json((run / FILE).read_bytes())
     except FileNotFoundError:
-        return Book()
+        return TakenLooks()
     except ValidationError as error:
         raise UserError(f"{run / FILE} cannot be read: {error.errors()[0]['msg']}") from None
 

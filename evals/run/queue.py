@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals.record import AttemptKey, Failure, Grade, Outcome, Party, Record
-from evals.run.attempt import Bench, record_failure, run_attempt
+from evals.run.attempt import RunContext, record_failure, run_attempt
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
 from scaffolds.model import ModelError, Trouble
@@ -33,7 +33,7 @@ DAEMON_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Machinery:
+class RunHooks:
     """The outside world, as functions: tests hand in fakes here and nowhere else."""
 
     grade: Callable[[Task, Record, Path], Grade] | None
@@ -67,14 +67,14 @@ class Run:
 
     def __init__(
         self,
-        bench: Bench,
+        context: RunContext,
         tasks: Sequence[Task],
         keys: Sequence[AttemptKey],
-        machinery: Machinery,
+        hooks: RunHooks,
         ledger: Ledger,
     ) -> None:
         self.tally = Tally(total=len(keys))
-        self._bench, self._machinery, self._ledger = bench, machinery, ledger
+        self._context, self._hooks, self._ledger = context, hooks, ledger
         self._tasks = {task.id: task for task in tasks}
         self._stopping = threading.Event()
         self._server_gate = threading.Lock()
@@ -89,7 +89,7 @@ class Run:
     def _sort(self, keys: Sequence[AttemptKey]) -> None:
         """Split what is to do from what has a record."""
         for key in keys:
-            directory = key.directory(self._bench.directory)
+            directory = key.directory(self._context.directory)
             if not (directory / "record.json").exists():
                 self._todo.append(key)
                 continue
@@ -104,7 +104,7 @@ class Run:
         """Every attempt has a record, and a verdict if this run grades."""
         verdicts = self.tally.graded + self.tally.unjudged
         return self.tally.done == self.tally.total and (
-            self._machinery.grade is None or verdicts == self.tally.total
+            self._hooks.grade is None or verdicts == self.tally.total
         )
 
     @property
@@ -118,7 +118,7 @@ class Run:
 
     def abandon(self) -> None:
         """Record nothing more: the caller is about to take the containers away and to end the process."""
-        self._bench.abandoned.set()
+        self._context.abandoned.set()
 
     def work(self, *, workers: int, graders: int, watch: Callable[[], None] = lambda: None) -> None:
         """Do everything that is left. `watch` is called about four times a second from this thread.
@@ -151,7 +151,7 @@ class Run:
             raise self._fatal
 
     def _grades_are_coming(self) -> bool:
-        return self._machinery.grade is not None and self._fatal is None and not self._stopping.is_set()
+        return self._hooks.grade is not None and self._fatal is None and not self._stopping.is_set()
 
     def _next(self) -> AttemptKey | None:
         with self.tally.lock:
@@ -191,7 +191,7 @@ class Run:
         task = self._tasks[key.task_id]
         self._ledger.append("attempt-started", **key.model_dump())
         try:
-            record = run_attempt(key, task, self._bench)
+            record = run_attempt(key, task, self._context)
         except ModelError as error:
             self._server_failed(key, task, error)
         except SandboxError as error:
@@ -200,7 +200,8 @@ class Run:
             TaskError
         ) as error:  # no image, or one whose leaks cannot be closed: trying again changes nothing
             self._recorded(
-                key, record_failure(key, task, self._bench, Failure(party=Party.SANDBOX, message=str(error)))
+                key,
+                record_failure(key, task, self._context, Failure(party=Party.SANDBOX, message=str(error))),
             )
         else:
             self._recorded(key, record)
@@ -215,18 +216,18 @@ class Run:
         if error.kind is Trouble.WRONG_MODEL or (error.kind is Trouble.REFUSED and not self._recorded_here):
             raise UserError(f"the model server refuses: {error}") from error
         if not error.retryable:
-            self._recorded(key, record_failure(key, task, self._bench, failure))
+            self._recorded(key, record_failure(key, task, self._context, failure))
             return
         with self._server_gate:
             self.tally.suspended = f"waiting for the model server: {error}"
-            was_away = self._machinery.wait_for_server(self._stopping.is_set)
+            was_away = self._hooks.wait_for_server(self._stopping.is_set)
             self.tally.suspended = ""
         self._try_again(key, task, failure, counts=not was_away)
 
     def _sandbox_failed(self, key: AttemptKey, task: Task, error: SandboxError) -> None:
         self._ledger.append("sandbox-failed", message=str(error), **key.model_dump())
         deadline = time.monotonic() + DAEMON_PATIENCE
-        while not self._machinery.daemon_answers():
+        while not self._hooks.daemon_answers():
             self.tally.suspended = "the Docker daemon does not answer"
             if time.monotonic() > deadline or self._stopping.wait(1.0):
                 raise MachineError(
@@ -242,7 +243,7 @@ class Run:
                 self._todo.appendleft(key)
             self.settle(())  # its scaffold may have been decided meanwhile
             return
-        self._recorded(key, record_failure(key, task, self._bench, failure))
+        self._recorded(key, record_failure(key, task, self._context, failure))
 
     def _recorded(self, key: AttemptKey, record: Record) -> None:
         self._ledger.append(
@@ -255,20 +256,20 @@ class Run:
         self._submit_grade(key)
 
     def _submit_grade(self, key: AttemptKey) -> None:
-        if self._machinery.grade is not None:
+        if self._hooks.grade is not None:
             self._grading.submit(self._grade, key)
 
     def _grade(self, key: AttemptKey) -> None:
         if self._stopping.is_set():
             return  # the record is on disk; the next run, or `asclaimed grade`, picks it up
         try:
-            grade = grade_recorded(self._bench.directory, key, self._tasks[key.task_id], self._machinery)
+            grade = grade_recorded(self._context.directory, key, self._tasks[key.task_id], self._hooks)
             self._ledger.append(
                 "attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump()
             )
             with self.tally.lock:
                 self._count(grade)
-            self.looked(self._machinery.look(key))
+            self.looked(self._hooks.look(key))
         except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
             self._die(error)
 
@@ -288,11 +289,11 @@ class Run:
         self.tally.resolved += grade.outcome is Outcome.RESOLVED
 
 
-def grade_recorded(run: Path, key: AttemptKey, task: Task, machinery: Machinery) -> Grade:
+def grade_recorded(run: Path, key: AttemptKey, task: Task, hooks: RunHooks) -> Grade:
     """Grade one recorded attempt from its directory alone and write `grade.json`."""
-    assert machinery.grade is not None
+    assert hooks.grade is not None
     directory = key.directory(run)
     record = Record.model_validate_json((directory / "record.json").read_bytes())
-    grade = machinery.grade(task, record, directory)
+    grade = hooks.grade(task, record, directory)
     write_json(directory / "grade.json", grade)
     return grade

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evals.record import AttemptKey, Decision
 from evals.results.load import from_run_dir
-from evals.run.looks import FILE, Book, Look, taken
+from evals.run.looks import FILE, Look, TakenLooks, taken
 from evals.run.manifest import Manifest
 from evals.verdict.verify import verify
 from tasks.disk import write_json
@@ -24,17 +24,17 @@ class Referee:
 
     def __init__(self, run: Path, manifest: Manifest) -> None:
         self._run, self._manifest, self._lock = run, manifest, threading.Lock()
-        self._book = taken(run)
+        self._looks = taken(run)
         self._open: dict[str, list[tuple[int, set[AttemptKey]]]] = {}
         if manifest.claim is not None:
-            settled = self._book.settled()
+            settled = self._looks.settled()
             waiting = [name for name in manifest.plan.scaffolds if name not in settled]
             self._open = {name: list(self._ahead(name)) for name in waiting}
 
     @property
     def settled(self) -> frozenset[str]:
         """Scaffolds that need no more attempts."""
-        return frozenset(self._book.settled())
+        return frozenset(self._looks.settled())
 
     def catch_up(self) -> list[Look]:
         """Take the looks that a session before this one completed and did not take."""
@@ -50,7 +50,7 @@ class Referee:
 
     def _ahead(self, scaffold: str) -> Iterator[tuple[int, set[AttemptKey]]]:
         """Looks not taken yet, each with the attempts that it waits for."""
-        done = {look.tasks for look in self._book.looks if look.scaffold == scaffold}
+        done = {look.tasks for look in self._looks.looks if look.scaffold == scaffold}
         waiting = [key for key in self._manifest.counted_keys() if key.scaffold == scaffold]
         waiting = [key for key in waiting if not (key.directory(self._run) / "grade.json").exists()]
         counted = self._manifest.counted_tasks
@@ -66,8 +66,8 @@ class Referee:
         if not complete:
             return None
         look = self._verdict(scaffold, max(complete))
-        self._book = Book(looks=(*self._book.looks, look))
-        write_json(self._run / FILE, self._book)
+        self._looks = TakenLooks(looks=(*self._looks.looks, look))
+        write_json(self._run / FILE, self._looks)
         self._open[scaffold] = [] if look.decided else [one for one in ahead if one[0] > look.tasks]
         return look
 

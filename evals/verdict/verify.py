@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evals.claims.claim import FULL_SIZE, Claim, Party, Status, same_benchmark
+from evals.claims.claim import FULL_SIZE, Claim, MeasuredBy, Status, same_benchmark
 from evals.record import Decision
 from evals.results.table import Drawn, Reading, Results, Table
 from evals.stats.noise import AttemptNoise, attempt_noise
@@ -235,7 +235,10 @@ def limits(question: Question, results: Results, main: Table) -> list[str]:
         (claim.subset is not None, f"the claim is about a subset: {claim.subset}"),
         (claim.status is not Status.VERIFIED, f"the claim is {claim.status.value}, not read at its source"),
         (claim.contradicted_by is not None, f"the claim is contradicted: {claim.contradicted_by}"),
-        (claim.party is not Party.VENDOR, f"the number is by {claim.claimed_by}, not by the model's maker"),
+        (
+            claim.party is not MeasuredBy.VENDOR,
+            f"the number is by {claim.claimed_by}, not by the model's maker",
+        ),
         (main.values.shape[1] == 1, "one attempt at each task: run-to-run noise is a cautious prior"),
         (ran < results.planned, f"stopped at a planned look after {ran} of {results.planned} tasks"),
         (judged < ran, f"{ran - judged} of {ran} tasks have no judged attempt"),

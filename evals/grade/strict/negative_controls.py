@@ -43,7 +43,7 @@ class Control(Frozen):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class ControlContext:
     """What all controls of a task are made from."""
 
     task: Task
@@ -93,27 +93,27 @@ def make_controls(
 ) -> tuple[Control, ...]:
     """Both controls, calibrated on gold; one that nothing fails under is left out. Raises `SandboxError`."""
     seed, by_docstring = randbits(64), suite.by_docstring(tests)
-    workshop = Workshop(task, parts, tests, baseline, run_tests, seed, by_docstring)
-    hidden = workshop.functions(task.checks.fail_to_pass)
-    known = workshop.functions(task.checks.pass_to_pass) - hidden
-    controls = (_bodies(workshop, hidden, known), _asserts(workshop, hidden, gold_seconds))
+    context = ControlContext(task, parts, tests, baseline, run_tests, seed, by_docstring)
+    hidden = context.functions(task.checks.fail_to_pass)
+    known = context.functions(task.checks.pass_to_pass) - hidden
+    controls = (_bodies(context, hidden, known), _asserts(context, hidden, gold_seconds))
     return tuple(control for control in controls if control.must_fail)
 
 
-def _bodies(workshop: Workshop, hidden: set[str], known: set[str]) -> Control:
-    control, _ = workshop.control("bodies", {mutate.break_bodies: hidden, mutate.break_asserts: known})
-    survivors = known - {workshop.function_of(i) for i in control.must_fail}
+def _bodies(context: ControlContext, hidden: set[str], known: set[str]) -> Control:
+    control, _ = context.control("bodies", {mutate.break_bodies: hidden, mutate.break_asserts: known})
+    survivors = known - {context.function_of(i) for i in control.must_fail}
     if not survivors:
         return control
     changes: Changes = {mutate.break_bodies: hidden | survivors, mutate.break_asserts: known - survivors}
-    return workshop.control("bodies", changes)[0]
+    return context.control("bodies", changes)[0]
 
 
-def _asserts(workshop: Workshop, hidden: set[str], gold_seconds: float) -> Control:
-    control, run = workshop.control("asserts", {mutate.copy_with_broken_asserts: hidden})
+def _asserts(context: ControlContext, hidden: set[str], gold_seconds: float) -> Control:
+    control, run = context.control("asserts", {mutate.copy_with_broken_asserts: hidden})
     if run.seconds <= COPIES_MAY_COST * gold_seconds + COPIES_FREE_SECONDS:
         return control
-    return workshop.control("asserts", {mutate.break_one_assert: hidden})[0]
+    return context.control("asserts", {mutate.break_one_assert: hidden})[0]
 
 
 def mutated(

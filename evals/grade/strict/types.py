@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from evals.record import Column
+from evals.record import GraderVerdict
 
 
 class RunRequest(NamedTuple):
@@ -56,7 +56,7 @@ class RunTests(Protocol):
 class StrictVerdict(NamedTuple):
     """The strict column, why, and what it cost."""
 
-    column: Column
+    column: GraderVerdict
     evidence: tuple[str, ...]
     """Facts for a reader, one line each; they quote nothing from inside the sandbox but graded test ids."""
     seconds: float

@@ -23,7 +23,7 @@ from evals.grade.strict.negative_controls import Contents, Control, unpacked
 from evals.grade.strict.script import take_apart
 from evals.grade.strict.suite import Reported
 from evals.grade.strict.types import RunTests, StrictVerdict
-from evals.record import Column, Outcome
+from evals.record import GraderVerdict, Outcome
 from tasks.task import Task
 
 
@@ -33,7 +33,7 @@ def strict_verdict(
     patch: bytes,
     *,
     image_id: str,
-    official: Column,
+    official: GraderVerdict,
     run_tests: RunTests,
     calibrations: Path,
 ) -> StrictVerdict:
@@ -71,17 +71,17 @@ def strict_verdict(
     )
 
 
-def _unavailable(official: Column, reason: str) -> StrictVerdict:
+def _unavailable(official: GraderVerdict, reason: str) -> StrictVerdict:
     column = official.model_copy(update={"reason": f"strict not available: {reason}; as the official column"})
     return StrictVerdict(column, (f"strict not available: {reason}",), 0.0, 0.0)
 
 
-def judge(run: Observed, calibration: Calibration) -> Column:
+def judge(run: Observed, calibration: Calibration) -> GraderVerdict:
     """The strict run alone: RESOLVED means a would-be pass."""
     reported = Reported(run.results.states)
     tests = {test_id: reported.state(test_id) for test_id in calibration.baseline}
     outcome, reason = _outcome(run, calibration, tests)
-    return Column(outcome=outcome, reason=reason, tests=tests)
+    return GraderVerdict(outcome=outcome, reason=reason, tests=tests)
 
 
 def _outcome(run: Observed, calibration: Calibration, tests: dict[str, str]) -> tuple[Outcome, str]:
