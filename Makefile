@@ -22,7 +22,7 @@ lint: setup  ## ruff and mypy
 	$(PYTHON) -m mypy
 
 bench: setup  ## what a step costs us, beside docker exec and mini-swe-agent; writes bench.json
-	$(PYTHON) -m evals.bench
+	$(ASCLAIMED) bench
 
 exploits: setup  ## strict and official grading of every known way to cheat; writes exploits.md
 	$(PYTHON) -m tests.exploits

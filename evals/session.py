@@ -5,7 +5,6 @@ The only place where the parts of the house meet. Each part is replaceable in te
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import scaffolds
 from evals.claims.catalog import find
-from evals.claims.claim import Claim, same_benchmark
+from evals.claims.claim import Claim
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.record import AttemptKey
@@ -25,6 +24,7 @@ from evals.run.attempt import RunContext
 from evals.run.controls import CONTROLS, load_control
 from evals.run.ledger import Ledger
 from evals.run.plan import RunPlan
+from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run, RunHooks
 from scaffolds.base import Scaffold, Settings
 from tasks import catalog
@@ -36,7 +36,6 @@ from tasks.sandbox import Sandbox
 from tasks.task import Task
 
 if TYPE_CHECKING:
-    from evals.stats.drawn import Subset
     from evals.verdict.referee import Referee
     from scaffolds.openai.client import OpenAIModel
 
@@ -69,42 +68,6 @@ def check_machine(run: Path) -> None:
         raise MachineError(f"only {free // 1_000_000} MB free for {run}: a run needs at least 500 MB")
 
 
-def load_tasks(plan: RunPlan) -> list[Task]:
-    """The plan's tasks; they must be of one benchmark, or no rate over them means anything."""
-    drawn = drawn_subset(plan)
-    ids = drawn.ids if drawn else plan.ids
-    tasks = catalog.load(plan.tasks, ids=ids, limit=plan.limit, sample=plan.sample, seed=plan.seed)
-    if len({task.benchmark for task in tasks}) > 1:
-        raise UserError(f"{plan.tasks} mixes benchmarks: run them one by one")
-    if plan.looks and max(plan.looks) > len(tasks):
-        raise UserError(f"looks: {max(plan.looks)} is more than the {len(tasks)} tasks there are")
-    if drawn:
-        check_subset(drawn, tasks[0].benchmark)
-        return sorted(tasks, key=lambda task: drawn.ids.index(task.id))
-    return in_random_order(tasks, plan.seed or 0) if plan.looks else tasks
-
-
-def drawn_subset(plan: RunPlan) -> Subset | None:
-    """The plan's subset file. Raises `UserError` when it is none."""
-    if plan.subset is None:
-        return None
-    from evals.stats.results import read_subset  # statistics are slow to import
-
-    return read_subset(plan.subset)
-
-
-def check_subset(drawn: Subset, benchmark: str) -> None:
-    """Raises `UserError` for what no estimate could be made of after the run."""
-    from evals.stats.subset import drawn_by
-
-    if not same_benchmark(drawn.benchmark, benchmark):
-        raise UserError(
-            f"the subset was drawn from {drawn.benchmark} and the tasks are {benchmark}: "
-            "they must be the same benchmark (--tasks NAME=PATH names a file)"
-        )
-    drawn_by(drawn)
-
-
 def claim_to_verify(plan: RunPlan, benchmark: str) -> Claim | None:
     """The plan's claim. Raises `UserError` for one that no run on this benchmark decides."""
     if plan.claim is None:
@@ -114,11 +77,6 @@ def claim_to_verify(plan: RunPlan, benchmark: str) -> Claim | None:
     claim = find(plan.claim)
     comparable(claim, benchmark, plan.tasks)
     return claim
-
-
-def in_random_order(tasks: list[Task], seed: int) -> list[Task]:
-    """A seeded shuffle that depends on ids alone: an early look is fair only at tasks in random order."""
-    return sorted(tasks, key=lambda task: hashlib.sha256(f"order\0{seed}\0{task.id}".encode()).digest())
 
 
 def probe_server(plan: RunPlan) -> dict[str, Any] | None:

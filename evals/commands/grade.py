@@ -103,11 +103,12 @@ def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Pat
     from evals.imports.predictions import read_predictions, record_predictions
     from evals.report.text import plain
     from evals.run.plan import RunPlan
+    from evals.run.plan_tasks import load_tasks
 
     found = read_predictions(predictions)
     plan = RunPlan(tasks=tasks, grader=grader)
     run = out or session.default_directory(plan)
-    strangers = record_predictions(run, found.usable, plan, session.load_tasks(plan))
+    strangers = record_predictions(run, found.usable, plan, load_tasks(plan))
     for line in (*found.unusable, *strangers):
         typer.echo(f"not graded: {plain(line)}", err=True)
     typer.echo(f"run directory {run}", err=True)

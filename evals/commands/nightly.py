@@ -128,14 +128,17 @@ def outside(plan: NightlyPlan) -> NightHooks:
     from evals import session
     from evals.nightly.night import NightHooks
 
-    return NightHooks(load_tasks, session.probe_server, image_identity, partial(work, patience=plan.patience))
+    return NightHooks(
+        load_checked_tasks, session.probe_server, image_identity, partial(work, patience=plan.patience)
+    )
 
 
-def load_tasks(plan: RunPlan) -> list[Task]:
+def load_checked_tasks(plan: RunPlan) -> list[Task]:
     from evals import session
+    from evals.run.plan_tasks import load_tasks
 
     session.check_scaffolds(plan)
-    return session.load_tasks(plan)
+    return load_tasks(plan)
 
 
 def image_identity(task: Task) -> str:

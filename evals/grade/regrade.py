@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from evals import session
 from evals.grade.grader import Grader
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party, Record
 from evals.run import manifest as manifests
 from evals.run.ledger import Ledger
 from evals.run.lock import run_lock
+from evals.run.plan_tasks import load_tasks
 from tasks.disk import write_json
 from tasks.task import Task
 
@@ -45,7 +45,7 @@ class Graded(NamedTuple):
 def grade_run(run: Path, grader: Grader, *, again: bool, workers: int = 1) -> Iterator[Graded]:
     """Grade every record without a verdict, or every record; in the order of the run. Raises `UserError`."""
     manifest = manifests.load(run)
-    tasks = {task.id: task for task in session.load_tasks(manifest.plan)}
+    tasks = {task.id: task for task in load_tasks(manifest.plan)}
     keys = [key for key in manifest.frozen_keys() if (key.directory(run) / "record.json").exists()]
     if not again:
         keys = [key for key in keys if not _has_verdict(key.directory(run) / "grade.json")]

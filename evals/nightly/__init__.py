@@ -1,0 +1,1 @@
+"""Watching a nightly run: what is made again, tonight's evidence against a baseline, and the exit code."""

@@ -217,7 +217,7 @@ def tonight(directory: Path, fresh: Manifest, now: datetime) -> Path:
 def compose(plan: RunPlan, tasks: list[Task], hooks: NightHooks) -> Manifest:
     """The manifest of a night that has no name yet."""
     from evals.grade.check_tasks import excluded_tasks
-    from evals.session import drawn_subset
+    from evals.run.plan_tasks import drawn_subset
 
     return manifests.compose(
         plan,

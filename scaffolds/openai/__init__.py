@@ -1,0 +1,1 @@
+"""The client for any OpenAI-compatible server. Nothing outside this folder imports `openai`."""
