@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.stats import calibrate, leftout
+from evals.calibrate import main as calibrate
+from evals.stats import leftout
 from evals.stats.estimate import one_run
 from evals.stats.intervals import Interval
 from evals.stats.subset import Parameters, draw_fitted, estimated, expected_error, parameters
