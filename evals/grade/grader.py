@@ -1,8 +1,8 @@
 """From a patch to a grade: run the official eval script once, judge its log, run the strict grader, join both.
 
 Reads the task and the recorded patch, nothing else: an attempt's trajectory, score or stop reason never matters.
-Here: what is run, what is reused, and how the columns become one outcome. Elsewhere: containers (`testrun`), what is
-kept (`testfacts`), what a log means (`official`, `recorded`), the strict column (`strict`).
+Here: what is run, what is reused, and how the columns become one outcome. Elsewhere: containers (`containers`), what
+is kept (`store`), what a log means (`official`, `logs`), the strict column (`strict`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from tasks.disk import cache_directory, write_atomic, write_json
 from tasks.task import Frozen, Task
 
 LAYOUT = "1"
-"""Part of every key: raise it when `testrun` runs tests in another way."""
+"""Part of every key: raise it when `containers` runs tests in another way."""
 FACTS, LOG = "test.json", "test.log"
 
 
@@ -101,7 +101,7 @@ def grade_key(run: str, grader: str, strict: str) -> str:
 
 def strict_version() -> str:
     """Changes with any source file of the strict grader."""
-    sources = sorted((files("evals") / "strict").iterdir(), key=lambda file: file.name)
+    sources = sorted(files("evals.grade.strict").iterdir(), key=lambda file: file.name)
     content = b"\0".join(file.read_bytes() for file in sources if file.name.endswith(".py"))
     return digest(content)[:16]
 
