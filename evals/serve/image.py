@@ -7,12 +7,9 @@ apt mirror. Not covered: GPU builds; give `asclaimed serve` a `llama-server` on 
 from __future__ import annotations
 
 import io
-import tempfile
 
 from tasks.disk import exclusive
-from tasks.docker import debian
-from tasks.docker.daemon import client, daemon_errors
-from tasks.docker.images import OURS, ImageInfo, Progress, build, describe, present, pull
+from tasks.docker.images import OURS, ImageInfo, Progress, build, import_debian, present, pull
 from tasks.errors import TaskError
 
 SUITE = "forky"
@@ -31,7 +28,11 @@ def server_image(progress: Progress) -> ImageInfo:
     with exclusive(
         f"image-{REFERENCE}", lambda: progress("waiting for another asclaimed that builds the image", None)
     ):
-        return present(REFERENCE) or _from_registry(progress) or _from_mirror(progress)
+        return (
+            present(REFERENCE)
+            or _from_registry(progress)
+            or import_debian(REFERENCE, progress, SUITE, ("ca-certificates", PACKAGE))
+        )
 
 
 def _from_registry(progress: Progress) -> ImageInfo | None:
@@ -44,15 +45,3 @@ def _from_registry(progress: Progress) -> ImageInfo | None:
         )
     except TaskError:
         return None
-
-
-def _from_mirror(progress: Progress) -> ImageInfo:
-    packages = ("ca-certificates", PACKAGE)
-    with (
-        tempfile.TemporaryDirectory(prefix="asclaimed-server-") as directory,
-        debian.root(directory, progress, SUITE, packages) as tar,
-        daemon_errors(f"cannot import {REFERENCE}"),
-    ):
-        progress(f"importing {REFERENCE}", None)
-        client().api.import_image_from_stream(tar, *REFERENCE.split(":"))
-        return describe(client().images.get(REFERENCE), REFERENCE, "built")

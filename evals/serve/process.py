@@ -13,20 +13,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from docker.errors import NotFound
-from docker.models.containers import Container
-
 from evals.serve.image import server_image
 from evals.serve.probe import HOST
 from tasks.disk import cache_directory
-from tasks.docker.daemon import LABEL, client, daemon_errors, process_start, remove
+from tasks.docker.daemon import process_start
 from tasks.docker.images import Progress
-from tasks.errors import MachineError
+from tasks.docker.service import Program, Service
 
 CACHE_RAM_MIB = 1024
 """For prompts of conversations that lost their slot: attempts at the same task start with the same prompt."""
 STOP_SECONDS = 10
-PORT_LABEL = f"{LABEL}serve"
 
 
 class Settings(NamedTuple):
@@ -73,12 +69,22 @@ class Running(Protocol):
 
 def start(settings: Settings, progress: Progress) -> Running:
     """Start a server: the machine's own `llama-server` where PATH has one, else in a container."""
-    return Native.start(settings) if shutil.which("llama-server") else Contained.start(settings, progress)
+    return Native.start(settings) if shutil.which("llama-server") else in_container(settings, progress)
+
+
+def in_container(settings: Settings, progress: Progress) -> Service:
+    """Debian's llama-server, listening on all addresses of a container whose port only this host reaches."""
+    inside = f"/models/{settings.weights.name}"
+    command = settings.command("0.0.0.0", inside)  # noqa: S104 - of the container
+    image = server_image(progress).id
+    return Service.start(
+        Program(image, command, settings.environment, settings.weights, inside), settings.port
+    )
 
 
 def started_earlier(port: int | None = None) -> list[Running]:
     """Servers of ours that still run, on one port or on all."""
-    return [*Native.find(port), *Contained.find(port)]
+    return [*Native.find(port), *Service.find(port)]
 
 
 class Native:
@@ -132,63 +138,6 @@ class Native:
             while self.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.05)
         self._note.unlink(missing_ok=True)
-
-
-class Contained:
-    """llama-server in a container whose port is published on loopback only."""
-
-    def __init__(self, container: Container) -> None:
-        self._container = container
-        self.what = f"container {container.name}"
-
-    @classmethod
-    def start(cls, settings: Settings, progress: Progress) -> Contained:
-        image = server_image(progress)
-        owner = settings.weights.stat()
-        inside = f"/models/{settings.weights.name}"
-        with daemon_errors("cannot start llama-server"):
-            return cls(
-                client().containers.run(
-                    image.id,
-                    settings.command("0.0.0.0", inside),  # noqa: S104 - of the container; the host publishes loopback
-                    name=f"asclaimed-serve-{settings.port}",
-                    detach=True,
-                    environment=settings.environment,
-                    labels={PORT_LABEL: str(settings.port)},
-                    ports={f"{settings.port}/tcp": (HOST, settings.port)},
-                    volumes={str(settings.weights): {"bind": inside, "mode": "ro"}},
-                    user=f"{owner.st_uid}:{owner.st_gid}",
-                    cap_drop=["ALL"],
-                    security_opt=["no-new-privileges"],
-                    read_only=True,
-                    init=True,
-                )
-            )
-
-    @classmethod
-    def find(cls, port: int | None) -> list[Contained]:
-        label = PORT_LABEL if port is None else f"{PORT_LABEL}={port}"
-        try:
-            containers = client().containers
-        except MachineError:  # no Docker, hence no container; a server of PATH needs none
-            return []
-        with daemon_errors("cannot list containers"):
-            return [cls(each) for each in containers.list(all=True, filters={"label": label})]
-
-    def is_alive(self) -> bool:
-        with daemon_errors("cannot look at llama-server"):
-            try:
-                self._container.reload()
-            except NotFound:
-                return False
-        return bool(self._container.status == "running")
-
-    def log_tail(self) -> str:
-        with daemon_errors("cannot read llama-server's log"):
-            return bytes(self._container.logs(tail=20)).decode(errors="replace")
-
-    def stop(self) -> None:
-        remove(self._container)
 
 
 def notes() -> Path:

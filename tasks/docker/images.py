@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -156,16 +156,24 @@ def debian_root(progress: Progress) -> ImageInfo:
         return resolve(ImageSpec(reference=REGISTRY_BASE), progress)
     except TaskError:
         reference = f"{OURS}debian:bookworm"
-    if found := present(reference):
-        return found
+    return present(reference) or import_debian(reference, progress)
+
+
+def import_debian(
+    reference: str,
+    progress: Progress,
+    suite: str = debian.SUITE,
+    packages: Sequence[str] = debian.PACKAGES,
+) -> ImageInfo:
+    """A Debian of the apt mirror as an image. Raises `MachineError` where it cannot be bootstrapped."""
     with (
         tempfile.TemporaryDirectory(prefix="asclaimed-debian-") as directory,
-        debian.root(directory, progress) as tar,
+        debian.root(directory, progress, suite, packages) as tar,
+        daemon_errors(f"cannot import {reference}"),
     ):
         progress(f"importing {reference}", None)
-        with daemon_errors(f"cannot import {reference}"):
-            client().api.import_image_from_stream(tar, *reference.split(":"))
-            return describe(client().images.get(reference), reference, "built")
+        client().api.import_image_from_stream(tar, *reference.split(":"))
+        return describe(client().images.get(reference), reference, "built")
 
 
 def build(reference: str, arguments: dict[str, str], base: str | None, **source: Any) -> ImageInfo:
