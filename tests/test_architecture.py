@@ -10,7 +10,6 @@ import ast
 import os
 import subprocess
 import sys
-import time
 from functools import cache
 from pathlib import Path
 
@@ -170,5 +169,4 @@ def test_help_is_quick() -> None:
         after = os.times()
         return (after.children_user - before.children_user) + (after.children_system - before.children_system)
 
-    cpu(), time.sleep(0)
-    assert min(cpu() for _ in range(5)) < 0.3
+    assert min(cpu() for _ in range(5)) < 0.1

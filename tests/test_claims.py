@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from evals.claims.catalog import find, matching, parse, read, shipped
 from evals.claims.claim import MeasuredBy, Status, same_benchmark
-from evals.cli import app
+from evals.commands.application import app
 from tasks.errors import UserError
 
 GOOD = """

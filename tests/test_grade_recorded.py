@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from evals.cli import app
+from evals.commands.application import app
 from evals.grade import official
 from evals.grade.logs import CaseGrade, grade_cases, grade_log
 from evals.grade.official import DERIVES, GraderFailed, OfficialGrader

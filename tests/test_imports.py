@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from evals.claims.catalog import find
-from evals.cli import app, main
+from evals.cli import main
+from evals.commands.application import app
 from evals.imports.detect import detect, read
 from evals.imports.staging import staged
 from evals.imports.write import ImportOptions, own_name, write_run

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from evals.cli import app
+from evals.commands.application import app
 from evals.commands.nightly import Waiting
 from evals.nightly.evidence import Baseline, watched
 from evals.nightly.night import Exit, Night, NightHooks, NightlyPlan, load_nightly, nightly

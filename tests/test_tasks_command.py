@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from evals.cli import app
+from evals.commands.application import app
 from tasks import catalog
 from tasks.errors import UserError
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evals.claims.catalog import find
-from evals.cli import app
+from evals.commands.application import app
 from evals.record import AttemptKey, Outcome
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.table import Drawn
