@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +43,8 @@ AT_HOME = {"docker": "tasks/docker/", "openai": "scaffolds/openai/"}
 """Library → the one folder that may import it."""
 STILL_OUTSIDE = {"evals/grade/containers.py"}
 """On its way to `tasks/docker/`."""
+IMPORT_NAMES = {"yaml": "pyyaml", "minisweagent": "mini_swe_agent"}
+"""Import package → distribution, where they differ."""
 HEAVY = ("openai", "docker", "datasets", "swebench", "pandas", "scipy", "statsmodels", "numpy")
 
 
@@ -115,6 +119,16 @@ def test_a_library_is_spoken_to_in_one_folder(library: str) -> None:
         if any(name.split(".")[0] == library for name in imported(file))
     }
     assert {user for user in users if not user.startswith(AT_HOME[library])} <= STILL_OUTSIDE
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A library that only comes along with another one can go away with it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["mini"]]
+    declared = {re.split(r"[^\w-]", line)[0].replace("-", "_").lower() for line in wanted}
+    used = {name.split(".")[0] for file in modules().values() for name in imported(file)}
+    others = used - set(sys.stdlib_module_names) - set(PACKAGES)
+    assert {IMPORT_NAMES.get(name, name) for name in others} - declared == set()
 
 
 def after(code: str, names: tuple[str, ...]) -> list[str]:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as Xml
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser.junitparser import FinalResult
 
 from evals.record import Outcome
 from evals.report.text import markdown, plain
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SUITES = "asclaimed nightly"
-KINDS = ("failures", "errors", "skipped")
 
 
 def to_markdown(night: Night) -> str:
@@ -67,60 +69,48 @@ def to_junit(night: Night, rows: Sequence[Row]) -> bytes:
 
 def failed_junit(reason: str) -> bytes:
     """The file of a night that came to nothing: one error, so that no CI shows the night before."""
-    alone = Xml.Element("testsuite", name=SUITES)
-    case = Xml.SubElement(alone, "testcase", classname=SUITES, name="night")
-    Xml.SubElement(case, "error", message=safe(reason))
+    alone = TestSuite(SUITES)
+    alone.append(case("night", SUITES, Error(safe(reason))))
     return document([alone])
 
 
-def suite(night: Night, one: Standing, rows: Sequence[Row]) -> Xml.Element:
-    made = Xml.Element("testsuite", name=safe(one.scaffold))
-    add_verdict(
-        Xml.SubElement(made, "testcase", classname=safe(one.scaffold), name="no regression"), night, one
-    )
-    for each in rows:
-        if each.system.scaffold == one.scaffold:
-            add_attempt(made, each)
+def suite(night: Night, one: Standing, rows: Sequence[Row]) -> TestSuite:
+    made = TestSuite(safe(one.scaffold))
+    made.append(case("no regression", one.scaffold, verdict(night, one)))
+    made.extend([attempt(each) for each in rows if each.system.scaffold == one.scaffold])
     return made
 
 
-def document(suites: Sequence[Xml.Element]) -> bytes:
+def document(suites: Sequence[TestSuite]) -> bytes:
     """Suites with their totals: some readers count for themselves, others believe what is written."""
-    root = Xml.Element("testsuites", name=SUITES)
-    for one in suites:
-        count(one)
-        root.append(one)
-    for kind in ("tests", *KINDS):
-        root.set(kind, str(sum(int(one.get(kind, 0)) for one in suites)))
-    data: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
-    return data
+    root = JUnitXml(SUITES)
+    root.extend(suites)
+    root.update_statistics()
+    text = BytesIO()
+    root.write(text)
+    return text.getvalue()
 
 
-def count(one: Xml.Element) -> None:
-    cases = one.findall("testcase")
-    one.set("tests", str(len(cases)))
-    for kind, tag in zip(KINDS, ("failure", "error", "skipped"), strict=True):
-        one.set(kind, str(len(one.findall(f"testcase/{tag}"))))
-    one.set("time", f"{sum(float(case.get('time', 0)) for case in cases):.1f}")
-
-
-def add_verdict(case: Xml.Element, night: Night, one: Standing) -> None:
+def verdict(night: Night, one: Standing) -> FinalResult | None:
+    """What tonight says of a scaffold; None where it passed."""
     message = safe(night.reason)
     if night.exit.code == 3:
-        Xml.SubElement(case, "error", message=message)
-    elif one.alarm:
-        Xml.SubElement(case, "failure", message=message)
-    elif night.exit.code == 2:
-        Xml.SubElement(case, "skipped", message=message)
+        return Error(message)
+    if one.alarm:
+        return Failure(message)
+    return Skipped(message) if night.exit.code == 2 else None
 
 
-def add_attempt(made: Xml.Element, each: Row) -> None:
-    name = safe(f"{each.task} #{each.attempt}")
-    case = Xml.SubElement(
-        made, "testcase", classname=safe(each.system.scaffold), name=name, time=f"{each.seconds:.1f}"
-    )
-    if each.outcome is not Outcome.RESOLVED:
-        Xml.SubElement(case, "skipped", message=safe(each.outcome.value))
+def attempt(each: Row) -> TestCase:
+    result = None if each.outcome is Outcome.RESOLVED else Skipped(safe(each.outcome.value))
+    return case(f"{each.task} #{each.attempt}", each.system.scaffold, result, round(each.seconds, 1))
+
+
+def case(name: str, scaffold: str, result: FinalResult | None, seconds: float | None = None) -> TestCase:
+    made = TestCase(safe(name), safe(scaffold), seconds)
+    if result is not None:
+        made.result = [result]
+    return made
 
 
 def safe(text: str) -> str:
