@@ -1,6 +1,6 @@
 # From a fresh clone: `make demo` measures three scaffolds on a small real model, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench exploits calibrate clean
+.PHONY: help setup demo test lint bench exploits calibrate mutants clean
 PYTHON := .venv/bin/python
 ASCLAIMED := .venv/bin/asclaimed
 
@@ -29,6 +29,9 @@ exploits: setup  ## strict and official grading of every known way to cheat; wri
 
 calibrate: setup  ## how often the estimates from subsets are right; writes calibration.md
 	$(PYTHON) -m evals.calibrate
+
+mutants: setup  ## small changes of what makes a verdict that no test notices (hours; resumes)
+	nice $(PYTHON) -m tests.mutants
 
 clean:  ## remove .venv and caches; results in runs/ and downloaded models stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

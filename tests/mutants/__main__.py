@@ -1,0 +1,111 @@
+"""`python -m tests.mutants [FILE …]`: which mutants no test notices. Resumes from `mutants.jsonl`; its lines are results."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import tempfile
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from tests.mutants.covering import Covering, covering
+from tests.mutants.mutate import Mutant, mutants
+from tests.mutants.trial import ROOT, SLOW_TO_IMPORT, copy_of, notice
+
+SCOPE = (
+    "evals/record.py", "evals/results/*.py", "evals/run/*.py", "evals/verdict/*.py",
+    *(f"evals/stats/{name}.py" for name in ("equivalence", "intervals", "noise", "paired", "sequential")),
+)  # fmt: skip
+CACHE = ROOT / ".mutants"
+RESULTS = CACHE / "results.jsonl"
+
+
+def main() -> None:
+    """Draw, run what is not known yet, and print survivors and the rate."""
+    options = arguments()
+    files = sorted(
+        {str(p.relative_to(ROOT)) for pattern in options.files or SCOPE for p in ROOT.glob(pattern)}
+    )
+    found = [m for file in files for m in mutants(file, (ROOT / file).read_bytes())]
+    drawn = random.Random(options.seed).sample(found, min(options.sample or len(found), len(found)))
+    for name in SLOW_TO_IMPORT:
+        import_module(name)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as home:
+        with copy_of(Path(home)) as copy:
+            covers = covering(copy, CACHE / "covering", files)
+        todo = [m for m in drawn if key(m, covers) not in known()]
+        print(
+            f"{len(found)} mutants of {len(files)} files, {len(drawn)} drawn, {len(todo)} to run", flush=True
+        )
+        workers = [
+            fork(todo[n :: options.workers], covers, Path(home) / str(n)) for n in range(options.workers)
+        ]
+        for worker in workers:
+            os.waitpid(worker, 0)
+    report(drawn, covers)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("files", nargs="*", help="instead of all that make a verdict; patterns may be used")
+    parser.add_argument("--sample", type=int, help="only so many, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+def fork(share: Sequence[Mutant], covers: Covering, home: Path) -> int:
+    """A process with a copy of its own that runs a share of the mutants and appends their results."""
+    if worker := os.fork():
+        return worker
+    home.mkdir()
+    with copy_of(home) as copy:
+        for mutant in share:
+            noticed = trial(mutant, covers, copy)
+            line = {"key": key(mutant, covers), "noticed": noticed, "mutant": str(mutant)}
+            with RESULTS.open("a") as results:
+                results.write(json.dumps(line, ensure_ascii=False) + "\n")
+            print("." if noticed else f"\n{mutant}\n", end="", flush=True)
+    os._exit(0)
+
+
+def trial(mutant: Mutant, covers: Covering, copy: Path) -> bool:
+    """Whether a test notices; none can where none runs the line."""
+    tests, path = covers.of(mutant), copy / mutant.file
+    source = path.read_bytes()
+    try:
+        path.write_bytes(mutant.of(source))
+        os.utime(path, (1, 1))  # no bytecode fits it
+        return bool(tests) and notice(copy, tests)
+    finally:
+        path.write_bytes(source)
+
+
+def key(mutant: Mutant, covers: Covering) -> str:
+    """Of a result: the same change of the same file under the same tests."""
+    tests = "\n".join(sorted(covers.of(mutant)))
+    return mutant.key((ROOT / mutant.file).read_bytes()) + hashlib.sha256(tests.encode()).hexdigest()[:12]
+
+
+def known() -> dict[str, bool]:
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    return {line["key"]: line["noticed"] for line in map(json.loads, lines)}
+
+
+def report(drawn: Sequence[Mutant], covers: Covering) -> None:
+    results = known()
+    done = [m for m in drawn if key(m, covers) in results]
+    survivors = [m for m in done if not results[key(m, covers)]]
+    print("\n\nnot noticed:", *sorted(map(str, survivors)), sep="\n")
+    for folder in sorted({m.file.rpartition("/")[0] for m in done}):
+        here = [m.file.rpartition("/")[0] == folder for m in survivors]
+        print(f"{folder}: {sum(here)} of {sum(m.file.rpartition('/')[0] == folder for m in done)} survive")
+    print(f"{len(survivors)} of {len(done)} survive ({100 * len(survivors) / max(1, len(done)):.1f} %)")
+
+
+if __name__ == "__main__":
+    main()

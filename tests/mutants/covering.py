@@ -1,0 +1,115 @@
+"""Which tests run which line, by coverage.py: measured once, and again for the test files that changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import coverage
+import pytest
+
+from tests.mutants.mutate import Mutant
+from tests.mutants.trial import QUICK, in_child
+
+Measured = dict[str, Any]
+"""Of one test file: `seconds` of each test, and `lines`: source file → line → tests."""
+SLOWEST_SECONDS = 3.0
+"""Slower tests are simulations; thousands of mutants cannot wait for them."""
+
+
+class Covering(NamedTuple):
+    """All test files together."""
+
+    seconds: dict[str, float]
+    lines: dict[str, dict[int, set[str]]]
+
+    def of(self, mutant: Mutant) -> dict[str, float]:
+        """Seconds of each test that runs a mutant; one that runs at import concerns all tests of its file."""
+        lines = self.lines.get(mutant.file, {})
+        names = set[str]().union(*(lines.get(line, ()) for line in mutant.lines))
+        names = names or set[str]().union(*lines.values())
+        return {name: self.seconds[name] for name in names if self.seconds[name] < SLOWEST_SECONDS}
+
+
+def covering(copy: Path, cache: Path, sources: list[str]) -> Covering:
+    """Measures what is not in `cache`: the key is the contents of all sources and of the test file."""
+    cache.mkdir(parents=True, exist_ok=True)
+    everything = b"".join(
+        path.read_bytes()
+        for p in ("evals", "scaffolds", "tasks")
+        for path in sorted((copy / p).rglob("*.py"))
+    )
+    files = {f"tests/{path.name}": path for path in sorted((copy / "tests").glob("test_*.py"))}
+    kept = {
+        name: cache / f"{hashlib.sha256(everything + path.read_bytes()).hexdigest()[:24]}.json"
+        for name, path in files.items()
+    }
+    if stale := [name for name, path in kept.items() if not path.exists()]:
+        print(f"measuring what {len(stale)} test files run", flush=True)
+        in_child(copy, lambda: measure(stale, kept, sources), 3600)
+    return together(json.loads(path.read_text()) for path in kept.values() if path.exists())
+
+
+def together(measured: Iterator[Measured]) -> Covering:
+    whole = Covering({}, {})
+    for one in measured:
+        whole.seconds.update(one["seconds"])
+        for file, lines in one["lines"].items():
+            for line, names in lines.items():
+                whole.lines.setdefault(file, {}).setdefault(int(line), set()).update(names)
+    return whole
+
+
+def measure(files: list[str], kept: dict[str, Path], sources: list[str]) -> int:
+    """In a child: run test files and write what each of their tests ran."""
+    for source in sources:  # before anything is measured: what runs at import is no test's own
+        import_module(source.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+    recorder = coverage.Coverage(
+        data_file=None, include=[str(Path.cwd() / source) for source in sources], config_file=False
+    )
+    plugin = Recorder(recorder)
+    recorder.start()
+    pytest.main([option for option in QUICK if option != "-x"] + files, plugins=[plugin])
+    recorder.stop()
+    data = recorder.get_data()
+    for file in files:
+        seconds = {name: took for name, took in plugin.seconds.items() if name.startswith(f"{file}::")}
+        lines = {source: lines_of(data, source, seconds) for source in sources}
+        kept[file].write_text(json.dumps({"seconds": seconds, "lines": lines}))
+    return 0
+
+
+def lines_of(data: coverage.CoverageData, source: str, tests: dict[str, float]) -> dict[int, list[str]]:
+    found = data.contexts_by_lineno(str(Path.cwd() / source))
+    return {
+        line: names for line, all_names in found.items() if (names := sorted(tests.keys() & set(all_names)))
+    }
+
+
+class Recorder:
+    """A pytest plugin that names each test to coverage.py, and keeps the time of those that passed."""
+
+    def __init__(self, recorder: coverage.Coverage) -> None:
+        self.seconds: dict[str, float] = {}
+        self._recorder = recorder
+        self._wrong: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
+        self._recorder.switch_context(item.nodeid)
+        began = time.monotonic()
+        result = yield
+        self._recorder.switch_context("")
+        if item.nodeid not in self._wrong:
+            self.seconds[item.nodeid] = round(time.monotonic() - began, 3)
+        return result
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """A test that fails or is skipped without any mutant would say nothing about one."""
+        if not report.passed:
+            self._wrong.add(report.nodeid)
