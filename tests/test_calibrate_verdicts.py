@@ -115,6 +115,6 @@ def test_a_path_of_estimates_ends_where_it_is_decided() -> None:
         subsets.Seen(200, 0.0, 0.004),
     ]
     assert subsets.decided(exact, 0.0, 0.1, 200) == (Decision.REPRODUCED, 80)
-    assert subsets.decided(exact, 0.3, 0.1, 200) == (Decision.NOT_REPRODUCED, 80)
+    assert subsets.decided(exact, -0.3, 0.1, 200) == (Decision.NOT_REPRODUCED, 80)
     assert subsets.decided(exact, 0.1, 0.1, 200) == (Decision.UNDECIDED, 200)
     assert subsets.decided([subsets.Seen(80, 0.0, 0.05), *exact[1:]], 0.0, 0.1, 200)[1] == 140

@@ -61,8 +61,11 @@ def test_a_run_counts_once(tmp_path: Path) -> None:
 
 def test_another_model_is_said(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", half, tasks=60, margin=5, sample=60)
-    assert "called Qwen3.6-27B" in asclaimed("verify", "qwen3-coder-480b/swe-bench-verified@500-turns", run)
+    other = "qwen3-coder-480b/swe-bench-verified@500-turns"
+    assert "say --same-model-as 'Qwen3.6-27B'" in asclaimed("verify", other, run)
+    assert "→ UNDECIDED" in asclaimed("verify", other, run)
     assert "is called" not in asclaimed("verify", CLAIM, run)
+    assert "→ NOT REPRODUCED" in asclaimed("verify", other, run, "--same-model-as", "qwen3.6-27b")
 
 
 def test_verify_prints_a_verdict_for_each_scaffold(tmp_path: Path) -> None:
@@ -119,13 +122,15 @@ def test_mistakes_are_answered_in_one_line(tmp_path: Path, words: tuple[str, ...
 
 def test_plan_says_what_it_takes(tmp_path: Path) -> None:
     text = asclaimed("plan", CLAIM, "--margin", 8, "--tokens-per-s", 60)
-    assert "run a subset of 150 tasks × 1 attempt, about 17.4 hours" in text
-    assert "asclaimed subset swebench-verified --n 150 --near 77.2 --seed 0 --json > subset.json" in text
-    assert "--subset subset.json --looks 30,60,90,120" in text
+    assert "is it the same? run a subset of 100 tasks × 1 attempt, about 11.6 hours" in text
+    assert "is it at least 69.2 %? run a subset of 100 tasks" in text
+    assert "asclaimed subset swebench-verified --n 100 --near 77.2 --seed 0 --json > subset.json" in text
+    assert "--subset subset.json --looks 20,40,60,80" in text
+    assert "--scaffold edit" in text  # the claim's is "bash and file-edit tools"
     unfitted = asclaimed("plan", "qwen3.6-27b/swe-bench-multilingual", "--margin", 8)
-    assert "run 300 tasks × 1 attempt:" in unfitted
+    assert "tasks × 1 attempt:" in unfitted
     assert "--subset" not in unfitted
-    assert "no number of attempts" in asclaimed("plan", CLAIM, "--margin", 3)
+    assert "no number of attempts" in asclaimed("plan", CLAIM, "--margin", 2)
     run = write_run(tmp_path / "run", half, tasks=30, scaffolds=("bash",), attempts=2)
     found = json.loads(asclaimed("plan", CLAIM, "--margin", 8, "--pilot", run, "--json"))
     assert found["noise"].startswith("measured on 30 tasks")

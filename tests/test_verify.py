@@ -13,9 +13,9 @@ from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System, from_resolved_lists, merge
-from evals.verdict.difference import Estimand
+from evals.verdict.measure import Estimand
 from evals.verdict.protocol_match import Match
-from evals.verdict.readings import problem_lists
+from evals.verdict.reference import problem_lists
 from evals.verdict.verify import verify
 from tasks.errors import UserError
 
@@ -70,7 +70,7 @@ def test_no_difference_found_is_not_a_reproduction() -> None:
     few = verify(CLAIM, replace(results(0.772, attempts=1, tasks=40), drawn=Drawn.SAMPLE))
     assert few.decision is Decision.UNDECIDED
     assert few.interval[0] < 0 < few.interval[1]
-    assert "cautious prior" in " ".join(few.basis)
+    assert "pairs of public runs" in " ".join(few.basis)
 
 
 def test_a_narrow_margin_says_that_no_run_decides() -> None:
@@ -82,10 +82,12 @@ def test_a_narrow_margin_says_that_no_run_decides() -> None:
 def test_undecided_says_how_many_more() -> None:
     claim = find("claude-sonnet-4.5/swe-bench-verified")
     assert claim.protocol.runs == 10
-    one = verify(claim, results(0.775, attempts=1, margin=0.023))
+    same = "qwen3.6-27b"
+    one = verify(claim, results(0.775, attempts=1, margin=0.02), same_model_as=same)
     assert one.decision is Decision.UNDECIDED
     assert "more attempt" in one.reason
-    assert verify(claim, results(0.775, attempts=6, margin=0.023)).decision is Decision.REPRODUCED
+    many = verify(claim, results(0.775, attempts=6, margin=0.02), same_model_as=same)
+    assert many.decision is Decision.REPRODUCED
 
 
 def test_the_verdict_must_hold_at_both_bounds() -> None:
@@ -148,7 +150,7 @@ def test_zero_passes_and_all_passes_are_answers(rate: float) -> None:
     same = results(0.5, tasks=500, attempts=1)
     outcome = Outcome.RESOLVED if rate else Outcome.UNRESOLVED
     verdict = verify(CLAIM, replace(same, rows=tuple(row._replace(outcome=outcome) for row in same.rows)))
-    assert verdict.decision is Decision.NOT_REPRODUCED
+    assert verdict.decision is (Decision.EXCEEDS if rate else Decision.NOT_REPRODUCED)
     assert verdict.interval[0] < verdict.difference < verdict.interval[1]
     assert "all tasks ended alike" in " ".join(verdict.limits)
 

@@ -22,9 +22,10 @@ from evals.stats.noise import attempt_noise, prior
 from evals.stats.power import accrual, half_attempt
 from evals.stats.sequential import critical_values
 from evals.stats.subset import Parameters, draw_fitted, draw_stratified, parameters
-from evals.verdict.difference import Estimand, Question, evaluate, from_subset, measure
+from evals.verdict.difference import Question, compared, evaluate
+from evals.verdict.measure import Estimand, from_subset
 from evals.verdict.plan import plan, subsets
-from evals.verdict.readings import problem_lists
+from evals.verdict.reference import problem_lists
 from evals.verdict.verify import verify
 from tasks.errors import UserError
 
@@ -51,7 +52,7 @@ def ran(subset: Subset, *, seed: int = 1, attempts: int = 1, margin: float = 0.0
     rng = np.random.default_rng(seed)
     rows = [
         Row(
-            System("m", "bash"),
+            System("Qwen3.6-27B", "bash"),
             task,
             task.rsplit("-", 1)[0],
             attempt,
@@ -202,14 +203,13 @@ def test_a_claim_at_the_margin_is_seldom_reproduced() -> None:
 
 def test_planned_power_holds_with_looks() -> None:
     """Paths of the difference at the looks that `plan` proposes: reproduced as often as it says, within 3 points."""
-    noise = prior(CLAIM.rate or 0)
+    noise = prior(CLAIM.rate or 0, CLAIM.benchmark)
     for margin in (0.06, 0.08):
         chosen = plan(CLAIM, margin=margin)
         assert chosen.chosen is not None
         assert chosen.chosen.subset
-        parts = dict(subsets(CLAIM, accrual(CLAIM.rate or 0, 500, 1, 1, 500, noise), noise))[
-            chosen.chosen.tasks
-        ]
+        whole = accrual(CLAIM.rate or 0, 500, 1, 1, 500, noise)
+        parts = dict(subsets(CLAIM, whole, noise.variance))[chosen.chosen.tasks]
         reached = simulated(parts.fractions(chosen.looks, 500), [parts.variance(n) for n in chosen.looks])
         z = np.array(critical_values(parts.fractions(chosen.looks, chosen.looks[-1])))
         assert z == pytest.approx(chosen.critical, abs=1e-3)
@@ -233,6 +233,6 @@ def test_the_error_counts_the_vendors_run_and_ours() -> None:
     table, claim = results.table(), claiming(truth())
     noise = attempt_noise(table.values)
     question = Question(claim, truth(), 0.05, Estimand.FIXED, 0.05)
-    parts = measure(question, results, table, noise).parts
+    parts = compared(question, results, table, noise).parts
     assert parts.variance(500) == pytest.approx(2 * noise.variance / 500, rel=0.05)
     assert Interval(*verify(claim, results).interval).within(8.0)

@@ -30,7 +30,8 @@ CASES = (
     (200, (80, 140), 0.07),
 )
 """Tasks, looks before the last, margin."""
-WRONG = (Decision.REPRODUCED, Decision.NOT_REPRODUCED)
+REPRODUCED = (Decision.REPRODUCED,)
+REFUSED = (Decision.NOT_REPRODUCED, Decision.EXCEEDS)
 """What may be said of a claim that is off by exactly the margin with 5 % chance each."""
 
 
@@ -49,15 +50,15 @@ def subset_verdicts(bench: Bench) -> Section:
         paths = list(over_paths(bench, n, (*looks, n)))
         ends = [decided(path, side * margin, margin, n)[0] for path in paths for side in (-1, 1)]
         true = [decided(path, 0.0, margin, n) for path in paths]
-        found = [often(ends, one) for one in WRONG] + [often([one for one, _ in true], Decision.REPRODUCED)]
+        found = [often(ends, REPRODUCED), often(ends, REFUSED), often([one for one, _ in true], REPRODUCED)]
         used = np.mean([tasks for _, tasks in true])
         rows.append((n, ", ".join(map(str, looks)) or "none", f"{100 * margin:g}", *found, f"{used:.0f}"))
     head = ("tasks", "looks", "margin", "wrongly reproduced", "wrongly not", "power", "tasks used if true")
     return Section("Verdicts from subsets: size at the margin (5 % allowed)", table(head, rows))
 
 
-def often(decisions: Sequence[Decision], wanted: Decision) -> str:
-    return share(sum(one is wanted for one in decisions) / len(decisions), len(decisions))
+def often(decisions: Sequence[Decision], wanted: Sequence[Decision]) -> str:
+    return share(sum(one in wanted for one in decisions) / len(decisions), len(decisions))
 
 
 def over_paths(bench: Bench, n: int, looks: Sequence[int]) -> Iterator[list[Seen]]:

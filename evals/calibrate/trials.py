@@ -7,7 +7,7 @@ construction, on real tasks with whatever noise they have. The same claim moved 
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from evals.calibrate.section import SUBMISSIONS, Bench, Section, percent, table
-from evals.calibrate.verdicts import Chances, claim_of, decided, run_of
+from evals.calibrate.verdicts import Chances, claim_of, decided, refused, run_of
 from evals.record import Decision
 
 TRIALS = SUBMISSIONS.with_name("terminal_bench2_trials.csv")
@@ -89,8 +89,8 @@ def shares(
         for rate, decisions in ((claimed, true), (away, moved)):
             claim = claim_of(round(100 * rate, 1), runs, len(system))
             decisions.append(decided(ours, claim, margin, results))
-    both = (Decision.REPRODUCED, Decision.NOT_REPRODUCED)
-    return Shares(*(found.count(which) / draws for found in (true, moved) for which in both))
+    counts = [Counter(found) for found in (true, moved)]
+    return Shares(*(one / draws for found in counts for one in (found[Decision.REPRODUCED], refused(found))))
 
 
 SECTIONS: list[Callable[[Bench], Section]] = [real_noise]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -22,9 +22,10 @@ from evals.claims.claim import Claim, Protocol, Source, Status
 from evals.record import Decision, Outcome
 from evals.results.table import Results, Row, System, Table
 from evals.stats import paired
-from evals.stats.noise import CAUTIOUS_SHARE, TYPICAL_SHARE, attempt_noise
-from evals.stats.power import accrual, design
-from evals.verdict.difference import Estimand, Question, evaluate
+from evals.stats.noise import CAUTIOUS_SHARE, TYPICAL_SHARE, AttemptNoise, attempt_noise
+from evals.stats.power import Aim, accrual, design
+from evals.verdict.difference import Question, evaluate
+from evals.verdict.measure import Estimand
 
 TASKS, RATE, ALPHA = 500, 0.70, 0.05
 KNOWN = (
@@ -115,7 +116,7 @@ SIDES = (
     Decision.UNDECIDED,
     Decision.REPRODUCED,
     Decision.UNDECIDED,
-    Decision.NOT_REPRODUCED,
+    Decision.EXCEEDS,
 )
 """Decisions in the order in which they come as passes rise."""
 
@@ -150,6 +151,11 @@ def exactly(noise: float, difference: float, margin: float) -> Found:
     return found
 
 
+def refused(found: Mapping[Decision, float]) -> float:
+    """How often a claim was said to be off, to either side."""
+    return found[Decision.NOT_REPRODUCED] + found[Decision.EXCEEDS]
+
+
 def simulated(bench: Bench, difference: float, margin: float, attempts: int, runs: int) -> Found:
     """How often each decision is made with several attempts, at the usual noise."""
     rng = np.random.default_rng((bench.seed, attempts, runs))
@@ -179,9 +185,13 @@ def equivalence(bench: Bench) -> Section:
             else simulated(bench, side * margin, margin, attempts, runs)
             for side in (-1, 0, 1)
         )
-        parts = accrual(RATE, TASKS, attempts, runs, TASKS, noise * RATE * (1 - RATE))
-        planned = design(parts, TASKS, attempts, margin, ALPHA, 0.0005)
-        wrong = [max(below[which], above[which]) for which in (Decision.REPRODUCED, Decision.NOT_REPRODUCED)]
+        known = AttemptNoise(noise * RATE * (1 - RATE), "simulated")
+        parts = accrual(RATE, TASKS, attempts, runs, TASKS, known)
+        planned = design(parts, TASKS, attempts, Aim(margin, ALPHA, 0.0005), known)
+        wrong = [
+            max(below[Decision.REPRODUCED], above[Decision.REPRODUCED]),
+            max(refused(below), refused(above)),
+        ]
         shown = [share(rate, draws) for rate in (*wrong, at[Decision.REPRODUCED])]
         rows.append((attempts, runs, f"{100 * margin:g}", *shown, share(planned.power)))
     head = (
@@ -215,9 +225,11 @@ def sequential_stopping(bench: Bench) -> Section:
         decisions = Counter(decision for decision, _ in found)
         tasks = np.array([tasks for _, tasks in found])
         alone = exactly(CAUTIOUS_SHARE, difference, margin)
-        both = (Decision.REPRODUCED, Decision.NOT_REPRODUCED)
         shown = [
-            cell for which in both for cell in (share(decisions[which] / draws, draws), share(alone[which]))
+            share(decisions[Decision.REPRODUCED] / draws, draws),
+            share(alone[Decision.REPRODUCED]),
+            share(refused(decisions) / draws, draws),
+            share(refused(alone)),
         ]
         saved = percent(1 - tasks.mean() / TASKS, tasks.std() / TASKS / np.sqrt(draws))
         rows.append((f"{100 * difference:+g}", f"{100 * margin:g}", *shown, saved))

@@ -11,7 +11,7 @@ from evals.commands.options import JsonOption
 
 if TYPE_CHECKING:
     from evals.results.table import Results
-    from evals.verdict.difference import Estimand
+    from evals.verdict.measure import Estimand
 
 ClaimArgument = Annotated[str, typer.Argument(metavar="CLAIM", help="An id, FILE.yaml, or FILE.yaml:ID.")]
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories.")]
@@ -27,9 +27,18 @@ def verify(
         float | None, typer.Option(help="In points, where the run fixed none; the verdict says so.")
     ] = None,
     scaffold: Annotated[str | None, typer.Option(help="Only this scaffold of the runs.")] = None,
+    at_least: Annotated[
+        bool, typer.Option("--at-least", help="Ask only whether it is at least the claim less the margin.")
+    ] = False,
+    same_model_as: Annotated[
+        str | None,
+        typer.Option(
+            "--same-model-as", metavar="NAME", help="The run's model under this name is the claim's model."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether a claim is reproduced, not reproduced under this protocol, or undecided."""
+    """Say whether a claim is reproduced, exceeded, not reproduced under this protocol, or undecided."""
     import json
 
     from evals.claims.catalog import find
@@ -39,7 +48,14 @@ def verify(
     found, results = find(claim), measured(runs, scaffold)
     chosen = None if margin is None else margin / 100
     verdicts = [
-        decide(found, results.of(system), margin=chosen, estimand=estimand_named(estimand))
+        decide(
+            found,
+            results.of(system),
+            margin=chosen,
+            estimand=estimand_named(estimand),
+            at_least=at_least,
+            same_model_as=same_model_as,
+        )
         for system in results.systems
     ]
     if as_json:
@@ -52,6 +68,10 @@ def plan(
     claim: ClaimArgument,
     margin: Annotated[float, typer.Option(help="Equivalence margin in points.")] = 5.0,
     power: Annotated[float, typer.Option(help="Chance to confirm a true claim.")] = 0.8,
+    unjudged: Annotated[
+        float,
+        typer.Option(min=0, max=99, help="Percent of attempts that you expect to stay without a verdict."),
+    ] = 0.0,
     tokens_per_s: Annotated[
         float | None, typer.Option(help="Completion tokens a second of your server, all workers together.")
     ] = None,
@@ -69,7 +89,12 @@ def plan(
     if results and tokens_per_s is None:
         tokens_per_s = results.tokens_per_second
     found = power_plan(
-        find(claim), margin=margin / 100, power=power, tokens_per_second=tokens_per_s, measured=results
+        find(claim),
+        margin=margin / 100,
+        power=power,
+        unjudged=unjudged / 100,
+        tokens_per_second=tokens_per_s,
+        measured=results,
     )
     typer.echo(found.model_dump_json(indent=1) if as_json else "\n".join(plan_lines(found, claim)))
 
@@ -112,7 +137,7 @@ def measured(runs: list[Path], scaffold: str | None) -> Results:
 
 
 def estimand_named(name: str) -> Estimand:
-    from evals.verdict.difference import Estimand
+    from evals.verdict.measure import Estimand
     from tasks.errors import UserError
 
     if name not in set(Estimand):

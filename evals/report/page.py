@@ -31,6 +31,9 @@ HERE = Path(__file__).parent
 DECISIONS = {  # sign and CSS class
     Decision.REPRODUCED: ("✓", "yes"),
     Decision.NOT_REPRODUCED: ("≠", "no"),
+    Decision.EXCEEDS: ("↑", "yes"),
+    Decision.AT_LEAST: ("✓", "yes"),
+    Decision.BELOW: ("≠", "no"),
     Decision.UNDECIDED: ("?", "open"),
 }
 

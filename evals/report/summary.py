@@ -17,7 +17,7 @@ from evals.results.table import Reading, Results
 from evals.run import ledger, manifest
 from evals.run.looks import counted, taken
 from evals.stats.paired import PairedDifference, paired_difference
-from evals.verdict.difference import from_subset
+from evals.verdict.measure import from_subset
 from evals.verdict.verify import verify
 from tasks.errors import UserError
 from tasks.task import Frozen
@@ -67,6 +67,10 @@ class VerdictLine(Frozen):
     margin: float
     decision: str
     reason: str
+    certain: str
+    """What holds whatever margin one has in mind."""
+    scaffold_share: str
+    """What another scaffold than the claim's may account for."""
 
 
 class Summary(Frozen):
@@ -157,6 +161,8 @@ def verdicts(facts: manifest.Manifest, results: Results) -> Iterator[VerdictLine
                 margin=found.margin,
                 decision=found.decision,
                 reason=found.reason,
+                certain=found.certain.line,
+                scaffold_share=found.scaffold_share,
             )
 
 
@@ -247,7 +253,7 @@ def _findings(
     if facts.subset:
         lines.append(
             f"rates are estimates for all {facts.subset.benchmark_size} tasks, from {facts.subset.n} drawn with known "
-            "chances; differences between scaffolds are on the drawn tasks"
+            "chances"
         )
     for line in scores:
         if line.missing:

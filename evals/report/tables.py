@@ -100,7 +100,8 @@ def headline(summary: Summary) -> list[str]:
 def _verdict(line: VerdictLine) -> str:
     return (
         f"{line.decision.upper()} with {line.scaffold}: {line.claimed:.1f} % claimed, {line.measured:.1f} % measured, "
-        f"difference {line.low:+.1f} to {line.high:+.1f} (90 %), margin ±{line.margin:g}: {line.reason}"
+        f"difference {line.low:+.1f} to {line.high:+.1f} (90 %), margin ±{line.margin:g}: {line.certain}; {line.reason}"
+        + (f". {line.scaffold_share}" if line.scaffold_share else "")
     )
 
 
@@ -119,7 +120,7 @@ def to_markdown(summary: Summary) -> str:
 
 
 def _paragraph(line: str) -> str:
-    return markdown(line, 400)
+    return markdown(line, 1000)
 
 
 def _markdown_table(head: Row, rows: list[Row]) -> str:

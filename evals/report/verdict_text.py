@@ -19,15 +19,23 @@ SIGNS = {"match": "=", "mismatch": "≠", "unknown": "?"}
 def verdict_lines(verdict: Verdict) -> Iterator[str]:
     """The headline first, then what it stands on, then what speaks against reading too much into it."""
     yield f"{plain(verdict.claim)}   {plain(verdict.system)}"
-    yield f"as claimed {verdict.claimed:.1f} %   as measured {verdict.measured:.1f} %   → {verdict.decision.upper()}"
+    yield f"as claimed {verdict.claimed:.1f} %   as measured {verdict.measured:.1f} %   → {headline(verdict)}"
+    yield plain(verdict.certain.line, 400)
     yield plain(verdict.reason, 400)
+    if verdict.scaffold_share:
+        yield plain(verdict.scaffold_share, 600)
+    if verdict.carried:
+        yield plain(verdict.carried, 400)
+    if verdict.retry_first:
+        yield retry(verdict.retry_first)
     low, high = verdict.interval
     when = "fixed before the run" if verdict.margin_fixed_before else "chosen afterwards"
-    yield f"difference {verdict.difference:+.1f} points, 90 % interval {low:+.1f} to {high:+.1f}, margin ±{verdict.margin:g} ({when})"
+    asked = f"at least the claim − {verdict.margin:g}" if verdict.at_least else f"margin ±{verdict.margin:g}"
+    yield f"difference {verdict.difference:+.1f} points, 90 % interval {low:+.1f} to {high:+.1f}, {asked} ({when})"
     yield f"estimand: {verdict.estimand}; " + "; ".join(verdict.basis)
     yield ""
     yield from table(
-        ("reading", "tasks", "rate", "difference", "90 % interval", "alone it would be"),
+        ("reading", "tasks", "claim", "rate", "difference", "90 % interval", "alone it would be"),
         [reading(line) for line in (*verdict.bounds, *verdict.sensitivity)],
     )
     yield ""
@@ -38,11 +46,30 @@ def verdict_lines(verdict: Verdict) -> Iterator[str]:
     yield from (f"note: {plain(limit, 400)}" for limit in verdict.limits)
 
 
+def headline(verdict: Verdict) -> str:
+    """The decision; a vendor's own public run that agrees with its own claim is called that."""
+    decision = verdict.decision.upper()
+    return (
+        f"{decision} BY THE VENDOR'S OWN PUBLIC RUN, which the claim was made from"
+        if verdict.own_run
+        else decision
+    )
+
+
+def retry(attempts: int) -> str:
+    """What to do before anything else about attempts that were not judged."""
+    return (
+        f"retry {counted(attempts, 'attempt')} first that {'was' if attempts == 1 else 'were'} not judged: "
+        "the run's own command again, with --retry-unjudged"
+    )
+
+
 def reading(line: Line) -> tuple[str, ...]:
     interval = f"{line.low:+.1f} to {line.high:+.1f}"
     return (
         line.name,
         str(line.tasks),
+        f"{line.claimed:.1f}",
         f"{line.rate:.1f}",
         f"{line.difference:+.1f}",
         interval,
@@ -52,15 +79,19 @@ def reading(line: Line) -> tuple[str, ...]:
 
 def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
     """What to run, then the alternatives. `claim` as the reader named it."""
-    yield f"{found.claim}: {found.claimed:g} % claimed, margin ±{found.margin:g} points, power {found.power:.0%}"
+    open_ = f", {found.unjudged:g} % of attempts not judged" if found.unjudged else ""
+    yield f"{found.claim}: {found.claimed:g} % claimed, margin ±{found.margin:g} points, power {found.power:.0%}{open_}"
     if found.chosen:
-        kind = f"a subset of {found.chosen.tasks}" if found.chosen.subset else f"{found.chosen.tasks}"
-        yield f"run {kind} tasks × {counted(found.chosen.attempts, 'attempt')}{hours(found.chosen)}:"
+        yield f"is it the same? run {described(found.chosen)}:"
         yield from (f"    {line}" for line in commands(found, found.chosen, claim))
     else:
         yield f"no number of attempts confirms this claim at ±{found.margin:g} points: the claim's own noise is too great"
+    if found.at_least:
+        yield f"is it at least {found.claimed - found.margin:g} %? run {described(found.at_least)}, and `asclaimed verify --at-least`"
     yield f"narrowest margin that can be confirmed with this power: ±{found.least_margin:g} points"
     yield f"noise: {found.noise}"
+    if found.options and found.options[0].hours is None:
+        yield "hours: give --tokens-per-s, or --pilot RUN to measure it"
     looks = ", ".join(f"{n} (z {z:g})" for n, z in zip(found.looks, found.critical, strict=True))
     yield f"looks: {looks}"
     yield ""
@@ -77,6 +108,11 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
             for c in found.options
         ],
     )
+
+
+def described(choice: Choice) -> str:
+    kind = f"a subset of {choice.tasks}" if choice.subset else f"{choice.tasks}"
+    return f"{kind} tasks × {counted(choice.attempts, 'attempt')}{hours(choice)}"
 
 
 def counted(number: int, what: str) -> str:
@@ -96,7 +132,7 @@ def commands(found: PowerPlan, chosen: Choice, claim: str) -> Iterator[str]:
         options.append(f"--looks {early}")
     yield (
         f"asclaimed run --tasks {found.tasks_name} {' '.join(options)} --attempts {chosen.attempts} "
-        "--scaffold bash --base-url URL --model NAME --out runs/mine"
+        f"--scaffold {found.scaffold} --base-url URL --model NAME --out runs/mine"
     )
 
 

@@ -71,7 +71,7 @@ def from_attempts(run: Path, manifest: manifests.Manifest, attempts: Sequence[At
         excluded=manifest.excluded,
         margin=None if plan.margin is None else plan.margin / 100,
         looks=plan.looks,
-        subset=manifest.subset and manifest.subset.keeping(manifest.counted_tasks),
+        subset=manifest.subset and manifest.subset.without(frozenset(manifest.excluded)),
         planned=len(manifest.counted_tasks),
         protocol=protocol_of(manifest),
     )

@@ -126,6 +126,8 @@ class Results:
     """What was in force, in the words of a claim."""
     planned: int = 0
     """Tasks of the frozen list; filled in when left at 0."""
+    left_out: frozenset[str] = frozenset()
+    """Tasks that are not asked about in this reading: see `without`."""
 
     def __post_init__(self) -> None:
         if not self.planned:
@@ -139,6 +141,11 @@ class Results:
     def tasks(self) -> tuple[str, ...]:
         """In the frozen order."""
         return tuple(dict.fromkeys(row.task for row in self.rows))
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """Tasks of the benchmark that the rate is not about: they count for nobody, or are left out here."""
+        return self.left_out | self.excluded.keys()
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -177,8 +184,18 @@ class Results:
         dropped = frozenset(tasks)
         rows = tuple(row for row in self.rows if row.task not in dropped)
         return replace(
-            self, rows=rows, looks=(), planned=0, subset=self.subset and self.subset.without(dropped)
+            self,
+            rows=rows,
+            looks=(),
+            planned=0,
+            subset=self.subset and self.subset.without(dropped),
+            left_out=self.left_out | dropped,
         )
+
+    def read_as(self, reading: Reading) -> Results:
+        """The same attempts, each with the outcome that `reading` gives it, as if judged so."""
+        rows = (row._replace(outcome=outcome_as(row, reading), flagged=False) for row in self.rows)
+        return replace(self, rows=tuple(rows))
 
     def table(self, reading: Reading = Reading.JUDGED) -> Table:
         """Outcomes of a single system; tasks where nothing counts are left out."""
@@ -195,6 +212,15 @@ class Results:
         for index, outcomes in enumerate(by_task.values()):
             values[index, : len(outcomes)] = outcomes
         return Table(tuple(by_task), tuple(repos[task] for task in by_task), values)
+
+
+def outcome_as(row: Row, reading: Reading) -> Outcome:
+    value = row.value(reading)
+    if np.isnan(value):
+        return Outcome.NOT_JUDGED
+    if value:
+        return Outcome.RESOLVED
+    return Outcome.UNRESOLVED if row.outcome in (Outcome.RESOLVED, Outcome.NOT_JUDGED) else row.outcome
 
 
 def from_resolved_lists(

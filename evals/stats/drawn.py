@@ -64,5 +64,7 @@ class Subset(Frozen):
     def without(self, ids: frozenset[str]) -> Subset:
         """The same draw, asked about the benchmark less its tasks `ids`: the others' probabilities stand."""
         kept = tuple(task for task in self.tasks if task.id not in ids)
-        size = self.benchmark_size - len(ids)
-        return self.model_copy(update={"n": len(kept), "tasks": kept, "dropped": ids, "benchmark_size": size})
+        size, dropped = self.benchmark_size - len(ids - self.dropped), self.dropped | ids
+        return self.model_copy(
+            update={"n": len(kept), "tasks": kept, "dropped": dropped, "benchmark_size": size}
+        )

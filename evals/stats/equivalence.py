@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 from scipy import special
 
 from evals.record import Decision
@@ -32,8 +33,10 @@ def tost(
     alpha: float = 0.05,
     rounding: float = 0.0,
     critical: float | None = None,
+    *,
+    at_least: bool = False,
 ) -> Equivalence:
-    """Test `difference` (measured − claimed) against ±`margin`, all as fractions.
+    """Test `difference` (measured − claimed) against ±`margin`, or, with `at_least`, against −`margin` alone.
 
     Each wrong statement has probability ≤ `alpha` when the estimate is normal (Student with `df`) with the error
     given. `rounding` is the most by which the published number can be off; the worst case is taken.
@@ -45,7 +48,7 @@ def tost(
     half = reach * error + rounding
     interval = Interval(difference.value - half, difference.value + half)
     return Equivalence(
-        decision_of(interval, margin),
+        at_least_of(interval, margin) if at_least else decision_of(interval, margin),
         interval,
         float(special.stdtr(difference.df, (gap + rounding - margin) / error)),
         float(special.stdtr(difference.df, (margin + rounding - gap) / error)),
@@ -55,18 +58,39 @@ def tost(
 def decision_of(interval: Interval, margin: float) -> Decision:
     if interval.within(margin):
         return Decision.REPRODUCED
-    return Decision.NOT_REPRODUCED if interval.beyond(margin) else Decision.UNDECIDED
+    if interval.low > margin:
+        return Decision.EXCEEDS
+    return Decision.NOT_REPRODUCED if interval.high < -margin else Decision.UNDECIDED
 
 
-def power_inside(error: float, margin: float, true_difference: float = 0.0, alpha: float = 0.05) -> float:
-    """Chance to say "reproduced" when the true difference is `true_difference` and the standard error is `error`.
+def at_least_of(interval: Interval, margin: float) -> Decision:
+    """The one-sided question: better than claimed is as good as claimed."""
+    if interval.low > -margin:
+        return Decision.AT_LEAST
+    return Decision.BELOW if interval.high < -margin else Decision.UNDECIDED
 
-    Normal approximation; 0 when the margin is narrower than the interval can ever be.
+
+def power_inside(
+    error: float,
+    margin: float,
+    true_difference: float = 0.0,
+    alpha: float = 0.05,
+    *,
+    df: float = float("inf"),
+    open_: tuple[float, float] = (0.0, 0.0),
+    at_least: bool = False,
+) -> float:
+    """Chance to confirm a claim when the true difference is `true_difference` and the standard error is `error`.
+
+    `df`: how well the error will be known. `open_`: how far attempts that will not be judged move the difference down
+    and up; the claim has to stand both ways. Normal approximation; 0 when the margin is narrower than the interval can
+    ever be.
     """
-    room = margin - student(1 - alpha) * error
-    if room <= 0:
+    room = margin - student(1 - alpha, df) * error
+    low, high = open_[0] - room, np.inf if at_least else room - open_[1]
+    if low >= high:
         return 0.0
-    ends = special.ndtr([(-room - true_difference) / error, (room - true_difference) / error])
+    ends = special.ndtr([(low - true_difference) / error, (high - true_difference) / error])
     return float(ends[1] - ends[0])
 
 

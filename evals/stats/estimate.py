@@ -9,7 +9,7 @@ were left out of the fit (`fit`).
 
 `stratified` needs no public results: the weighted mean of an equal-probability sample, balanced by repository.
 
-Not covered: answers missing from the sample; differences between two submissions measured on one sample.
+Not covered: answers missing from the sample.
 """
 
 from __future__ import annotations
@@ -65,13 +65,25 @@ def several_runs(means: Array, attempts: Array) -> Answers:
     return Answers(means, np.where(repeated, own, own[repeated].mean()) / attempts)
 
 
+class Prediction(NamedTuple):
+    """One submission as the difficulty model sees it after its answers."""
+
+    chance: Array
+    """(N,) of solving each task of the benchmark."""
+    residual: Array
+    """(n,) answers minus what was predicted of each without it."""
+
+
+def prediction(items: Items, sample: Index, answers: Answers) -> Prediction:
+    seen = posterior(items, sample, answers.mean)
+    return Prediction(predict(items, seen.ability, seen.cov), answers.mean - seen.held_out)
+
+
 def fitted(items: Items, sample: Index, chance: Array, answers: Answers) -> Rate:
     """Estimate from tasks `sample` (n,) drawn with inclusion probabilities `chance` (N,)."""
-    seen = posterior(items, sample, answers.mean)
-    predicted = predict(items, seen.ability, seen.cov)
+    predicted, residual = prediction(items, sample, answers)
     weight, spread = 1 / chance, predicted * (1 - predicted)
     own = weight[sample]
-    residual = answers.mean - seen.held_out
     surprise = float((own * residual**2).sum() / spread.sum())
     trust = float(np.clip((FAILS - surprise) / (FAILS - FITS), 0, 1))
 
@@ -84,6 +96,26 @@ def fitted(items: Items, sample: Index, chance: Array, answers: Answers) -> Rate
     variance = (1 - trust / 2) * by_design + trust / 2 * by_model + (own * answers.noise).sum()
     total = answers.mean.sum() + predicted[unseen].sum() + correction
     return Rate(total / len(predicted), float(np.sqrt(variance)) / len(predicted), surprise)
+
+
+def fitted_difference(
+    items: Items, sample: Index, chance: Array, first: Answers, second: Answers
+) -> tuple[float, float]:
+    """First minus second on all tasks, and its standard error, from answers of both on one sample.
+
+    The difference of two predictions, corrected with the weighted difference of their surprises (Horvitz, Thompson
+    1952 on what the predictions leave over): what both find surprising at a task cancels.
+    """
+    one, two = (prediction(items, sample, answers) for answers in (first, second))
+    own, count = 1 / chance[sample], len(chance)
+    unseen = np.ones(count, bool)
+    unseen[sample] = False
+    gap = one.residual - two.residual
+    total = (
+        (first.mean - second.mean).sum() + (one.chance - two.chance)[unseen].sum() + ((own - 1) * gap).sum()
+    )
+    variance = (own * (own - 1) * gap**2).sum() + (own * (first.noise + second.noise)).sum()
+    return float(total) / count, float(np.sqrt(variance)) / count
 
 
 def stratified(strata: NDArray[np.intp], size: int, answers: Answers) -> Rate:

@@ -2,11 +2,16 @@
 
 The unit is the variance of one attempt, averaged over tasks: mean of p(1 − p), where p is a task's own chance to be
 solved. As a share of P(1 − P), P the rate over all tasks, it is 1 when tasks do not differ and 0 when every task is
-either always or never solved. Not covered: noise that attempts share (a bad night of the server).
+either always or never solved. Where nothing was repeated, public results of the benchmark say what to expect, and how
+unsure that is. Not covered: noise that attempts share (a bad night of the server).
 """
 
 from __future__ import annotations
 
+import json
+import re
+from functools import cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +25,7 @@ CAUTIOUS_SHARE_WEAK = 0.63
 """95th percentile over all 83 systems: below 30 % solved, the few tasks that are solved are solved by luck more often."""
 WEAK_BELOW = 0.30
 PRIOR_TASKS = 10
-"""Weight of the prior beside what was measured."""
+"""Weight of the expected noise beside what was measured."""
 
 
 class AttemptNoise(NamedTuple):
@@ -28,7 +33,37 @@ class AttemptNoise(NamedTuple):
 
     variance: float
     basis: str
-    """One line for people: measured, or which prior."""
+    """One line for people: measured, or what is expected and why."""
+    df: float = float("inf")
+    """How well the variance is known, as degrees of freedom: 2 / (relative standard error)²."""
+
+
+class Line(NamedTuple):
+    """The share of P(1 − P) to expect at a rate, as public pairs of runs show it (`fit_noise`)."""
+
+    intercept: float
+    slope: float
+    sd: float
+    """Of one system around the line."""
+    low: float
+    high: float
+    """Rates that the pairs span; beyond them the nearest counts."""
+    pairs: int
+
+    def share(self, rate: float) -> float:
+        return self.intercept + self.slope * min(max(rate, self.low), self.high)
+
+
+@cache
+def line(benchmark: str) -> Line | None:
+    """What was fitted for a benchmark, in any of its spellings; None where nobody published pairs."""
+    text = (files("evals.stats") / "data" / "run_noise.json").read_text("utf-8")
+    key = re.sub(r"[^a-z0-9]", "", benchmark.lower().split("@")[0].rsplit("/", 1)[-1])
+    found = json.loads(text).get(key)
+    if found is None:
+        return None
+    low, high = found["rates"]
+    return Line(found["intercept"], found["slope"], found["sd"], low, high, found["pairs"])
 
 
 def within_tasks(outcomes: NDArray[np.float64]) -> float | None:
@@ -42,28 +77,52 @@ def within_tasks(outcomes: NDArray[np.float64]) -> float | None:
     return float(np.mean(np.nanvar(repeated, axis=1, ddof=1))) if len(repeated) else None
 
 
-def prior(rate: float) -> float:
-    """A cautious variance for one attempt when nothing was repeated: the 95th percentile of public systems.
+def prior(rate: float, benchmark: str = "") -> AttemptNoise:
+    """What to expect of one attempt when nothing was repeated.
 
-    `rate` near 0 or 1 is moved inwards by a little, because a handful of tasks all solved is not a noiseless system.
+    For a benchmark with public pairs of runs their line and the spread around it; else, cautiously, the 95th percentile
+    of Terminal-Bench's systems. `rate` near 0 or 1 is moved inwards by a little, because a handful of tasks all solved
+    is not a noiseless system.
     """
     inner = min(max(rate, 0.02), 0.98)
+    fitted = line(benchmark)
+    if fitted:
+        share = fitted.share(rate)
+        basis = f"{share:.0%} of P(1 − P), from {fitted.pairs} pairs of public runs at about this rate"
+        return AttemptNoise(share * inner * (1 - inner), basis, 2 * (share / fitted.sd) ** 2)
     share = CAUTIOUS_SHARE_WEAK if rate < WEAK_BELOW else CAUTIOUS_SHARE
-    return share * inner * (1 - inner)
+    basis = (
+        f"cautious prior from public trials of another benchmark (95th percentile, {share:.0%} of P(1 − P))"
+    )
+    return AttemptNoise(share * inner * (1 - inner), basis)
 
 
-def attempt_noise(outcomes: NDArray[np.float64]) -> AttemptNoise:
-    """Noise of one attempt from `outcomes` (tasks, attempts): what was measured, with a cautious prior mixed in.
+def attempt_noise(outcomes: NDArray[np.float64], benchmark: str = "") -> AttemptNoise:
+    """Noise of one attempt from `outcomes` (tasks, attempts): what was measured, as soon as anything was repeated.
 
-    The prior weighs as much as `PRIOR_TASKS` repeated tasks, so that a handful that agree is not a noiseless system.
+    What is expected weighs as much as `PRIOR_TASKS` repeated tasks, so that a handful that agree is not a noiseless
+    system; few repeated tasks leave the noise unsure, and `df` says how much.
     """
     counts = np.sum(~np.isnan(outcomes), axis=1)
     rate = float(np.nanmean(np.nanmean(outcomes[counts > 0], axis=1)))
-    repeated = int(np.sum(counts >= 2))
+    repeated, expected = int(np.sum(counts >= 2)), prior(rate, benchmark)
     measured = within_tasks(outcomes)
     if measured is None:
-        return AttemptNoise(prior(rate), "one attempt: cautious prior from public trials (95th percentile)")
-    mixed = (repeated * measured + PRIOR_TASKS * prior(rate)) / (repeated + PRIOR_TASKS)
-    return AttemptNoise(
-        mixed, f"measured on {repeated} tasks with repeated attempts, and a prior worth {PRIOR_TASKS}"
-    )
+        return expected._replace(basis=f"one attempt: {expected.basis}")
+    mixed = (repeated * measured + PRIOR_TASKS * expected.variance) / (repeated + PRIOR_TASKS)
+    error = measured_error(outcomes[counts >= 2], mixed, expected.variance)
+    basis = f"measured on {repeated} tasks with repeated attempts, and a prior worth {PRIOR_TASKS}"
+    return AttemptNoise(mixed, basis, max(2 * (mixed / error) ** 2, 1.0))
+
+
+def measured_error(repeated: NDArray[np.float64], mixed: float, expected: float) -> float:
+    """Standard error of a mean within-task variance over so many tasks, the prior's among them."""
+    each = np.nanvar(repeated, axis=1, ddof=1)
+    squares = float(np.sum(each**2)) + PRIOR_TASKS * expected / 2  # two attempts: a half where they disagree
+    count = len(each) + PRIOR_TASKS
+    return float(np.sqrt(max(squares / count - mixed**2, 1e-12) / count))
+
+
+def df_of(total: float, noisy: float, noise: AttemptNoise) -> float:
+    """Degrees of freedom of a variance `total` of which the part `noisy` is known as well as `noise` (Satterthwaite)."""
+    return noise.df * (total / noisy) ** 2 if noisy > 0 else float("inf")

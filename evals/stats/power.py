@@ -1,18 +1,20 @@
 """Before a run: how many tasks and attempts a verdict needs, and how many more when one is undecided.
 
-Normal approximations throughout; the noise is the cautious prior, or what was measured.
+Normal approximations, with Student's law where the noise is unsure; the noise is what is expected or was measured.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 from evals.stats.equivalence import error_for_power, power_inside
 from evals.stats.intervals import student
-from evals.stats.noise import prior
-from evals.stats.sequential import Accrual
+from evals.stats.noise import AttemptNoise, df_of
+from evals.stats.sequential import Accrual, critical_values
 
 MOST_ATTEMPTS = 200
 
@@ -28,16 +30,31 @@ class Design(NamedTuple):
     """Chance to say "reproduced" when the claim is true."""
 
 
+class Aim(NamedTuple):
+    """What is asked of a run. Rates in [0, 1]."""
+
+    margin: float
+    alpha: float
+    rounding: float
+    """Of the claim."""
+    open_: tuple[float, float] = (0.0, 0.0)
+    """How far attempts that will not be judged move the difference, down and up."""
+    at_least: bool = False
+    """Ask only whether it is at least the claim less the margin."""
+    looks: tuple[float, ...] = ()
+    """Shares of the tasks at which to look before the end."""
+
+
 def accrual(
-    rate: float, whole: int, attempts: int, claim_runs: int, claim_tasks: int, noise: float | None = None
+    rate: float, whole: int, attempts: int, claim_runs: int, claim_tasks: int, noise: AttemptNoise
 ) -> Accrual:
     """The error's parts for a run that is still to come, on a fixed benchmark of `whole` tasks.
 
     `rate` as claimed. Between tasks there is what the Bernoulli variance leaves after the noise.
     """
-    noise = prior(rate) if noise is None else noise
-    spread = max(rate * (1 - rate) - noise, 0.0) + noise / attempts
-    return Accrual(whole, spread, noise / attempts, noise / (claim_tasks * claim_runs), fixed=True)
+    each = noise.variance / attempts
+    spread = max(rate * (1 - rate) - noise.variance, 0.0) + each
+    return Accrual(whole, spread, each, noise.variance / (claim_tasks * claim_runs), fixed=True)
 
 
 def half_attempt(attempts: int) -> float:
@@ -45,11 +62,28 @@ def half_attempt(attempts: int) -> float:
     return 0.5 / attempts
 
 
-def design(parts: Accrual, tasks: int, attempts: int, margin: float, alpha: float, rounding: float) -> Design:
-    """What `tasks` drawn at random, with the attempts that `parts` was made for, can decide."""
-    error = float(np.sqrt(parts.variance(tasks)))
-    room = margin - rounding - half_attempt(tasks * attempts)
-    return Design(tasks, attempts, error, power_inside(error, room, 0.0, alpha))
+def design(parts: Accrual, tasks: int, attempts: int, aim: Aim, noise: AttemptNoise) -> Design:
+    """What `tasks` drawn at random, with the attempts that `parts` was made for, can decide, looks included."""
+    variance = parts.variance(tasks)
+    room = aim.margin - aim.rounding - half_attempt(tasks * attempts)
+    known = noise if attempts == 1 else noise._replace(df=repeated_df(noise.variance, tasks, attempts))
+    df = df_of(variance, parts.within / tasks + parts.shared, known)
+    critical = critical_values(parts.fractions(looks_of(tasks, aim.looks), tasks), aim.alpha)[-1]
+    error, alpha = float(np.sqrt(variance)), float(special.ndtr(-critical))
+    power = power_inside(error, room, 0.0, alpha, df=df, open_=aim.open_, at_least=aim.at_least)
+    return Design(tasks, attempts, error, power)
+
+
+def looks_of(tasks: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """Numbers of tasks at which to look; the last is `tasks`."""
+    return tuple(sorted({*(max(int(tasks * share), 1) for share in shares), tasks}))
+
+
+def repeated_df(variance: float, tasks: int, attempts: int) -> float:
+    """How well so many attempts at so many tasks will tell the noise: chances are near 0, 1/2 or 1, as a rule."""
+    pairs = tasks * attempts * (attempts - 1) / 2
+    disagree = min(2 * variance, 0.99)
+    return max(2 * pairs * disagree / (1 - disagree), 1.0)
 
 
 def smallest(designs: list[Design], power: float) -> Design | None:
@@ -59,7 +93,7 @@ def smallest(designs: list[Design], power: float) -> Design | None:
 
 
 def least_margin(parts: Accrual, tasks: int, power: float, alpha: float) -> float:
-    """The narrowest margin that a design can confirm with chance `power`, as a fraction."""
+    """The narrowest margin that a design can confirm with chance `power`, as a fraction, with the noise well known."""
     return float(np.sqrt(parts.variance(tasks))) / error_for_power(1.0, power, alpha)
 
 

@@ -19,7 +19,16 @@ import numpy as np
 
 from evals.stats import design
 from evals.stats.drawn import DrawnTask, Subset
-from evals.stats.estimate import Answers, Rate, bounded, fitted, interval, score_interval, stratified
+from evals.stats.estimate import (
+    Answers,
+    Rate,
+    bounded,
+    fitted,
+    fitted_difference,
+    interval,
+    score_interval,
+    stratified,
+)
 from evals.stats.intervals import Interval
 from evals.stats.irt import Abilities, Array, Items, general_ability, predict
 from tasks.errors import UserError
@@ -184,17 +193,37 @@ def estimated(subset: Subset, answers: Answers, *, fixed_run: bool = True) -> Es
     return Estimated(min(max(rate.value, found.low), found.high), found, rate.surprise, error)
 
 
+def estimated_difference(subset: Subset, first: Answers, second: Answers) -> tuple[float, float]:
+    """First minus second on the whole benchmark and its standard error, from answers of both in the subset's order.
+
+    Raises `UserError` for a subset that these parameters did not draw.
+    """
+    if subset.design == STRATIFIED_DESIGN:
+        gap, left = first.mean - second.mean, 1 - subset.n / subset.benchmark_size
+        noise = (first.noise + second.noise).sum() / subset.n / subset.benchmark_size
+        variance = left * gap.var(ddof=1) / subset.n + noise if subset.n > 1 else 1.0
+        return float(gap.mean()), float(np.sqrt(variance))
+    known, items, sample, chance = _placed(subset)
+    value, error = fitted_difference(items, sample, chance, first, second)
+    return value, error * known.multiplier(subset.n) / Z95
+
+
 def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float]:
+    known, items, sample, chance = _placed(subset)
+    rate = fitted(items, sample, chance, answers)
+    multiplier = known.multiplier(subset.n)
+    return rate, interval(rate, multiplier), rate.error * multiplier / Z95
+
+
+def _placed(subset: Subset) -> tuple[Parameters, Items, design.Index, Array]:
+    """The parameters, the tasks that are asked about, where the subset's are among them, and all chances."""
     known = drawn_by(subset)
     assert known is not None, "strata need no parameters"
     asked = [index for index, name in enumerate(known.ids) if name not in subset.dropped]
     sample = positions(subset, {known.ids[index]: place for place, index in enumerate(asked)})
     chance = design.inclusion(known.items, known.abilities, subset.n, subset.near)[asked]
     chance[sample] = [task.inclusion_probability for task in subset.tasks]
-    items = Items(known.items.mean[asked], known.items.cov[asked])
-    rate = fitted(items, sample, chance, answers)
-    multiplier = known.multiplier(subset.n)
-    return rate, interval(rate, multiplier), rate.error * multiplier / Z95
+    return known, Items(known.items.mean[asked], known.items.cov[asked]), sample, chance
 
 
 def positions(subset: Subset, place: Mapping[str, int]) -> design.Index:

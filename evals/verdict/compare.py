@@ -2,7 +2,7 @@
 
 Pairs are compared on the tasks that both were judged on; attempts are nested in tasks. All p values of one comparison
 are adjusted together. Interaction and variance split need a complete table of models × scaffolds (`crossed`). Intervals
-are about these tasks, as if drawn one by one, or about tasks like these, where a repository's tasks are relatives.
+come from `rates` and mean what `verify` means: these tasks, or tasks like these, where a repository's are relatives.
 Not covered: why an attempt failed beyond its stop reason and its grade.
 """
 
@@ -13,16 +13,15 @@ from collections.abc import Iterator
 from enum import StrEnum
 from itertools import combinations
 
-import numpy as np
-
 from evals.record import Outcome
 from evals.results.failures import failed_by
 from evals.results.table import Reading, Results, System, Table
-from evals.stats.intervals import clustered_wilson, wilson
-from evals.stats.paired import clustered_difference, cochran_q, holm, paired_difference
+from evals.stats.paired import cochran_q, holm
 from evals.verdict.crossed import Crossed as Crossed
 from evals.verdict.crossed import common_outcomes, crossed, points
-from evals.verdict.difference import Estimand
+from evals.verdict.measure import Estimand
+from evals.verdict.rates import difference_of, rate_of
+from evals.verdict.words import grader_of
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -96,9 +95,7 @@ class Comparison(Frozen):
     limits: tuple[str, ...]
 
 
-def compare(
-    results: Results, by: By = By.SCAFFOLD, seed: int = 0, estimand: Estimand = Estimand.FIXED
-) -> Comparison:
+def compare(results: Results, by: By = By.SCAFFOLD, estimand: Estimand = Estimand.FIXED) -> Comparison:
     """Everything about the systems in `results`. Raises `UserError` when there is nothing to compare."""
     if estimand is Estimand.LIKE_THESE and len({row.repo for row in results.rows}) < 2:
         raise UserError(f"{results.source}: all tasks are of one repository, which says nothing about others")
@@ -108,7 +105,7 @@ def compare(
         raise UserError(
             f"{results.source}: no two systems that differ by {by} only; try --by run or --by all"
         )
-    pairs = [pair(parts[a], parts[b], estimand, seed) for a, b in chosen]
+    pairs = [pair(parts[a], parts[b], estimand) for a, b in chosen]
     adjusted = iter(holm([one.p for one in pairs if one.p is not None]))
     return Comparison(
         benchmark=results.benchmark,
@@ -133,18 +130,17 @@ def pairs_of(systems: tuple[System, ...], by: By) -> Iterator[tuple[System, Syst
 
 def standing(part: Results, estimand: Estimand) -> Standing:
     table = part.table()
-    rate = float(table.means.mean()) if len(table.tasks) else 0.0
-    low, high = wilson(rate * len(table.tasks), len(table.tasks))
-    if estimand is Estimand.LIKE_THESE and len(table.tasks):
-        low, high = clustered_wilson(table.means, table.repos)
-    worst, best = (float(part.table(reading).means.mean()) for reading in (Reading.WORST, Reading.BEST))
+    found = rate_of(part, estimand)
+    worst, best = (
+        rate_of(part, estimand, part.table(reading)).value for reading in (Reading.WORST, Reading.BEST)
+    )
     return Standing(
         system=part.systems[0].name,
         tasks=len(table.tasks),
         attempts=len(part.rows),
-        rate=points(rate),
-        low=points(low),
-        high=points(high),
+        rate=points(found.value),
+        low=points(found.interval.low),
+        high=points(found.interval.high),
         worst=points(worst),
         best=points(best),
         tokens=sum(row.tokens for row in part.rows),
@@ -154,33 +150,25 @@ def standing(part: Results, estimand: Estimand) -> Standing:
     )
 
 
-def pair(first: Results, second: Results, estimand: Estimand, seed: int) -> Pair:
-    table = first.table()
-    one, two, repos = rates(table), rates(second.table()), dict(zip(table.tasks, table.repos, strict=True))
+def pair(first: Results, second: Results, estimand: Estimand) -> Pair:
+    found = difference_of(first, second, estimand)
+    one, two = rates(first.table()), rates(second.table())
     common = [task for task in one if task in two]
-    if not common:
-        names = " and ".join(part.systems[0].name for part in (first, second))
-        raise UserError(f"{names} have no judged task in common: there is nothing to compare")
     better = {task for task in common if one[task] > two[task]}
     worse = {task for task in common if one[task] < two[task]}
-    both = [one[t] for t in common], [two[t] for t in common]
-    if estimand is Estimand.LIKE_THESE:
-        found = clustered_difference(*both, [repos[t] for t in common])
-    else:
-        found = paired_difference(*both, seed=seed)
     against, in_favour = extremes(first, second)
     return Pair(
         first=first.systems[0].name,
         second=second.systems[0].name,
-        tasks=len(common),
-        difference=points(found.difference),
-        low=points(found.low),
-        high=points(found.high),
+        tasks=found.tasks,
+        difference=points(found.value),
+        low=points(found.interval.low),
+        high=points(found.interval.high),
         worst=points(against),
         best=points(in_favour),
         only_first=len(better),
         only_second=len(worse),
-        p=found.p_value,
+        p=found.p,
         p_holm=None,
         method=found.method,
         second_failed_by=failed_by(second, better),
@@ -195,11 +183,8 @@ def rates(table: Table) -> dict[str, float]:
 def extremes(first: Results, second: Results) -> tuple[float, float]:
     """The difference when all that is open goes against the first system, and when it goes for it."""
     readings = (Reading.WORST, Reading.BEST)
-    low_high = [[rates(part.table(reading)) for reading in readings] for part in (first, second)]
-    (first_low, first_high), (second_low, second_high) = low_high
-    common = [task for task in first_low if task in second_low]
-    against = float(np.mean([first_low[t] - second_high[t] for t in common]))
-    return against, float(np.mean([first_high[t] - second_low[t] for t in common]))
+    ours, theirs = ([part.read_as(reading) for reading in readings] for part in (first, second))
+    return difference_of(ours[0], theirs[1]).value, difference_of(ours[1], theirs[0]).value
 
 
 def cochran_groups(parts: dict[System, Results], by: By) -> Iterator[tuple[str, float]]:
@@ -215,14 +200,14 @@ def cochran_groups(parts: dict[System, Results], by: By) -> Iterator[tuple[str, 
 def limits(results: Results, parts: dict[System, Results], estimand: Estimand) -> Iterator[str]:
     """What a reader must know before quoting a difference."""
     judged = {system.name: len(part.table().tasks) for system, part in parts.items()}
-    graders = sorted({row.grader for row in results.rows if row.grader})
+    graders = sorted({grader_of(row.grader) for row in results.rows if row.grader})
     if estimand is Estimand.LIKE_THESE:
         repositories = len({row.repo for row in results.rows})
         yield f"{repositories} repositories stand for all; Cochran's Q takes their tasks as independent"
     if results.subset:
         yield (
-            "the tasks were drawn with unequal chances: rates and differences hold for them, not for all "
-            f"{results.subset.benchmark_size} (`asclaimed verify` and `report` estimate those)"
+            "the tasks were drawn with unequal chances: rates and differences are estimates for all "
+            f"{results.subset.benchmark_size}"
         )
     if len(set(judged.values())) > 1:
         yield "judged tasks differ: " + ", ".join(f"{name} {count}" for name, count in judged.items())

@@ -1,6 +1,7 @@
 """`asclaimed plan`: how many tasks and attempts a claim takes to decide, and how many hours that is on this server.
 
-Power is the chance to say "reproduced" when the claim is true. Not covered: the chance to catch a false claim, which
+Power is the chance to say "reproduced" (or, asked one-sidedly, "at least as claimed") when the claim is true, with the
+looks that are recommended and with the attempts that will stay unjudged. Not covered: the chance to catch a false claim, which
 is at least as high for any difference beyond twice the margin.
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from evals.claims.claim import Claim, same_benchmark
+from evals.claims.claim import Claim, folded, same_benchmark
 from evals.results.table import Results
-from evals.stats.noise import attempt_noise, prior
-from evals.stats.power import Design, accrual, design, least_margin, smallest
+from evals.stats.noise import AttemptNoise, attempt_noise, prior
+from evals.stats.power import Aim, Design, accrual, design, least_margin, looks_of, smallest
 from evals.stats.sequential import Accrual, critical_values
-from evals.stats.subset import FITTED_FILES, Parameters, expected_error, parameters
+from evals.stats.subset import expected_error
+from evals.verdict.reference import fitted
+from scaffolds import SCAFFOLDS
 from tasks.catalog import BUNDLED
 from tasks.errors import UserError
 from tasks.swebench import DATASETS
@@ -27,6 +30,8 @@ LOOKS = (0.2, 0.4, 0.6, 0.8, 1.0)
 FRACTIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 LEAST_MARGIN = 0.0001
 """Nobody publishes finer."""
+EDITORS = ("edit", "strreplace", "swe-agent", "openhands", "sweagent")
+"""Words of a scaffold whose agent has a tool to edit files, as our `edit` does."""
 TOKENS_PER_ATTEMPT = 25_000
 """Completion tokens of one attempt, when no run is at hand to measure it on; an agent's usual order of size."""
 
@@ -53,13 +58,19 @@ class PowerPlan(Frozen):
     margin: float
     power: float
     alpha: float
+    unjudged: float
+    """Share of attempts that are expected to stay without a verdict, in percent."""
     tasks_name: str
     """What `--tasks` takes."""
     tasks: int
     """Of the whole benchmark."""
+    scaffold: str
+    """Ours that is nearest to the claim's."""
     noise: str
     chosen: Choice | None
     """The fewest attempts that reach the power; None when nothing does."""
+    at_least: Choice | None
+    """The same for the one-sided question: is it at least the claim less the margin?"""
     options: tuple[Choice, ...]
     """Whole benchmark, with 1, 2, 3, … attempts; subsets, where they can be drawn, with one."""
     least_margin: float
@@ -70,56 +81,100 @@ class PowerPlan(Frozen):
     """z at these looks (1.645 without looking)."""
 
 
+class Ways(NamedTuple):
+    """Every way to run a benchmark that is considered, each with the parts of its error."""
+
+    plain: tuple[tuple[int, int, Accrual], ...]
+    """Tasks, attempts, parts."""
+    drawn: tuple[tuple[int, int, Accrual], ...]
+    """The same for subsets."""
+
+
 def plan(
     claim: Claim,
     *,
     margin: float,
     power: float = 0.8,
     alpha: float = 0.05,
+    unjudged: float = 0.0,
     tokens_per_second: float | None = None,
     measured: Results | None = None,
 ) -> PowerPlan:
-    """The power plan of a claim. `margin` as a fraction; `measured`: a pilot run for noise and tokens.
+    """The power plan of a claim. `margin` and `unjudged` as fractions; `measured`: a pilot run for noise and tokens.
 
     Raises `UserError` for a claim without percentage, or without any n to go by.
     """
     rate, whole = basics(claim, margin, power)
-    noise, basis = noise_of(rate, measured)
-    runs = claim.protocol.runs or 1
-    parts = {tries: accrual(rate, whole, tries, runs, whole, noise) for tries in (*ATTEMPTS, ENDLESS)}
-    plain = [
-        design(parts[tries], max(int(whole * share), 1), tries, margin, alpha, claim.rounding)
-        for tries in ATTEMPTS
-        for share in FRACTIONS
-    ]
-    drawn = {
-        tasks: (design(own, tasks, 1, margin, alpha, claim.rounding), own)
-        for tasks, own in subsets(claim, parts[1], noise)
-    }
-    cost = Cost(tokens_per_attempt(measured), tokens_per_second)
-    best = smallest([*(one for one, _ in drawn.values()), *plain], power)
+    if not 0 <= unjudged < 1:
+        raise UserError("a share of unjudged attempts lies between 0 and 100 percent")
+    noise = noise_of(claim, rate, measured)
+    aim = Aim(margin, alpha, claim.rounding, (unjudged * rate, unjudged * (1 - rate)), looks=LOOKS[:-1])
+    ways, cost = (
+        ways_of(claim, rate, whole, noise),
+        Cost(tokens_per_attempt(measured), tokens_per_second),
+    )
+    best, options = decide(ways, aim, noise, power, cost, whole)
+    sided, _ = decide(ways, aim._replace(at_least=True), noise, power, cost, whole)
     # an undecidable claim gets the looks of the whole benchmark
-    done = best.tasks if best else whole
-    looks = tuple(sorted({max(int(done * share), 1) for share in LOOKS}))
-    accrued = next((own for one, own in drawn.values() if one is best), parts[best.attempts if best else 1])
+    looks = looks_of(best.tasks if best else whole, LOOKS)
+    parts = parts_of(ways, best) if best else ways.plain[-1][2]
+    endless = accrual(rate, whole, ENDLESS, claim.protocol.runs or 1, whole, noise)
     return PowerPlan(
         claim=claim.id,
         claimed=round(100 * rate, 4),
         margin=round(100 * margin, 4),
         power=power,
         alpha=alpha,
+        unjudged=round(100 * unjudged, 4),
         tasks_name=tasks_name(claim.benchmark),
         tasks=whole,
-        noise=basis,
-        chosen=choice(best, cost, subset=any(one is best for one, _ in drawn.values())) if best else None,
-        options=(
-            *(choice(one, cost, subset=True) for one, _ in drawn.values()),
-            *(choice(one, cost, subset=False) for one in plain if one.tasks == whole),
-        ),
-        least_margin=round(100 * (least_margin(parts[ENDLESS], whole, power, alpha) + claim.rounding), 2),
+        scaffold=scaffold_like(claim),
+        noise=noise.basis,
+        chosen=best,
+        at_least=sided,
+        options=options,
+        least_margin=round(100 * (least_margin(endless, whole, power, alpha) + claim.rounding), 2),
         looks=looks,
-        critical=tuple(round(z, 3) for z in critical_values(accrued.fractions(looks, looks[-1]), alpha)),
+        critical=tuple(round(z, 3) for z in critical_values(parts.fractions(looks, looks[-1]), alpha)),
     )
+
+
+def ways_of(claim: Claim, rate: float, whole: int, noise: AttemptNoise) -> Ways:
+    """Parts of the benchmark with up to `ATTEMPTS` attempts, and subsets."""
+    runs = claim.protocol.runs or 1
+    parts = {tries: accrual(rate, whole, tries, runs, whole, noise) for tries in ATTEMPTS}
+    plain = [(max(int(whole * share), 1), tries, parts[tries]) for tries in ATTEMPTS for share in FRACTIONS]
+    drawn = [(tasks, 1, own) for tasks, own in subsets(claim, parts[1], noise.variance)]
+    return Ways(tuple(plain), tuple(drawn))
+
+
+def decide(
+    ways: Ways, aim: Aim, noise: AttemptNoise, power: float, cost: Cost, whole: int
+) -> tuple[Choice | None, tuple[Choice, ...]]:
+    """The way with the fewest attempts that reaches `power`, and the ways worth showing."""
+    drawn = [design(parts, tasks, tries, aim, noise) for tasks, tries, parts in ways.drawn]
+    plain = [design(parts, tasks, tries, aim, noise) for tasks, tries, parts in ways.plain]
+    best = smallest([*drawn, *plain], power)
+    chosen = choice(best, cost, subset=any(one is best for one in drawn)) if best else None
+    shown = (
+        *(choice(one, cost, subset=True) for one in drawn),
+        *(choice(one, cost, subset=False) for one in plain if one.tasks == whole),
+    )
+    return chosen, shown
+
+
+def parts_of(ways: Ways, best: Choice) -> Accrual:
+    """The parts of a choice's error."""
+    among = ways.drawn if best.subset else ways.plain
+    return next(parts for tasks, tries, parts in among if (tasks, tries) == (best.tasks, best.attempts))
+
+
+def scaffold_like(claim: Claim) -> str:
+    """Ours that is nearest to what the claim says of its scaffold: one that it names, or one with the same tools."""
+    text = folded(claim.protocol.scaffold or "")
+    named = [name for name in SCAFFOLDS if len(name) > 4 and folded(name) in text]
+    tools = "edit" if any(word in text for word in EDITORS) else "bash"
+    return next(iter(named), tools)
 
 
 def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, Accrual]]:
@@ -135,12 +190,6 @@ def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, A
         sampled = expected_error(known, claim.rate, tasks, near=claim.rate) ** 2
         between = sampled / (1 / tasks - 1 / whole.tasks)
         yield tasks, Accrual(whole.tasks, between, 0.0, whole.shared + noise / whole.tasks, fixed=True)
-
-
-def fitted(claim: Claim) -> Parameters | None:
-    """The difficulties of the claim's benchmark, if they ship with asclaimed."""
-    name = next((name for name in FITTED_FILES if same_benchmark(claim.benchmark, name)), None)
-    return parameters(name) if name and claim.subset is None else None
 
 
 def basics(claim: Claim, margin: float, power: float) -> tuple[float, int]:
@@ -185,11 +234,11 @@ def choice(one: Design, cost: Cost, *, subset: bool) -> Choice:
     )
 
 
-def noise_of(rate: float, measured: Results | None) -> tuple[float, str]:
+def noise_of(claim: Claim, rate: float, measured: Results | None) -> AttemptNoise:
     """Noise of one attempt, and where it comes from."""
     if measured is None:
-        return prior(rate), "cautious prior from public trials (95th percentile)"
-    return attempt_noise(measured.table().values)
+        return prior(rate, claim.benchmark)
+    return attempt_noise(measured.table().values, claim.benchmark)
 
 
 def tokens_per_attempt(measured: Results | None) -> int:

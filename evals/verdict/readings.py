@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
-import yaml
-
 from evals.claims.claim import Claim
-from evals.results.table import Reading, Results
+from evals.results.table import Drawn, Reading, Results
 from evals.stats.subset import drawn_by
-
-ANTHROPIC_489 = "Anthropic, Claude 3.7 Sonnet announcement"
-"""The one published list of tasks that a vendor left out of its n."""
-
-
-class ProblemList(NamedTuple):
-    """Tasks that somebody found broken or flaky."""
-
-    source: str
-    ids: frozenset[str]
+from evals.verdict.reference import ANTHROPIC_489, fitted, problem_lists
 
 
 class View(NamedTuple):
@@ -31,18 +18,9 @@ class View(NamedTuple):
     reading: Reading
 
 
-@cache
-def problem_lists() -> tuple[ProblemList, ...]:
-    """The published lists, as they ship in `claims/_known_problems.yaml`."""
-    text = files("evals.claims").joinpath("_known_problems.yaml").read_text("utf-8")
-    return tuple(
-        ProblemList(entry["source"], frozenset(entry["ids"])) for entry in yaml.safe_load(text)["lists"]
-    )
-
-
 def readings(claim: Claim, results: Results) -> list[View]:
     """The views that apply: known-broken tasks dropped, the official grader alone, the vendor's own n."""
-    tasks = benchmark_of(results)
+    tasks = benchmark_of(claim, results)
     broken = frozenset().union(*(entry.ids for entry in problem_lists())) & tasks
     left_out = next(entry.ids for entry in problem_lists() if entry.source == ANTHROPIC_489) & tasks
     views = []
@@ -57,7 +35,10 @@ def readings(claim: Claim, results: Results) -> list[View]:
     return [view for view in views if len(view.results.table(view.reading).tasks)]
 
 
-def benchmark_of(results: Results) -> frozenset[str]:
-    """The tasks that the results stand for: more than were run, for a subset whose benchmark is known task by task."""
+def benchmark_of(claim: Claim, results: Results) -> frozenset[str]:
+    """The tasks that the results stand for: more than were run, where they were drawn and the others are known."""
     known = drawn_by(results.subset) if results.subset else None
-    return frozenset(known.ids if known else (row.task for row in results.rows))
+    if results.drawn is Drawn.SAMPLE and not results.subset:
+        known = fitted(claim)
+    ran = frozenset(results.tasks)
+    return frozenset(known.ids) if known and ran <= set(known.ids) else ran

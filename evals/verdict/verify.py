@@ -1,23 +1,25 @@
-"""A claim against a run: reproduced, not reproduced under this protocol, or undecided, with everything that bears on it.
+"""A claim against a run: reproduced, exceeded, not reproduced under this protocol, or undecided, with all that bears on it.
 
-A verdict is given only on the claim's own benchmark, with a margin, and only if it holds whether the attempts that
-were not judged failed or passed, and whether flagged passes count or not. Not finding a difference is never a
+A verdict is given only on the claim's own benchmark and model, with a margin, and only if it holds whether the attempts
+that were not judged failed or passed, and whether flagged passes count or not. Not finding a difference is never a
 reproduction. Not covered: why a claim is not reproduced; the protocol table lists what was different.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from evals.claims.claim import FULL_SIZE, Claim, MeasuredBy, Status, same_benchmark
-from evals.record import Decision
-from evals.results.table import Drawn, Reading, Results, Table
+from evals.claims.claim import FULL_SIZE, Claim, folded, same_benchmark
+from evals.record import Decision, Outcome
+from evals.results.table import Drawn, Reading, Results, Row, Table
 from evals.stats.noise import AttemptNoise, attempt_noise
-from evals.stats.power import more_attempts, tasks_needed
-from evals.stats.results import MISFIT
 from evals.verdict import protocol_match as protocol
 from evals.verdict import readings as sensitivity
-from evals.verdict.difference import Estimand, Question, benchmark_size, from_subset, measure, tested
+from evals.verdict.difference import Question, compared, tested
+from evals.verdict.measure import Estimand
+from evals.verdict.scaffold_share import sentence
+from evals.verdict.words import basis, certainty, limits, points, what_it_takes
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -27,11 +29,26 @@ class Line(Frozen):
 
     name: str
     tasks: int
+    claimed: float
+    """The claim on these tasks: carried over where it counts others."""
     rate: float
     difference: float
     low: float
     high: float
     decision: Decision
+
+
+class Certain(Frozen):
+    """What the results say for sure, whatever margin one has in mind. In points; each statement errs with 5 % at most."""
+
+    direction: str
+    """`certainly lower`, `certainly higher` or `not told apart`."""
+    reproduced_above: float
+    """With any margin above it the claim would be reproduced (asked one-sidedly: at least as claimed)."""
+    refuted_below: float
+    """With any margin below it the claim would not be."""
+    line: str
+    """The same as a sentence."""
 
 
 class Verdict(Frozen):
@@ -43,14 +60,26 @@ class Verdict(Frozen):
     decision: Decision
     reason: str
     """Why, in one sentence; for `undecided`, what it would take."""
+    certain: Certain
+    at_least: bool
+    """Asked one-sidedly."""
     claimed: float
     measured: float
     difference: float
+    """Measured minus the claim on the tasks that were asked of us: see `carried`."""
     interval: tuple[float, float]
     """90 % for the difference: the two one-sided 5 % tests read off it."""
     margin: float
     margin_fixed_before: bool
     estimand: Estimand
+    carried: str
+    """The claim on our tasks, where it counts others; empty where both count the same."""
+    scaffold_share: str
+    """What another scaffold than the claim's may account for; empty under the claim's own."""
+    retry_first: int
+    """Attempts that were not judged."""
+    own_run: bool
+    """The results are the public run that the claim itself was made from."""
     basis: tuple[str, ...]
     """Where each part of the uncertainty comes from."""
     bounds: tuple[Line, ...]
@@ -66,12 +95,15 @@ def verify(
     margin: float | None = None,
     estimand: Estimand = Estimand.FIXED,
     alpha: float = 0.05,
+    at_least: bool = False,
+    same_model_as: str | None = None,
 ) -> Verdict:
     """The verdict on `claim` from one system's `results`. `margin` as a fraction, where the run fixed none.
 
-    Raises `UserError` when no verdict is possible at all: another benchmark, no percentage, no margin, nothing judged.
+    `same_model_as`: the name under which the run's model is the claim's, where the two names do not show it. Raises
+    `UserError` when no verdict is possible at all: another benchmark, no percentage, no margin, nothing judged.
     """
-    question = Question(claim, *admissible(claim, results, margin), estimand, alpha)
+    question = Question(claim, *admissible(claim, results, margin), estimand, alpha, at_least)
     if results.subset and estimand is Estimand.LIKE_THESE:
         raise UserError("tasks of a subset have unequal chances: ask like-these of a whole run or a --sample")
     results = results.at_look()
@@ -79,15 +111,21 @@ def verify(
     main = results.table()
     if len(main.tasks) == 0:
         raise UserError(f"{results.source}: not one attempt of {system.name} was judged, so there is no rate")
-    noise = attempt_noise(main.values)
+    noise = attempt_noise(main.values, claim.benchmark)
     lines = tuple(line_of(question, reading, results, reading, noise) for reading in list(Reading)[:3])
+    found = compared(question, results, main, noise)
+    lines_of_protocol = protocol.match(claim, results, system)
     decision, reason = settle(question, results, main, noise, lines)
+    if stranger := another_model(claim, results, same_model_as):
+        decision, reason = Decision.UNDECIDED, stranger
     return Verdict(
         claim=claim.id,
         system=system.name,
         benchmark=results.benchmark,
         decision=decision,
         reason=reason,
+        certain=certain(lines, at_least=at_least),
+        at_least=at_least,
         claimed=points(question.claimed),
         measured=lines[0].rate,
         difference=lines[0].difference,
@@ -95,10 +133,14 @@ def verify(
         margin=points(question.margin),
         margin_fixed_before=results.margin is not None,
         estimand=estimand,
+        carried=found.against.line,
+        scaffold_share=share_of(lines_of_protocol, results, lines[0].difference),
+        retry_first=sum(unjudged(row) for row in results.rows),
+        own_run=is_own_run(claim, results),
         basis=basis(question, noise),
         bounds=lines[1:],
         sensitivity=tuple(views(question, results, noise)),
-        protocol=protocol.match(claim, results, system),
+        protocol=lines_of_protocol,
         limits=tuple(limits(question, results, main)),
     )
 
@@ -135,6 +177,37 @@ def comparable(claim: Claim, benchmark: str, source: str) -> float:
     return claim.rate
 
 
+def another_model(claim: Claim, results: Results, same_model_as: str | None) -> str:
+    """Why there is no verdict on a run of another model; empty when it is the claim's, by its name or by the user."""
+    (system,) = results.systems
+    ours = protocol.named(system.model)
+    if ours is None or protocol.same_model(claim.model, ours):
+        return ""
+    if same_model_as is not None and folded(same_model_as) in (folded(ours), folded(claim.model)):
+        return ""
+    return (
+        f"the claim is about {claim.model}, the run's model is called {ours}: if they are the same, "
+        f"say --same-model-as '{ours}'"
+    )
+
+
+def is_own_run(claim: Claim, results: Results) -> bool:
+    """Whether these are the public results that the claim was made from, under the name that its evidence gives."""
+    (system,) = results.systems
+    names = {system.scaffold, results.source, Path(results.source).stem}
+    return any(len(name) > 8 and name in (claim.evidence or "") for name in names)
+
+
+def share_of(points_: tuple[protocol.Point, ...], results: Results, difference: float) -> str:
+    """The sentence on the scaffold's share, where the scaffold is not known to be the claim's."""
+    (scaffold,) = [point for point in points_ if point.name == "scaffold"]
+    return "" if scaffold.match is protocol.Match.MATCH else sentence(results.benchmark, difference)
+
+
+def unjudged(row: Row) -> bool:
+    return row.outcome is Outcome.NOT_JUDGED and row.failure != "missing"
+
+
 def views(question: Question, results: Results, noise: AttemptNoise) -> Iterator[Line]:
     """The sensitivity lines."""
     for name, part, reading in sensitivity.readings(question.claim, results):
@@ -144,17 +217,28 @@ def views(question: Question, results: Results, noise: AttemptNoise) -> Iterator
 def line_of(question: Question, name: str, part: Results, reading: Reading, noise: AttemptNoise) -> Line:
     """One reading of the results, and what it alone would say."""
     table = part.table(reading)
-    found = measure(question, part, table, noise)
+    found = compared(question, part, table, noise)
     alone = tested(question, part, table, found)
     return Line(
         name=name,
         tasks=len(table.tasks),
+        claimed=points(found.against.rate),
         rate=points(found.rate),
-        difference=points(found.rate - question.claimed),
+        difference=points(found.difference),
         low=points(alone.interval.low),
         high=points(alone.interval.high),
         decision=alone.decision,
     )
+
+
+def certain(lines: tuple[Line, ...], *, at_least: bool) -> Certain:
+    """What holds in every one of the lines."""
+    low, high = min(line.low for line in lines), max(line.high for line in lines)
+    above = max(-low, 0.0) if at_least else max(-low, high)
+    below = max(-high, 0.0) if at_least else max(low, -high, 0.0)
+    direction = "certainly lower" if high < 0 else "certainly higher" if low > 0 else "not told apart"
+    said = certainty(direction, low, high, above, below, at_least=at_least)
+    return Certain(direction=direction, reproduced_above=above, refuted_below=below, line=said)
 
 
 def settle(
@@ -167,98 +251,14 @@ def settle(
             Decision.UNDECIDED,
             "the tasks were chosen, not drawn: their rate says nothing about the others",
         )
-    unjudged = sum(row.outcome.value == "not_judged" for row in results.rows)
-    flagged = sum(row.flagged for row in results.rows)
     if len(decisions) == 1 and decisions != {Decision.UNDECIDED}:
-        side = "inside" if lines[0].decision is Decision.REPRODUCED else "outside"
+        inside = lines[0].decision in (Decision.REPRODUCED, Decision.AT_LEAST)
+        side = "inside" if inside else "outside"
         return lines[0].decision, f"the whole 90 % interval of the difference lies {side} the margin"
     if lines[0].decision is not Decision.UNDECIDED:
+        lost = sum(row.outcome is Outcome.NOT_JUDGED for row in results.rows)
+        flagged = sum(row.flagged for row in results.rows)
         return Decision.UNDECIDED, (
-            f"it hangs on {unjudged} attempts that were not judged and {flagged} that are flagged"
+            f"it hangs on {lost} attempts that were not judged and {flagged} that are flagged"
         )
-    return Decision.UNDECIDED, what_it_takes(question, results, main, noise, lines[0])
-
-
-def what_it_takes(question: Question, results: Results, main: Table, noise: AttemptNoise, line: Line) -> str:
-    """How many more attempts would decide, if the truth is where the estimate is."""
-    if question.estimand is Estimand.LIKE_THESE:
-        return "the interval crosses the margin; more repositories would narrow it, more attempts hardly"
-    accrual = measure(question, results, main, noise).parts
-    room = abs(question.margin - abs(line.difference) / 100) - question.claim.rounding
-    if len(main.tasks) < accrual.tasks and (
-        tasks := tasks_needed(accrual, len(main.tasks), room, question.alpha)
-    ):
-        return f"run about {tasks} of the {accrual.tasks} tasks"
-    if results.subset:
-        return "no part of the benchmark with so many attempts decides at this margin: see `asclaimed plan`"
-    more = more_attempts(accrual, len(main.tasks), noise.variance, room, question.alpha)
-    if more is None:
-        return (
-            "no number of runs decides at this margin: the claim's own noise, or the nearness of the difference "
-            "to the margin, is too great"
-        )
-    return f"run {more} more attempts at each task" if more > 1 else "run 1 more attempt at each task"
-
-
-def points(fraction: float) -> float:
-    return round(100 * fraction, 4)
-
-
-def basis(question: Question, noise: AttemptNoise) -> tuple[str, ...]:
-    claim = question.claim
-    stated = claim.protocol.runs
-    return (
-        f"run-to-run noise: {noise.basis}",
-        f"the claim's noise: {stated} runs"
-        if stated
-        else "the claim's noise: runs not stated, taken as one run",
-        f"rounding of the claim: ±{points(claim.rounding):g} points",
-    )
-
-
-def limits(question: Question, results: Results, main: Table) -> list[str]:
-    """What a reader must know before quoting the verdict."""
-    claim = question.claim
-    graders = {row.grader for row in results.rows if row.grader}
-    judged = len(main.tasks)
-    ran = len(results.tasks)
-    (system,) = results.systems
-    ours = protocol.named(system.model)
-    said = [
-        (
-            ours is not None and not protocol.same_model(claim.model, ours),
-            f"the claim is about {claim.model}, the run's model is called {ours}: a verdict on the claim only if "
-            "they are the same",
-        ),
-        (results.margin is None, "the margin was chosen after the run"),
-        (claim.n_tasks is None, f"the claim gives no n; taken as {claim.tasks_assumed or 'that of the run'}"),
-        (claim.subset is not None, f"the claim is about a subset: {claim.subset}"),
-        (claim.status is not Status.VERIFIED, f"the claim is {claim.status.value}, not read at its source"),
-        (claim.contradicted_by is not None, f"the claim is contradicted: {claim.contradicted_by}"),
-        (
-            claim.party is not MeasuredBy.VENDOR,
-            f"the number is by {claim.claimed_by}, not by the model's maker",
-        ),
-        (main.values.shape[1] == 1, "one attempt at each task: run-to-run noise is a cautious prior"),
-        (ran < results.planned, f"stopped at a planned look after {ran} of {results.planned} tasks"),
-        (judged < ran, f"{ran - judged} of {ran} tasks have no judged attempt"),
-        (
-            bool(results.excluded),
-            f"{len(results.excluded)} tasks count for nobody (their own check fails here)",
-        ),
-        (
-            results.drawn is Drawn.SAMPLE,
-            f"a sample of {ran} tasks stands for {benchmark_size(claim, results)}",
-        ),
-        (
-            results.subset is not None,
-            "rates are estimates for the whole benchmark, from tasks drawn with unequal chances",
-        ),
-        (
-            results.subset is not None and from_subset(results.subset, main).surprise > MISFIT,
-            "this system is unlike the public submissions, hence the wide interval",
-        ),
-        (len(graders) > 1, f"attempts were judged by different graders: {', '.join(sorted(graders))}"),
-        (main.means.sum() in (0.0, float(judged)), "all tasks ended alike, so noise is not visible in them"),
-    ]
-    return [text for applies, text in said if applies]
+    return Decision.UNDECIDED, what_it_takes(question, results, main, noise, lines[0].difference / 100)
