@@ -18,7 +18,6 @@ from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
-from evals.record import AttemptKey
 from evals.run import manifest as manifests
 from evals.run.attempt import RunContext
 from evals.run.controls import CONTROLS, load_control
@@ -28,11 +27,10 @@ from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run, RunHooks
 from scaffolds.base import Scaffold, Settings
 from tasks import catalog
-from tasks.docker import daemon, images
-from tasks.docker.prepare import Prepared, prepare
-from tasks.docker.sandbox import open_sandbox
+from tasks.backend import Progress
+from tasks.docker.backend import DockerBackend
+from tasks.docker.images import sandbox_base
 from tasks.errors import MachineError, UserError
-from tasks.sandbox import Sandbox
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ def check_scaffolds(plan: RunPlan) -> None:
 
 def check_machine(run: Path) -> None:
     """Docker and disk, before anything is written."""
-    daemon.client()
+    DockerBackend().reap()
     run.parent.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(run.parent).free) < LEAST_FREE_BYTES:
         raise MachineError(f"only {free // 1_000_000} MB free for {run}: a run needs at least 500 MB")
@@ -90,16 +88,13 @@ def probe_server(plan: RunPlan) -> dict[str, Any] | None:
 
 
 @contextmanager
-def open_run(
-    plan: RunPlan, directory: Path, progress: images.Progress, *, grade: bool = True
-) -> Iterator[Run]:
+def open_run(plan: RunPlan, directory: Path, progress: Progress, *, grade: bool = True) -> Iterator[Run]:
     """Everything checked and frozen; the caller holds the directory's lock and calls `work`."""
     check_scaffolds(plan)
     check_machine(directory)
     tasks = load_tasks(plan)
     server = probe_server(plan)
-    daemon.reap()
-    base = images.sandbox_base(progress)._asdict() if tasks[0].benchmark == catalog.BUNDLED else None
+    base = sandbox_base(progress)._asdict() if tasks[0].benchmark == catalog.BUNDLED else None
     fresh = manifests.compose(
         plan,
         tasks,
@@ -115,7 +110,7 @@ def open_run(
         grader = (
             stack.enter_context(Grader(plan.grader, plan.sandbox, run=manifest.run_id)) if grade else None
         )
-        hooks = RunHooks(grader.grade if grader else None, make_waiter(plan), daemon.answers)
+        hooks = RunHooks(grader.grade if grader else None, make_waiter(plan))
         referee = make_referee(directory, manifest)
         if referee:
             hooks = replace(hooks, look=referee.after)
@@ -145,8 +140,8 @@ def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -
         version=manifest.versions["asclaimed"],
         model_name=manifest.model_name,
         tool_calls=plan.tool_calls,
-        prepare=prepare,
-        open_sandbox=sandbox_opener(manifest.run_id, plan),
+        backend=DockerBackend(),
+        limits=plan.sandbox,
         make_scaffold=make_scaffold,
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),
         model=make_model(plan, manifest),
@@ -165,16 +160,6 @@ def make_model(plan: RunPlan, manifest: manifests.Manifest) -> OpenAIModel | Non
     from scaffolds.openai.client import OpenAIModel
 
     return OpenAIModel(plan.model, window=(manifest.server or {}).get("window"))
-
-
-def sandbox_opener(run_id: str, plan: RunPlan) -> Callable[[Prepared, Task, AttemptKey], Sandbox]:
-    """Opens the sandbox of one attempt."""
-
-    def opener(prepared: Prepared, task: Task, key: AttemptKey) -> Sandbox:
-        labels = {"run": run_id, "attempt": f"{key.scaffold}/{key.task_id}/{key.attempt}"}
-        return open_sandbox(prepared.image, workdir=task.brief.workdir, limits=plan.sandbox, labels=labels)
-
-    return opener
 
 
 def make_waiter(plan: RunPlan) -> Callable[[Callable[[], bool]], bool]:

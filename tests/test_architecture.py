@@ -121,6 +121,14 @@ def test_a_library_is_spoken_to_in_one_folder(library: str) -> None:
     assert {user for user in users if not user.startswith(AT_HOME[library])} <= STILL_OUTSIDE
 
 
+def test_runs_know_a_backend_and_not_docker() -> None:
+    """`tasks.backend` is the seam: another kind of machine needs no change there."""
+    users = {
+        name for name, file in modules().items() if any(i.startswith("tasks.docker") for i in imported(file))
+    }
+    assert {room(user) for user in users} & {"scaffolds", "evals.run", "evals.nightly"} == set()
+
+
 def test_what_is_imported_is_declared() -> None:
     """A library that only comes along with another one can go away with it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

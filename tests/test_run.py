@@ -23,10 +23,11 @@ from evals.run.looks import Look
 from evals.run.queue import Run, RunHooks
 from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError, Trouble
-from tasks.docker.prepare import Prepared
+from tasks.backend import Prepared
 from tasks.errors import MachineError, TaskError, UserError
-from tasks.sandbox import SandboxError
+from tasks.sandbox import Limits, SandboxError
 from tasks.task import Brief, Checks, ImageSpec, Task
+from tests.fakes.plain_backend import PlainBackend, plain_image
 from tests.fakes.plain_sandbox import PlainSandbox
 
 PATCH = b"diff --git a/f b/f\n"
@@ -63,12 +64,6 @@ def resolve_one(task: Task, record: Record, directory: Path) -> Grade:
     return Grade(outcome=outcome, official=GraderVerdict(outcome=outcome), grader="test", key="k")
 
 
-def plain_image(_task: Task) -> Prepared:
-    return Prepared(
-        image="sha256:0", source="sha256:0", reference="r", digest=None, origin="present", base=None, notes=()
-    )
-
-
 def make_run(
     directory: Path,
     act: Callable[[str], None] = lambda _task: None,
@@ -76,8 +71,7 @@ def make_run(
     attempts: int = 1,
     grade: Callable[[Task, Record, Path], Grade] | None = resolve_one,
     wait: Callable[[Callable[[], bool]], bool] = lambda _stop: False,
-    daemon: Callable[[], bool] = lambda: True,
-    prepare: Callable[[Task], Prepared] = plain_image,
+    backend: PlainBackend | None = None,
     tasks: Sequence[Task] = TASKS,
     look: Callable[[AttemptKey], Look | None] = lambda _key: None,
 ) -> Run:
@@ -88,19 +82,25 @@ def make_run(
         version="0",
         model_name="m",
         tool_calls=ToolCallMode.NATIVE,
-        prepare=prepare,
-        open_sandbox=lambda _prepared, _task, _key: PlainSandbox(PATCH),
+        backend=backend or PlainBackend(lambda: PlainSandbox(PATCH)),
+        limits=Limits(),
         make_scaffold=lambda _name, _task, settings: Scripted(settings, act),
         settings=Settings(),
         model=None,
     )
     keys = list(all_keys(["a", "b"], [task.id for task in tasks], attempts))
-    return Run(context, tasks, keys, RunHooks(grade, wait, daemon, look), Ledger(directory / "ledger.jsonl"))
+    return Run(context, tasks, keys, RunHooks(grade, wait, look), Ledger(directory / "ledger.jsonl"))
 
 
 def record_of(directory: Path, scaffold: str = "a", task: str = "one", attempt: int = 1) -> Record:
     key = AttemptKey(scaffold=scaffold, task_id=task, attempt=attempt)
     return Record.model_validate_json((key.directory(directory) / "record.json").read_bytes())
+
+
+def test_each_sandbox_is_labelled_so_that_a_stopped_run_finds_it(tmp_path: Path) -> None:
+    backend = PlainBackend(lambda: PlainSandbox(PATCH))
+    make_run(tmp_path, backend=backend, tasks=TASKS[:1]).work(workers=1, graders=1)
+    assert backend.labels == [{"run": "test", "attempt": f"{scaffold}/one/1"} for scaffold in ("a", "b")]
 
 
 def test_every_attempt_is_recorded_graded_and_scored(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_missing_image_costs_its_own_attempts_and_no_other(tmp_path: Path) -> 
             raise TaskError("image nobody/has-it is not here and cannot be pulled")
         return plain_image(task)
 
-    run = make_run(tmp_path, prepare=prepare)
+    run = make_run(tmp_path, backend=PlainBackend(prepare=prepare))
     run.work(workers=1, graders=1)
     assert run.tally.done == 6
     failure = record_of(tmp_path, "b", "two").failure
@@ -217,7 +217,7 @@ def test_a_daemon_that_dies_ends_the_run_and_records_nothing_false(
     def act(_task: str) -> None:
         raise SandboxError("cannot connect")
 
-    run = make_run(tmp_path, act, daemon=lambda: False)
+    run = make_run(tmp_path, act, backend=PlainBackend(answers=lambda: False))
     with pytest.raises(MachineError, match="resume"):
         run.work(workers=2, graders=1)
     assert not list(tmp_path.glob("*/*/*/record.json"))

@@ -142,11 +142,11 @@ def load_checked_tasks(plan: RunPlan) -> list[Task]:
 
 
 def image_identity(task: Task) -> str:
-    from tasks.docker.prepare import prepare
+    from tasks.docker.backend import DockerBackend
     from tasks.errors import TaskError
 
     try:
-        prepared = prepare(task)
+        prepared = DockerBackend().prepare(task)
     except TaskError:
         return ""  # the run will say so of this task, and go on with the others
     return prepared.digest or prepared.source
@@ -160,7 +160,7 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.run.lock import run_lock
-    from tasks.docker.images import quiet
+    from tasks.backend import quiet
     from tasks.errors import MachineError
 
     console = Console(stderr=True)

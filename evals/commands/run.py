@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from evals.run.plan import RunPlan
-    from tasks.docker.images import Progress
+    from tasks.backend import Progress
 
 
 def run(

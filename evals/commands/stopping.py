@@ -23,10 +23,10 @@ def stoppable(run: Run, directory: Path, console: Console) -> Iterator[None]:
         console.print("stopping: what runs is finished first; Ctrl-C again stops now", style="yellow")
 
     def at_once() -> None:
-        from tasks.docker.daemon import remove_run
+        from tasks.docker.backend import DockerBackend
 
         run.abandon()
-        remove_run(directory.name)
+        DockerBackend().reap(directory.name)
 
     with interruptible(gently=gently, at_once=at_once):
         yield

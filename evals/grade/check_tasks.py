@@ -19,8 +19,8 @@ from evals.grade.containers import TestLimits
 from evals.grade.grader import Grader
 from evals.grade.spec import NotJudged
 from evals.record import GraderVerdict, Outcome
+from tasks.backend import Progress, quiet
 from tasks.disk import write_json
-from tasks.docker import images
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
 
@@ -79,7 +79,7 @@ def check(
     limits: TestLimits,
     grader: str,
     workers: int = 1,
-    progress: images.Progress = images.quiet,
+    progress: Progress = quiet,
 ) -> Iterator[CheckedTask]:
     """Check each task, in order. No run of the official column is taken from the cache. Raises `MachineError` where there is no Docker."""
     with (

@@ -29,8 +29,8 @@ from evals.grade.store import (
 )
 from evals.grade.strict.types import RunRequest
 from evals.record import Grade, GraderVerdict, Outcome, Party, Record
+from tasks.backend import Progress, quiet
 from tasks.disk import cache_directory, exclusive
-from tasks.docker import images
 from tasks.sandbox import Limits
 from tasks.task import Task
 
@@ -52,7 +52,7 @@ class Grader:
         strict: bool = True,
         store: RunStore | None = None,
         cached: bool = True,
-        progress: images.Progress = images.quiet,
+        progress: Progress = quiet,
         run: str = "",
     ) -> None:
         """`name`: `swebench==VERSION`. `cached=False` runs tests even where their result is known.

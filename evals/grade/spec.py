@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, OfficialGrader
 from evals.record import Party
+from tasks.backend import Progress
 from tasks.docker import images
 from tasks.errors import TaskError
 from tasks.sandbox import SandboxError
@@ -36,7 +37,7 @@ class TestSpec(NamedTuple):
 class TestSpecs:
     """Test specs and image ids by task. Threads may share it."""
 
-    def __init__(self, graders: dict[str, OfficialGrader], progress: images.Progress) -> None:
+    def __init__(self, graders: dict[str, OfficialGrader], progress: Progress) -> None:
         """`graders` holds at least `DEFAULT` and `DERIVES`; the latter is started for v4 rows only."""
         self._graders, self._progress = graders, progress
         self._specs: dict[str, TestSpec] = {}

@@ -21,9 +21,9 @@ from evals.run.flags import flags_of_commands, flags_of_patch
 from evals.run.trajectory import StepLog
 from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory
 from scaffolds.model import Conversation, ModelSource
+from tasks.backend import Backend, Prepared
 from tasks.disk import write_atomic, write_json
-from tasks.docker.prepare import Prepared
-from tasks.sandbox import Diff, Sandbox, SandboxError, SandboxFacts
+from tasks.sandbox import Diff, Limits, Sandbox, SandboxError, SandboxFacts
 from tasks.task import Task
 
 
@@ -36,9 +36,9 @@ class RunContext:
     version: str
     model_name: str
     tool_calls: ToolCallMode
-    prepare: Callable[[Task], Prepared]
-    """Finds, pulls or builds the task's image and closes its leaks; quick when that was done before."""
-    open_sandbox: Callable[[Prepared, Task, AttemptKey], Sandbox]
+    backend: Backend
+    limits: Limits
+    """Of each sandbox."""
     make_scaffold: Callable[[str, Task, Settings], Scaffold]
     settings: Settings
     model: ModelSource | None
@@ -121,7 +121,7 @@ def _compose(
 def _logged_work(key: AttemptKey, task: Task, context: RunContext, directory: Path) -> Work:
     """The work, with its steps streamed to disk and closed into a trajectory."""
     with StepLog(directory) as log:
-        prepared = context.prepare(task)
+        prepared = context.backend.prepare(task)
         trajectory, diff, facts = _work(key, task, context, prepared, log, directory)
         commands = _commands(log.steps())
         log.finish(
@@ -141,7 +141,7 @@ def _work(
     settings = Settings(budget=context.settings.budget, tool_calls=context.tool_calls, on_step=log)
     scaffold = context.make_scaffold(key.scaffold, task, settings)
     model = context.model.for_attempt(key.attempt) if context.model else None
-    with context.open_sandbox(prepared, task, key) as sandbox:
+    with open_sandbox(context, prepared, task, key) as sandbox:
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
             trajectory.warnings = _warnings(model)
@@ -153,6 +153,13 @@ def _work(
         diff = sandbox.diff()
         write_atomic(directory / "patch.diff", diff.patch)
         return trajectory, diff, facts
+
+
+def open_sandbox(context: RunContext, prepared: Prepared, task: Task, key: AttemptKey) -> Sandbox:
+    labels = {"run": context.run_id, "attempt": f"{key.scaffold}/{key.task_id}/{key.attempt}"}
+    return context.backend.open(
+        prepared.image, workdir=task.brief.workdir, limits=context.limits, labels=labels
+    )
 
 
 def _warnings(model: Conversation | None) -> tuple[str, ...]:

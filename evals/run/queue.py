@@ -40,7 +40,6 @@ class RunHooks:
     """None leaves grading for later. The path is the attempt's directory (`patch.diff` in, `test.log` out)."""
     wait_for_server: Callable[[Callable[[], bool]], bool]
     """Block until the model server answers (or the given function says stop); True when it had been away."""
-    daemon_answers: Callable[[], bool]
     look: Callable[[AttemptKey], Look | None] = lambda _key: None
     """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
 
@@ -227,7 +226,7 @@ class Run:
     def _sandbox_failed(self, key: AttemptKey, task: Task, error: SandboxError) -> None:
         self._ledger.append("sandbox-failed", message=str(error), **key.model_dump())
         deadline = time.monotonic() + DAEMON_PATIENCE
-        while not self._hooks.daemon_answers():
+        while not self._context.backend.answers():
             self.tally.suspended = "the Docker daemon does not answer"
             if time.monotonic() > deadline or self._stopping.wait(1.0):
                 raise MachineError(

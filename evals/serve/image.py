@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 
+from tasks.backend import Progress
 from tasks.disk import exclusive
-from tasks.docker.images import OURS, ImageInfo, Progress, build, import_debian, present, pull
+from tasks.docker.images import OURS, ImageInfo, build, import_debian, present, pull
 from tasks.errors import TaskError
 
 SUITE = "forky"

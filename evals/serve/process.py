@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol
 
 from evals.serve.image import server_image
 from evals.serve.probe import HOST
+from tasks.backend import Progress
 from tasks.disk import cache_directory
 from tasks.docker.daemon import process_start
-from tasks.docker.images import Progress
 from tasks.docker.service import Program, Service
 
 CACHE_RAM_MIB = 1024

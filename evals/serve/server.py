@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from evals.serve import probe, process
 from evals.serve.process import Running, Settings
 from evals.serve.weights import model_file, model_name
+from tasks.backend import Progress as Report
 from tasks.disk import exclusive
-from tasks.docker.images import Progress as Report
 from tasks.errors import MachineError, UserError
 
 PORT, CONTEXT, SLOTS = 8080, 16384, 2

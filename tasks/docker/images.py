@@ -11,21 +11,20 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from docker.errors import APIError, ImageNotFound
 from docker.models.images import Image
 
+from tasks.backend import Progress, quiet
 from tasks.disk import exclusive
 from tasks.docker import debian
 from tasks.docker.daemon import LABEL, client, daemon_errors
 from tasks.errors import TaskError
 from tasks.task import ImageSpec
 
-Progress = Callable[[str, float | None], None]
-"""Called with what is being done and how much of it, 0 to 1; None = unknown."""
 DOCKERFILE = Path(__file__).parents[1] / "image" / "Dockerfile"
 OURS = "asclaimed/"
 """Names under this prefix are on no registry."""
@@ -44,10 +43,6 @@ class ImageInfo(NamedTuple):
     """`present`, `pulled` or `built`."""
     base: str | None
     """For an image built here: `debootstrap` or the registry's digest of its base."""
-
-
-def quiet(_what: str, _fraction: float | None) -> None:
-    """The progress callback of those who do not watch."""
 
 
 def resolve(spec: ImageSpec, progress: Progress = quiet) -> ImageInfo:

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from tasks.docker.images import ImageInfo, Progress, quiet, resolve
+from tasks.backend import Prepared, Progress, quiet
+from tasks.docker.images import ImageInfo, resolve
 from tasks.docker.leaks import clean
 from tasks.docker.start_state import start_state
-from tasks.task import Frozen, Task
-
-
-class Prepared(Frozen):
-    """The images of one task, for the manifest. `open_sandbox(image, workdir=…)` starts an attempt."""
-
-    image: str
-    """Id of the image that attempts start from."""
-    source: str
-    """Id of the image that the task names; graders start from this one."""
-    reference: str
-    digest: str | None
-    origin: str
-    base: str | None
-    notes: tuple[str, ...]
-    """Findings about the image that a reader should know."""
+from tasks.task import Task
 
 
 def prepare(task: Task, progress: Progress = quiet) -> Prepared:

@@ -1,0 +1,31 @@
+"""Docker as a `Backend`: the one that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tasks.backend import Prepared, Progress, quiet
+from tasks.docker import daemon
+from tasks.docker.prepare import prepare
+from tasks.docker.sandbox import open_sandbox
+from tasks.sandbox import Limits, Sandbox
+from tasks.task import Task
+
+
+class DockerBackend:
+    """See `tasks.backend.Backend`."""
+
+    def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
+        return prepare(task, progress)
+
+    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
+        return open_sandbox(image, workdir=workdir, limits=limits, labels=labels)
+
+    def reap(self, run: str | None = None) -> None:
+        if run is None:
+            daemon.reap()
+        else:
+            daemon.remove_run(run)
+
+    def answers(self) -> bool:
+        return daemon.answers()

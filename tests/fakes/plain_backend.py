@@ -1,0 +1,45 @@
+"""A backend without a machine behind it: what a test says is prepared, opened and alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tasks.backend import Prepared, Progress, quiet
+from tasks.sandbox import Limits, Sandbox
+from tasks.task import Task
+from tests.fakes.plain_sandbox import PlainSandbox
+
+
+def plain_image(_task: Task) -> Prepared:
+    return Prepared(
+        image="sha256:0", source="sha256:0", reference="r", digest=None, origin="present", base=None, notes=()
+    )
+
+
+class PlainBackend:
+    """Implements `tasks.backend.Backend`."""
+
+    def __init__(
+        self,
+        open_sandbox: Callable[[], Sandbox] = PlainSandbox,
+        *,
+        prepare: Callable[[Task], Prepared] = plain_image,
+        answers: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._open, self._prepare, self._answers = open_sandbox, prepare, answers
+        self.labels: list[Mapping[str, str]] = []
+        """Of each sandbox that was opened."""
+        self.reaped: list[str | None] = []
+
+    def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
+        return self._prepare(task)
+
+    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
+        self.labels.append(labels)
+        return self._open()
+
+    def reap(self, run: str | None = None) -> None:
+        self.reaped.append(run)
+
+    def answers(self) -> bool:
+        return self._answers()
