@@ -18,7 +18,7 @@ from tests.mutants.trial import QUICK, in_child
 
 Measured = dict[str, Any]
 """Of one test file: `seconds` of each test, and `lines`: source file → line → tests."""
-SLOWEST_SECONDS = 3.0
+SLOWEST_SECONDS = 1.5
 """Slower tests are simulations; thousands of mutants cannot wait for them."""
 
 

@@ -1,0 +1,171 @@
+"""The line of a scaffold, number by number: what a reader of the table reads, worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
+from evals.results.score import Attempt, ScaffoldScore, score
+from scaffolds.base import Stop
+
+PASS, FAIL = Outcome.RESOLVED, Outcome.UNRESOLVED
+
+
+def record(key: AttemptKey, **facts: object) -> Record:
+    given = {
+        "stop": Stop.SUBMITTED,
+        "prompt_tokens": 100,
+        "completion_tokens": 10,
+        "active_seconds": 2.0,
+        **facts,
+    }
+    return Record.model_validate(
+        {
+            "key": key,
+            "task_hash": "h",
+            "image": "i",
+            "patch_sha256": "p",
+            "patch_bytes": 1,
+            "started": "s",
+            **given,
+        }
+    )
+
+
+def graded(
+    task: str,
+    n: int,
+    official: Outcome,
+    strict: Outcome | None = None,
+    final: Outcome | None = None,
+    **facts: object,
+) -> Attempt:
+    """An attempt whose grade is `final`, or the official verdict where that is all that there is."""
+    key = AttemptKey(scaffold="bash", task_id=task, attempt=n)
+    grade = Grade(
+        outcome=final or official,
+        party=Party.TASK if final is Outcome.NOT_JUDGED else None,
+        official=GraderVerdict(outcome=official, reason="why"),
+        strict=GraderVerdict(outcome=strict) if strict else None,
+        grader="swebench==5.0.2",
+        key="k",
+    )
+    return Attempt(key, record(key, **facts), grade)
+
+
+def spoiled(task: str, n: int, party: Party) -> Attempt:
+    key = AttemptKey(scaffold="bash", task_id=task, attempt=n)
+    return Attempt(key, record(key, stop=None, failure=Failure(party=party, message="gone")), None)
+
+
+MIXED = [
+    graded("a", 1, PASS, PASS, flags=("looked for the answer",)),
+    graded("a", 2, PASS, Outcome.VIOLATION, final=Outcome.VIOLATION),
+    graded("b", 1, PASS, FAIL, final=FAIL, stop=Stop.STEP_LIMIT),
+    graded("b", 2, FAIL, FAIL, calls_native=3, calls_recovered=2, calls_malformed=1),
+    graded("c", 1, Outcome.NO_PATCH, stop=Stop.TIME_LIMIT),
+    graded("c", 2, FAIL, final=Outcome.NOT_JUDGED),
+    spoiled("d", 1, Party.SERVER),
+    Attempt(AttemptKey(scaffold="bash", task_id="d", attempt=2), None, None),
+]
+"""Five judged: one passes, three pass officially. Two not judged, one not made."""
+
+
+def test_the_counts_of_a_run_in_which_everything_happens() -> None:
+    line = score("bash", MIXED)
+    assert (line.tasks, line.attempts, line.judged, line.missing) == (4, 8, 5, 1)
+    assert (line.resolved, line.official_resolved) == (1, 3)
+    assert line.rate == pytest.approx(1 / 5)
+    assert line.official_rate == pytest.approx(3 / 5)
+    assert line.bounds == pytest.approx((1 / 8, 4 / 8))
+    assert line.outcomes == {
+        PASS: 1,
+        FAIL: 2,
+        Outcome.NO_PATCH: 1,
+        Outcome.VIOLATION: 1,
+        Outcome.NOT_JUDGED: 2,
+    }
+    assert line.unjudged_by == {"task": 1, "server": 1}
+    assert line.differing == ("a#2", "b#1")
+    assert not line.estimated
+
+
+def test_the_sums_are_over_attempts_that_were_made() -> None:
+    line = score("bash", MIXED)
+    assert (line.prompt_tokens, line.completion_tokens, line.active_seconds) == (600, 60, 12.0)
+    assert (line.calls_native, line.calls_recovered, line.calls_malformed) == (3, 2, 1)
+    assert line.stops == {"submitted": 4, "step_limit": 1, "time_limit": 1}
+    assert (line.flagged, line.tool_calls) == (1, ("native",))
+
+
+def test_a_run_without_a_verdict_has_no_rate_and_knows_nothing() -> None:
+    line = score("bash", [spoiled("a", 1, Party.SANDBOX)])
+    assert (line.rate, line.official_rate, line.interval) == (None, None, None)
+    assert line.bounds == (0.0, 1.0)
+    assert score("bash", []).bounds == (0.0, 1.0)
+
+
+def test_a_line_that_says_no_more_claims_no_more() -> None:
+    """Defaults are what is read from a report of an older version."""
+    bare = {"scaffold": "s", "tasks": 1, "attempts": 1, "judged": 1, "resolved": 1, "official_resolved": 1, "rate": 1.0,
+            "interval": None, "bounds": (1, 1), "outcomes": {}, "unjudged_by": {}, "missing": 0, "stops": {},
+            "prompt_tokens": 0, "completion_tokens": 0, "active_seconds": 0}  # fmt: skip
+    line = ScaffoldScore.model_validate(bare)
+    assert (line.estimated, line.flagged, line.calls_native, line.calls_recovered, line.calls_malformed) == (
+        *(False, 0, 0, 0, 0),
+    )
+
+
+def attempts(*passes: tuple[int, ...]) -> list[Attempt]:
+    """One tuple a task: 1 for each attempt that passes."""
+    return [
+        graded(f"t{task}", n, PASS if passed else FAIL)
+        for task, row in enumerate(passes)
+        for n, passed in enumerate(row, 1)
+    ]
+
+
+def interval(made: list[Attempt]) -> tuple[float, float]:
+    found = score("bash", made).interval
+    assert found is not None
+    return found
+
+
+def wilson(passed: float, n: float) -> tuple[float, float]:
+    return tuple(map(float, proportion_confint(passed, n, alpha=0.05, method="wilson")))  # type: ignore[return-value]
+
+
+def test_one_attempt_a_task_has_wilsons_interval() -> None:
+    made = attempts(*[(1,)] * 7, *[(0,)] * 3)
+    assert interval(made) == pytest.approx(wilson(7, 10), abs=1e-9)
+    assert interval(made) == pytest.approx((0.397, 0.892), abs=1e-3)  # Wilson (1927): 7 of 10
+
+
+@pytest.mark.parametrize("passes", [1, 0])
+def test_all_or_nothing_counts_tasks_and_not_attempts(passes: int) -> None:
+    assert interval(attempts(*[(passes, passes, passes)] * 8)) == pytest.approx(
+        wilson(8 * passes, 8), abs=1e-9
+    )
+
+
+def test_repeating_a_task_that_always_ends_alike_tells_nothing_new() -> None:
+    once, thrice = attempts(*[(1,)] * 6, *[(0,)] * 4), attempts(*[(1, 1, 1)] * 6, *[(0, 0, 0)] * 4)
+    low, high = interval(thrice)
+    assert (low, high) == pytest.approx(interval(once), abs=0.02)
+    assert (low, high) != pytest.approx(wilson(18, 30), abs=0.02)
+
+
+def test_attempts_that_do_not_depend_on_their_task_count_in_full() -> None:
+    assert interval(attempts(*[(1, 0)] * 10)) == pytest.approx(wilson(10, 20), abs=1e-9)
+
+
+def test_attempts_that_depend_in_part_count_in_part() -> None:
+    """Between tasks: means 1, 1, ½, 0, so a variance of 0.2292 / 4 and 0.2344 / 0.0573 = 4.09 attempts' worth."""
+    assert interval(attempts((1, 1), (1, 1), (1, 0), (0, 0))) == pytest.approx(
+        wilson(0.625 * 4.0909, 4.0909), abs=1e-3
+    )
+
+
+def test_one_task_is_one_draw() -> None:
+    assert interval(attempts((1, 1, 0, 0))) == pytest.approx(wilson(0.5, 1), abs=1e-9)
