@@ -103,14 +103,26 @@ def test_interaction_is_seen_where_it_is_and_not_where_it_is_not() -> None:
     with_it = compare(simulated(0.12, attempts=3)).crossed
     assert without is not None
     assert with_it is not None
-    assert without.interaction is not None
-    assert with_it.interaction is not None
-    assert without.interaction.low == 0.0
-    assert with_it.interaction.low > 2
-    assert with_it.interaction.low < 12 < with_it.interaction.high
-    assert (without.order_change or 0) < (with_it.order_change or 0)
+    assert without.gap_moves is not None
+    assert with_it.gap_moves is not None
+    assert without.gap_moves.low == 0.0
+    assert with_it.gap_moves.low > 10
+    assert len(with_it.over_scaffolds) == 4
     assert sum(with_it.variance.values()) == pytest.approx(1)
+    assert "run-to-run noise" in with_it.variance
     assert with_it.noise.startswith("measured")
+
+
+def test_one_attempt_does_not_tell_noise_from_task_by_system() -> None:
+    found = compare(simulated(0.0, attempts=1)).crossed
+    assert found is not None
+    assert set(found.variance) == {
+        "model",
+        "scaffold",
+        "model × scaffold",
+        "task",
+        "task × system and run-to-run noise",
+    }
 
 
 def test_by_decides_the_pairs_and_cochran_the_groups() -> None:
@@ -181,7 +193,9 @@ def test_two_opposite_scaffolds_spread_no_wider_than_rates_can() -> None:
     ]
     found = compare(Results(source="x", benchmark="b", rows=tuple(rows)))
     assert found.crossed is not None
-    assert found.crossed.sensitivity[0].sd == found.crossed.sensitivity[0].high == 50
+    (only,) = found.crossed.over_scaffolds
+    assert only.value == 100
+    assert 0 < only.low < 100
 
 
 def test_a_subset_says_what_its_differences_are_about() -> None:

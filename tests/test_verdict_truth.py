@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from evals.verdict.compare import compare
 from evals.verdict.plan import plan
 from evals.verdict.rates import difference_of, rate_of
 from evals.verdict.reference import ERROR_FACTOR, problem_lists
+from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.scaffold_share import public_pairs, sentence, share
 from evals.verdict.verify import Verdict, verify
 
@@ -332,3 +334,28 @@ def test_fixed_means_the_same_in_compare_as_in_verify() -> None:
     assert np.mean(covered) > 0.85
     one = run("a", 3)
     assert rate_of(one).interval.high - rate_of(one).interval.low < 0.05
+
+
+def test_imported_lists_do_not_say_why_an_attempt_failed(shared_data: Path) -> None:
+    """Nobody stated that 223 patches were wrong: some attempts had not even begun."""
+    names = ("20250802_mini-v1.0.0_qwen3-coder-480b-a35b-instruct", GLM)
+    rows = [row for name in names for row in public(shared_data, name, name).rows]
+    found = compare(Results("x", "swe-bench-verified", tuple(rows)))
+    assert found.systems[0].failures == {"unknown": 223}
+
+
+def test_own_scaffolds_span_a_range_and_the_claim_lies_somewhere(shared_data: Path) -> None:
+    low = public(shared_data, "20250802_mini-v1.0.0_qwen3-coder-480b-a35b-instruct", "bash")
+    high = public(shared_data, "20250805_openhands-Qwen3-Coder-480B-A35B-Instruct", "edit")
+    both = replace(low, rows=(*low.rows, *high.rows))
+    found = scaffold_range(CLAIM, both)
+    assert found is not None
+    assert (found.lowest, found.highest, found.place) == ("bash", "edit", "inside it")
+    assert found.range == pytest.approx(14.2, abs=0.01)
+    assert found.interval[0] > 8
+    assert "the claim of 68.2 lies inside it" in found.line
+    above = scaffold_range(CLAIM.model_copy(update={"score": Decimal("85.0")}), both)
+    assert above is not None
+    assert above.place == "above all of them, by more than run noise"
+    assert scaffold_range(CLAIM, low) is None
+    assert scaffold_range(find("qwen3.6-27b/swe-bench-verified"), both) is None

@@ -42,7 +42,9 @@ def verify(
     import json
 
     from evals.claims.catalog import find
+    from evals.report.text import plain
     from evals.report.verdict_text import verdict_lines
+    from evals.verdict.scaffold_range import scaffold_range
     from evals.verdict.verify import verify as decide
 
     found, results = find(claim), measured(runs, scaffold)
@@ -61,6 +63,8 @@ def verify(
     if as_json:
         typer.echo(json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=1))
         return
+    if over := scaffold_range(found, results, same_model_as):
+        typer.echo(f"{plain(over.line, 600)}\n")
     typer.echo("\n\n".join("\n".join(verdict_lines(verdict)) for verdict in verdicts))
 
 

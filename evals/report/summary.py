@@ -18,6 +18,7 @@ from evals.run import ledger, manifest
 from evals.run.looks import counted, taken
 from evals.stats.paired import PairedDifference, paired_difference
 from evals.verdict.measure import from_subset
+from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.verify import verify
 from tasks.errors import UserError
 from tasks.task import Frozen
@@ -89,6 +90,8 @@ class Summary(Frozen):
     scores: tuple[score.ScaffoldScore, ...]
     verdicts: tuple[VerdictLine, ...] = ()
     """On the plan's claim, one a scaffold."""
+    scaffold_range: str = ""
+    """What the scaffolds span on the plan's claim, and where the claim lies; empty with fewer than two."""
     pairs: tuple[Pair, ...]
     claims: tuple[ClaimLine, ...]
     excluded: dict[str, str]
@@ -120,6 +123,7 @@ def summarise(run: Path) -> Summary:
         finished=not any(line.missing for line in scores),
         scores=scores,
         verdicts=tuple(verdicts(facts, results)),
+        scaffold_range=range_line(facts, results),
         pairs=tuple(_pair(a, by_scaffold[a], b, by_scaffold[b]) for a, b in combinations(_paired(scores), 2)),
         claims=tuple(_claims(facts)),
         excluded=facts.excluded,
@@ -164,6 +168,11 @@ def verdicts(facts: manifest.Manifest, results: Results) -> Iterator[VerdictLine
                 certain=found.certain.line,
                 scaffold_share=found.scaffold_share,
             )
+
+
+def range_line(facts: manifest.Manifest, results: Results) -> str:
+    found = scaffold_range(facts.claim, results) if facts.claim else None
+    return found.line if found else ""
 
 
 def _paired(scores: tuple[score.ScaffoldScore, ...]) -> list[str]:

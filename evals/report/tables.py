@@ -90,6 +90,7 @@ def headline(summary: Summary) -> list[str]:
         f"model {summary.model}{server} · grader {summary.grader} · tool calls {summary.tool_calls}",
     ]
     lines += [_verdict(line) for line in summary.verdicts]
+    lines += [summary.scaffold_range] if summary.scaffold_range else []
     if not summary.claims:
         lines.append(f"As claimed: no vendor reports a number on {summary.benchmark!r}.")
     elif not any(claim.same_model for claim in summary.claims):

@@ -183,11 +183,11 @@ def pair_lines(pair: Pair) -> Iterator[str]:
 
 
 def crossed_lines(found: Crossed) -> Iterator[str]:
-    yield f"{found.models} models × {found.scaffolds} scaffolds × {found.tasks} tasks; run noise taken out ({found.noise})"
-    for spread in (*found.sensitivity, *([found.interaction] if found.interaction else [])):
-        yield f"  SD over scaffolds, {plain(spread.name, 60)}: {spread.sd:.1f} points, 95 % {spread.low:.1f} to {spread.high:.1f}"
-    if found.order_change is not None:
-        yield f"  chance that two models change order with the scaffold: {found.order_change:.0%}"
+    yield f"{found.models} models × {found.scaffolds} scaffolds × {found.tasks} tasks; run noise: {found.noise}"
+    for one in found.over_scaffolds:
+        yield f"  best minus worst scaffold, {plain(one.name, 60)}: {one.value:.1f} points, 95 % {one.low:.1f} to {one.high:.1f}"
+    if moves := found.gap_moves:
+        yield f"  the gap between two models moves with the scaffold by up to {moves.value:.1f} points, 95 % {moves.low:.1f} to {moves.high:.1f}"
     yield "  variance of one attempt: " + ", ".join(
         f"{name} {share:.1%}" for name, share in found.variance.items()
     )

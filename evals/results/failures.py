@@ -23,6 +23,8 @@ class Failure(StrEnum):
     SANDBOX = "broke its sandbox"
     NO_PATCH = "no patch"
     WRONG_PATCH = "wrong patch"
+    UNKNOWN = "unknown"
+    """An imported result that says "not resolved" and not why."""
 
 
 STOPPED = {
@@ -48,7 +50,9 @@ def failure(row: Row) -> Failure:
         return Failure.VIOLATION
     if row.stop in set(STOPPED):
         return STOPPED[Stop(row.stop)]
-    return Failure.NO_PATCH if row.outcome is Outcome.NO_PATCH else Failure.WRONG_PATCH
+    if row.outcome is Outcome.NO_PATCH:
+        return Failure.NO_PATCH
+    return Failure.WRONG_PATCH if row.stop else Failure.UNKNOWN
 
 
 def failed_by(results: Results, tasks: Container[str]) -> dict[str, int]:

@@ -1,31 +1,29 @@
-"""Where the variance of scores comes from: model, scaffold, their interaction, task, run noise.
+"""How far scores move with the scaffold, and where their variance comes from: model, scaffold, task, run noise.
 
-Method of moments on a complete table of models × scaffolds × tasks: each observed sum of squares minus what run noise
-alone would put there, so that noise is never sold as an effect. Intervals invert the chi-squared law of a sum of
-squares of normal effects with known noise (Searle, Casella, McCulloch 1992). Few models or scaffolds give wide
-intervals: that is the message, not a defect. Not covered: incomplete tables.
+Ranges with intervals that hold for every pair of scaffolds together (Bonferroni), so that picking the largest is
+allowed for. Variance components by the method of moments on a complete table of models × scaffolds × tasks: each
+observed sum of squares minus what run noise alone would put there, and never more noise than there is. A handful of
+models and scaffolds says little of others: nothing here speaks of scaffolds that were not run. Not covered: incomplete
+tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from evals.stats.intervals import Interval
-
-LARGEST_SD = 0.5
-"""No law of rates between 0 and 1 spreads wider; two systems alone would allow any width."""
+from evals.stats.intervals import Interval, student
 
 
-class Spread(NamedTuple):
-    """A standard deviation of true effects, run noise taken out."""
+class Range(NamedTuple):
+    """The largest of several differences, as a distance, with its 95 % interval."""
 
-    sd: float
+    value: float
     interval: Interval
-    """95 %."""
 
 
 class Split(NamedTuple):
@@ -39,21 +37,29 @@ class Split(NamedTuple):
     noise: float
 
 
-def spread(effects: NDArray[np.float64], df: int, noise: float, confidence: float = 0.95) -> Spread:
-    """SD of true effects from observed ones (centred, with `df` free), each observed with variance `noise`."""
-    squares = float(np.sum(effects**2))
-    tail = (1 - confidence) / 2
+def largest(
+    differences: Sequence[float], error: float, df: float = float("inf"), confidence: float = 0.95
+) -> Range:
+    """The largest distance among true `differences`, each observed with the standard error `error`.
 
-    def true(variance: float) -> float:
-        return min(float(np.sqrt(max(variance - noise, 0.0))), LARGEST_SD)
+    All intervals hold together, so that the largest lies between the largest lower end and the largest upper one.
+    """
+    found = np.abs(np.asarray(differences, float))
+    reach = student(1 - (1 - confidence) / 2 / len(found), df) * error
+    top = float(found.max())
+    return Range(top, Interval(max(top - reach, 0.0), top + reach))
 
-    low, high = (squares / float(stats.chi2.isf(p, df)) for p in (tail, 1 - tail))
-    return Spread(true(squares / df), Interval(true(low), true(high)))
+
+def over_scaffolds(scores: NDArray[np.float64], noise: float, df: float = float("inf")) -> Range:
+    """How far apart one model's scores (S ≥ 2,) under its scaffolds are, each observed with variance `noise`."""
+    return largest([a - b for a, b in combinations(scores, 2)], float(np.sqrt(2 * noise)), df)
 
 
-def sensitivity(scores: NDArray[np.float64], noise: float) -> Spread:
-    """How much one model's score depends on the scaffold: SD over scaffolds (S,), S ≥ 2, run noise taken out."""
-    return spread(scores - scores.mean(), len(scores) - 1, noise)
+def gap_moves(table: NDArray[np.float64], noise: float, df: float = float("inf")) -> Range:
+    """How far the gap between two models moves from one scaffold to another, of scores (M ≥ 2, S ≥ 2)."""
+    gaps = [one - two for one, two in combinations(table, 2)]
+    moves = [a - b for gap in gaps for a, b in combinations(gap, 2)]
+    return largest(moves, float(np.sqrt(4 * noise)), df)
 
 
 def interaction_effects(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,40 +70,38 @@ def interaction_effects(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return centred
 
 
-def interaction(table: NDArray[np.float64], noise: float) -> Spread:
-    """SD of the scaffold × model interaction of scores (M ≥ 2, S ≥ 2), each with error variance `noise`."""
-    models, scaffolds = table.shape
-    return spread(interaction_effects(table), (models - 1) * (scaffolds - 1), noise)
+def noise_there(outcomes: NDArray[np.float64], noise: float) -> float:
+    """`noise` of one attempt, at most what outcomes (models, scaffolds, tasks, attempts) leave over for it."""
+    means = np.nanmean(outcomes, axis=3)
+    attempts = float(np.mean(np.sum(~np.isnan(outcomes), axis=3)))
+    left, df = residual(means)
+    return min(noise, float(np.sum(left**2)) / df * attempts) if df else noise
 
 
-def order_change(model_sd: float, interaction_sd: float) -> float | None:
-    """Chance that two models change order when the scaffold changes, all effects normal; None when both are 0.
-
-    Their difference under two scaffolds has correlation m²/(m² + i²); the sign of a bivariate normal pair differs
-    with chance arccos(correlation)/π (Sheppard 1899). 0 = never, 1/2 = the order is the scaffold's alone.
-    """
-    total = model_sd**2 + interaction_sd**2
-    return float(np.arccos(model_sd**2 / total) / np.pi) if total > 0 else None
+def residual(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """What systems and tasks leave over of task means (models, scaffolds, tasks), and its degrees of freedom."""
+    models, scaffolds, tasks = means.shape
+    table = means.mean(axis=2)
+    left: NDArray[np.float64] = means - table[:, :, None] - means.mean(axis=(0, 1)) + table.mean()
+    return left, (models * scaffolds - 1) * (tasks - 1)
 
 
 def split(outcomes: NDArray[np.float64], noise: float) -> Split:
     """Variance split of outcomes (models, scaffolds, tasks, attempts), NaN = no attempt; `noise` of one attempt.
 
-    Effects are those of these tasks (fixed benchmark). With one attempt a task, `noise` is a prior, and what it
-    leaves over is `task_by_system`.
+    Effects are those of these tasks (fixed benchmark). `noise` counts up to what there is.
     """
     models, scaffolds, tasks, _ = outcomes.shape
-    means = np.nanmean(outcomes, axis=3)
+    means, noise = np.nanmean(outcomes, axis=3), noise_there(outcomes, noise)
     attempts = float(np.mean(np.sum(~np.isnan(outcomes), axis=3)))
     cell = noise / attempts
     table = means.mean(axis=2)
     crossed = between(interaction_effects(table), (models - 1) * (scaffolds - 1), cell / tasks)
     rows = between(table.mean(axis=1), models - 1, crossed / scaffolds + cell / (tasks * scaffolds))
     columns = between(table.mean(axis=0), scaffolds - 1, crossed / models + cell / (tasks * models))
-    systems = models * scaffolds
-    residual = means - table[:, :, None] - means.mean(axis=(0, 1)) + table.mean()
-    by_system = between(residual, (systems - 1) * (tasks - 1), cell)
-    task = between(means.mean(axis=(0, 1)), tasks - 1, (by_system + cell) / systems)
+    left, df = residual(means)
+    by_system = between(left, df, cell)
+    task = between(means.mean(axis=(0, 1)), tasks - 1, (by_system + cell) / (models * scaffolds))
     return Split(rows, columns, crossed, task, by_system, noise)
 
 
