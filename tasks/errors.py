@@ -18,5 +18,12 @@ class MachineError(UserError):
     exit_code = 3
 
 
+class DiskFullError(MachineError):
+    """No room is left, on our own disk or where the daemon keeps its images: nothing that goes on could be kept."""
+
+    def __init__(self, where: str = "the disk") -> None:
+        super().__init__(f"{where} is full: free some space and run the same command again to resume")
+
+
 class TaskError(UserError):
     """A task, row or file that cannot be used."""

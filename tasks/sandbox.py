@@ -66,6 +66,13 @@ class SandboxError(Exception):
     """The machine broke under us: daemon, pull, host disk. Never the agent's doing; the attempt may be retried."""
 
 
+class RegistryError(SandboxError):
+    """A registry did not hand out an image now and may do so later: 429, 500, a cut download, no network.
+
+    "Not found" and "unauthorized" are none: they are a `TaskError`, and final.
+    """
+
+
 class SandboxGone(Exception):  # noqa: N818 - what happened, not an error of ours
     """The agent broke its own machine: killed the command channel, its container or its memory."""
 

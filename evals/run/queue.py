@@ -22,7 +22,7 @@ from evals.run.ledger import Ledger
 from evals.run.looks import Look
 from scaffolds.model import ModelError, Trouble
 from tasks.disk import write_json
-from tasks.errors import MachineError, TaskError, UserError
+from tasks.errors import DiskFullError, MachineError, TaskError, UserError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
 
@@ -172,7 +172,7 @@ class Run:
     def _die(self, error: Exception) -> None:
         """The first fatal error wins; it ends the run and is raised from `work`."""
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            error = MachineError("the disk is full: free some space and run the same command again to resume")
+            error = DiskFullError()
         with self.tally.lock:
             self._fatal = self._fatal or error
         self._stopping.set()
