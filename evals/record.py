@@ -99,7 +99,7 @@ class Outcome(StrEnum):
 
 
 class GraderVerdict(Frozen):
-    """One grader's opinion."""
+    """What one grader says of an attempt."""
 
     outcome: Outcome
     reason: str = ""

@@ -34,7 +34,7 @@ from tasks.errors import MachineError, UserError
 from tasks.task import Task
 
 if TYPE_CHECKING:
-    from evals.verdict.referee import Referee
+    from evals.verdict.interim import InterimAnalysis
     from scaffolds.openai.client import OpenAIModel
 
 LEAST_FREE_BYTES = 500_000_000
@@ -111,25 +111,25 @@ def open_run(plan: RunPlan, directory: Path, progress: Progress, *, grade: bool 
             stack.enter_context(Grader(plan.grader, plan.sandbox, run=manifest.run_id)) if grade else None
         )
         hooks = RunHooks(grader.grade if grader else None, make_waiter(plan))
-        referee = make_referee(directory, manifest)
-        if referee:
-            hooks = replace(hooks, look=referee.after)
+        interim = make_interim(directory, manifest)
+        if interim:
+            hooks = replace(hooks, look=interim.after)
         context = make_context(manifest, directory, plan)
         run = Run(context, tasks, manifest.frozen_keys(), hooks, Ledger(directory / "ledger.jsonl"))
-        if referee:
-            run.settle(referee.settled)
-            for look in referee.catch_up():
+        if interim:
+            run.settle(interim.settled)
+            for look in interim.catch_up():
                 run.looked(look)
         yield run
 
 
-def make_referee(directory: Path, manifest: manifests.Manifest) -> Referee | None:
+def make_interim(directory: Path, manifest: manifests.Manifest) -> InterimAnalysis | None:
     """Who takes the planned looks; nobody without a claim."""
     if manifest.claim is None:
         return None
-    from evals.verdict.referee import Referee  # statistics are slow to import
+    from evals.verdict.interim import InterimAnalysis  # statistics are slow to import
 
-    return Referee(directory, manifest)
+    return InterimAnalysis(directory, manifest)
 
 
 def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -> RunContext:

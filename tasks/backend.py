@@ -1,6 +1,6 @@
 """The way to a machine: makes a task's image ready, opens sandboxes, says whether it is there. Docker is one (`tasks.docker`).
 
-Only types and what they share: whoever runs or grades tasks is given a backend and knows no other way.
+Only types and what they share. Code that runs or grades tasks is given a backend and knows no other way.
 """
 
 from __future__ import annotations

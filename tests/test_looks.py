@@ -17,7 +17,7 @@ from evals.results.load import from_run_dir
 from evals.run.looks import Look, counted, open_keys, taken
 from evals.run.manifest import load
 from evals.run.plan import load_plan
-from evals.verdict.referee import Referee
+from evals.verdict.interim import InterimAnalysis
 from evals.verdict.verify import verify
 from tasks.errors import UserError
 from tests.runs_on_disk import write_attempt, write_run
@@ -49,13 +49,13 @@ def planned_run(directory: Path, *, tasks: int = 400, **plan: Any) -> Path:
 def play(run: Path, chances: Mapping[str, float], until: int = 10**9) -> list[Look]:
     """Make attempts one by one as an engine would, each scaffold with its own pass rate; the looks taken."""
     manifest = load(run)
-    referee, rng, looks = Referee(run, manifest), np.random.default_rng(5), []
+    interim, rng, looks = InterimAnalysis(run, manifest), np.random.default_rng(5), []
     for key in manifest.frozen_keys()[:until]:
         passed = rng.random() < chances[key.scaffold]
-        if key.scaffold in referee.settled or (key.directory(run) / "grade.json").exists():
+        if key.scaffold in interim.settled or (key.directory(run) / "grade.json").exists():
             continue
         write_attempt(run, key, Outcome.RESOLVED if passed else Outcome.UNRESOLVED)
-        if look := referee.after(key):
+        if look := interim.after(key):
             looks.append(look)
     return looks
 
@@ -92,12 +92,12 @@ def test_a_resume_remembers_a_decision_and_takes_a_look_that_was_missed(tmp_path
     run = planned_run(tmp_path / "run", scaffolds=("bash",))
     play(run, {"bash": 0.3}, until=99)
     write_attempt(run, load(run).frozen_keys()[99], Outcome.UNRESOLVED)  # then the power fails
-    again = Referee(run, load(run))
+    again = InterimAnalysis(run, load(run))
     assert again.settled == frozenset()
     (look,) = again.catch_up()
     assert (look.tasks, look.decision) == (100, Decision.NOT_REPRODUCED)
-    assert Referee(run, load(run)).settled == {"bash"}
-    assert Referee(run, load(run)).catch_up() == []
+    assert InterimAnalysis(run, load(run)).settled == {"bash"}
+    assert InterimAnalysis(run, load(run)).catch_up() == []
 
 
 def test_a_settled_scaffold_is_not_tried_again(tmp_path: Path) -> None:
@@ -126,10 +126,10 @@ def test_an_undecided_look_goes_on_to_the_next(tmp_path: Path) -> None:
 
 def test_nothing_judged_at_a_look_is_undecided(tmp_path: Path) -> None:
     run = planned_run(tmp_path / "run", tasks=20, looks=(5,), scaffolds=("bash",))
-    referee = Referee(run, load(run))
+    interim = InterimAnalysis(run, load(run))
     for key in load(run).frozen_keys()[:5]:
         write_attempt(run, key, Outcome.NOT_JUDGED)
-        look = referee.after(key)
+        look = interim.after(key)
     assert look is not None
     assert look.decision is Decision.UNDECIDED
     assert "not one attempt" in look.reason

@@ -48,7 +48,7 @@ def resume_seconds(records: int) -> float:
 
 
 def until_first_attempt(process: subprocess.Popen[str], ledger: Path, started: float) -> float:
-    """Watches the run's own diary. Raises `MachineError` when the run ends before it begins."""
+    """Watches the run's event log. Raises `MachineError` when the run ends before it begins."""
     while process.poll() is None and time.perf_counter() - started < PATIENCE_SECONDS:
         if ledger.exists() and b"attempt-started" in ledger.read_bytes():
             return time.perf_counter() - started

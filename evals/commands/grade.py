@@ -108,8 +108,8 @@ def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Pat
     found = read_predictions(predictions)
     plan = RunPlan(tasks=tasks, grader=grader)
     run = out or session.default_directory(plan)
-    strangers = record_predictions(run, found.usable, plan, load_tasks(plan))
-    for line in (*found.unusable, *strangers):
+    unknown = record_predictions(run, found.usable, plan, load_tasks(plan))
+    for line in (*found.unusable, *unknown):
         typer.echo(f"not graded: {plain(line)}", err=True)
     typer.echo(f"run directory {run}", err=True)
     return run

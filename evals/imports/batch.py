@@ -12,7 +12,7 @@ from evals.record import Outcome, Party
 from scaffolds.base import Stop
 from tasks.errors import UserError
 
-NOBODY = "imported: nobody has judged these attempts"
+UNJUDGED = "imported: not graded by anybody"
 MOST_BYTES = 500_000_000
 """Of one file that is read whole."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
@@ -66,7 +66,7 @@ class Batch:
     @property
     def judged(self) -> bool:
         """Whether there is anybody's verdict in it."""
-        return self.judge != NOBODY
+        return self.judge != UNJUDGED
 
     def judged_by(self, other: Batch) -> Batch:
         """The same attempts with the verdicts of `other`. Raises `UserError` when it is not clear whose they are."""

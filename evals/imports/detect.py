@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.imports import harbor, reports, trajectories
-from evals.imports.batch import NOBODY, Batch, ImportedAttempt, SourceVerdict, read_json
+from evals.imports.batch import UNJUDGED, Batch, ImportedAttempt, SourceVerdict, read_json
 from evals.imports.predictions import KEY_FIELDS, read_predictions
 from evals.record import Outcome
 from tasks.errors import UserError
@@ -93,7 +93,7 @@ def predictions(path: Path) -> Batch:
         ImportedAttempt(p.instance_id, p.model, verdict=None if p.patch.strip() else empty, patch=p.patch)
         for p in found.usable
     )
-    return Batch("predictions", NOBODY, attempts, notes=(*found.unusable, *several(attempts)))
+    return Batch("predictions", UNJUDGED, attempts, notes=(*found.unusable, *several(attempts)))
 
 
 def several(attempts: tuple[ImportedAttempt, ...]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evals.imports.batch import NOBODY, Batch, ImportedAttempt, SourceVerdict, count, inner, read_json, text
+from evals.imports.batch import UNJUDGED, Batch, ImportedAttempt, SourceVerdict, count, inner, read_json, text
 from evals.record import Outcome
 from scaffolds.base import Stop
 from tasks.errors import UserError
@@ -40,15 +40,15 @@ def read_trajectories(path: Path) -> Batch:
     for file in files:
         value = read_json(file)
         if isinstance(inner(value, "info"), dict):
-            attempts.append(foreign(file, value))
+            attempts.append(attempt_of(file, value))
         else:
             unusable.append(f"{file.name} has no `info`: left out")
     if not attempts:
         raise UserError(f"{path} holds no trajectory of mini-swe-agent (.traj.json) or SWE-agent (.traj)")
-    return Batch("trajectories", NOBODY, tuple(attempts), notes=tuple(unusable))
+    return Batch("trajectories", UNJUDGED, tuple(attempts), notes=tuple(unusable))
 
 
-def foreign(file: Path, value: dict[str, Any]) -> ImportedAttempt:
+def attempt_of(file: Path, value: dict[str, Any]) -> ImportedAttempt:
     info = value["info"]
     mini = "messages" in value and "trajectory" not in value
     status = text(info.get("exit_status"))
@@ -59,7 +59,7 @@ def foreign(file: Path, value: dict[str, Any]) -> ImportedAttempt:
         task=text(value.get("instance_id")) or file.name.removesuffix(".json").removesuffix(".traj"),
         system=MINI if mini else SWE_AGENT,
         model=mini_model(info) if mini else swe_agent_model(value),
-        verdict=opinion_without_judge(patch, status, stop),
+        verdict=verdict_without_grader(patch, status, stop),
         patch=patch.encode("utf-8", "replace"),
         stop=stop,
         detail=status,
@@ -79,7 +79,7 @@ def stop_of(status: str, info: dict[str, Any]) -> Stop | None:
     return STOPS.get(word)
 
 
-def opinion_without_judge(patch: str, status: str, stop: Stop | None) -> SourceVerdict | None:
+def verdict_without_grader(patch: str, status: str, stop: Stop | None) -> SourceVerdict | None:
     """No patch needs no judge, unless the attempt broke off for a reason that may be nobody's here."""
     if patch.strip():
         return None

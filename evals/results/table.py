@@ -43,7 +43,7 @@ class Reading(StrEnum):
     BEST = "unjudged attempts passed"
     """The upper bound; a flagged pass stays a pass."""
     OFFICIAL = "official grader alone"
-    """What vendors report: no strict second opinion."""
+    """What vendors report: the official grader alone."""
 
 
 class Drawn(StrEnum):

@@ -1,4 +1,4 @@
-"""The run's diary: append-only, each line chained to the one before by sha256.
+"""The run's event log: append-only, each line chained to the one before by sha256.
 
 It proves nothing against an owner who rewrites the whole file; it shows accidents, edits of single lines and
 lines that went missing. A kill -9 may tear the last line; the next writer closes it and says so.

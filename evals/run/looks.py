@@ -1,6 +1,6 @@
 """What planned looks at a run said, kept in its `looks.json`: from a decision on, later attempts do not count.
 
-Not here: taking a look (`referee`), and the order of work, which the manifest fixes.
+Not here: taking a look (`interim`), and the order of work, which the manifest fixes.
 """
 
 from __future__ import annotations

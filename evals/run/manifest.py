@@ -52,7 +52,7 @@ class Elsewhere(Frozen):
 
 
 class Manifest(Frozen):
-    """A run's birth certificate."""
+    """What a run was asked to do, and what was in force when it began."""
 
     schema_version: int = SCHEMA
     run_id: str

@@ -46,7 +46,7 @@ class RunHooks:
 
 @dataclass
 class Tally:
-    """Live counts for whoever watches; one lock guards all."""
+    """Live counts for the progress display; one lock guards all."""
 
     total: int = 0
     done: int = 0

@@ -1,4 +1,4 @@
-"""Takes the planned looks of a run under way: a scaffold whose verdict on the plan's claim is decided attempts no more.
+"""Interim analyses of a run under way: a scaffold whose verdict on the plan's claim is decided at a planned look stops there.
 
 A look is taken once, when all attempts at the first n counted tasks have an outcome. The verdict's error rates allow
 for every planned look (`stats.sequential`). Not here: what the run does about it (`run`).
@@ -19,7 +19,7 @@ from tasks.disk import write_json
 from tasks.errors import UserError
 
 
-class Referee:
+class InterimAnalysis:
     """Knows which look comes next for each scaffold, and takes it. Safe to call from several threads."""
 
     def __init__(self, run: Path, manifest: Manifest) -> None:
