@@ -1,4 +1,4 @@
-"""The way to a machine: makes a task's image ready, opens sandboxes, says whether it is there. Docker is one (`tasks.docker`).
+"""The way to a machine: makes a task's image ready, opens sandboxes, runs tests. Docker is one (`tasks.docker`).
 
 Only types and what they share. Code that runs or grades tasks is given a backend and knows no other way.
 """
@@ -6,10 +6,12 @@ Only types and what they share. Code that runs or grades tasks is given a backen
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from pydantic import Field
 
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import Frozen, Task
+from tasks.task import Frozen, ImageSpec, Task
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and how much of it, 0 to 1; None = unknown."""
@@ -34,6 +36,73 @@ class Prepared(Frozen):
     """Findings about the image that a reader should know."""
 
 
+EVAL_FILE = "/eval.sh"
+"""Where swebench puts the eval script."""
+APPLY_COMMANDS = (
+    "git apply --verbose",
+    "git apply --verbose --3way",
+    "git apply --verbose --reject",
+    "patch --batch --forward --fuzz=5 -p1 -i",
+)
+"""swebench 5.0.2's, in its order; between two of them the tree is reset."""
+
+
+class TestLimits(Frozen):
+    """What one test run may use. Part of a grade's key."""
+
+    __test__ = False  # not a test class, whatever its name looks like to pytest
+
+    seconds: float = Field(default=1800.0, gt=0)
+    """For the script; swebench's own default."""
+    apply_seconds: float = Field(default=300.0, gt=0)
+    log_bytes: int = Field(default=32 << 20, ge=1024)
+    """Kept of a log, half head, half tail. A longer log is a flood: its tests count as failed."""
+    network: bool = False
+    container: Limits = Field(default_factory=Limits)
+
+
+class RunRequest(NamedTuple):
+    """One run in one fresh container of the task's image, without a network."""
+
+    patch: bytes
+    """The candidate's patch, applied the way the official grader applies it; b"" = leave the start state."""
+    files: Mapping[str, bytes]
+    """Absolute path → content, written after the patch: owned by root, mode 0444, parents made (0755)."""
+    script: str
+    """Bash text, run by `bash` in the working directory. Its status is read from the daemon (exec's ExitCode)."""
+    collect: tuple[str, ...] = ()
+    """Absolute paths to read back through the daemon (get_archive) after the script ended; no size above 64 MB."""
+
+
+class RunResult(NamedTuple):
+    """What the daemon says of one run. Nothing in here is read from the log."""
+
+    applied: bool
+    """False: the patch did not apply, and nothing was run."""
+    exit_code: int | None
+    """None when the script timed out or its container died."""
+    timed_out: bool
+    log: bytes
+    collected: Mapping[str, bytes]
+    """Absolute path → content; a path that is absent, too large or no regular file is left out."""
+    seconds: float
+    """Wall time of the script alone."""
+    startup_seconds: float = 0.0
+    """Wall time of everything else: container, patch, delivery, reading back."""
+    applied_by: str = ""
+    """The command that applied the patch; "none" when there was nothing to apply."""
+    log_bytes: int = 0
+    """What the script wrote, whether or not it is in `log`."""
+
+
+class RunTests(Protocol):
+    """Runs one request in a fresh container; called from several threads at once."""
+
+    def __call__(self, request: RunRequest, /) -> RunResult:
+        """Raises `SandboxError` when the machine broke, and nothing for what the tested code did."""
+        ...
+
+
 class Backend(Protocol):
     """Threads share one. Everything raises `SandboxError` where the machine fails, `MachineError` where there is none."""
 
@@ -46,6 +115,19 @@ class Backend(Protocol):
 
     def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
         """A sandbox of a prepared image (its id). `labels` name the run and the attempt, for `reap`."""
+        ...
+
+    def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:
+        """Id of the image that a task names, as it came: graders start from it. Raises `TaskError` without one."""
+        ...
+
+    def tests(
+        self, image: str, workdir: str, limits: TestLimits, *, script_file: str | None = None, run: str = ""
+    ) -> RunTests:
+        """Runs tests in fresh machines of one image (its id). `script_file` None = a new, unguessable name each time.
+
+        `run` labels the machines, for `reap`.
+        """
         ...
 
     def reap(self, run: str | None = None) -> None:

@@ -41,8 +41,6 @@ FLOORS = (
 MOST_ROOMS, MOST_ARROWS = 20, 90
 AT_HOME = {"docker": "tasks/docker/", "openai": "scaffolds/openai/"}
 """Library → the one folder that may import it."""
-STILL_OUTSIDE = {"evals/grade/containers.py"}
-"""On its way to `tasks/docker/`."""
 IMPORT_NAMES = {"yaml": "pyyaml", "minisweagent": "mini_swe_agent"}
 """Import package → distribution, where they differ."""
 HEAVY = ("openai", "docker", "datasets", "swebench", "pandas", "scipy", "statsmodels", "numpy")
@@ -118,7 +116,7 @@ def test_a_library_is_spoken_to_in_one_folder(library: str) -> None:
         for file in modules().values()
         if any(name.split(".")[0] == library for name in imported(file))
     }
-    assert {user for user in users if not user.startswith(AT_HOME[library])} <= STILL_OUTSIDE
+    assert {user for user in users if not user.startswith(AT_HOME[library])} == set()
 
 
 def test_runs_know_a_backend_and_not_docker() -> None:

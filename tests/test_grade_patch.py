@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from evals.grade.check_tasks import CheckList, Reliability, check, excluded_tasks, host, judge, save
-from evals.grade.containers import APPLY_COMMANDS, PATCH_FILE, TestLimits
 from evals.grade.grader import Grader, conservative, oddities
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
 from evals.imports.predictions import read_predictions, record_predictions
@@ -23,7 +22,9 @@ from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Par
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog
+from tasks.backend import APPLY_COMMANDS, TestLimits
 from tasks.docker.daemon import client
+from tasks.docker.testing import PATCH_FILE
 from tasks.errors import UserError
 from tasks.sandbox import Limits
 from tasks.task import ImageSpec, Task

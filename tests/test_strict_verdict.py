@@ -14,9 +14,9 @@ from evals.grade.strict.delivery import Observed
 from evals.grade.strict.negative_controls import Control
 from evals.grade.strict.result_file import Results
 from evals.grade.strict.script import put_together, take_apart
-from evals.grade.strict.types import RunRequest, RunResult
 from evals.grade.strict.verdict import judge, objections_of, strict_verdict
 from evals.record import GraderVerdict, Outcome
+from tasks.backend import RunRequest, RunResult
 from tasks.task import Brief, Checks, ImageSpec, Task
 
 GOLD = Calibration(baseline={"t.py::a": "passed", "t.py::b": "skipped", "t.py::c": "xfailed"}, exit_code=0)

@@ -174,8 +174,8 @@ def check_tasks(
 ) -> None:
     """Check that the gold patch passes and doing nothing fails, k times each, on this machine."""
     from evals.grade import check_tasks as reliability
-    from evals.grade.containers import TestLimits
     from tasks import catalog, selection
+    from tasks.backend import TestLimits
 
     wanted = None if ids is None else selection.read_ids(ids)
     found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit)

@@ -15,11 +15,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from evals.grade.containers import TestLimits
 from evals.grade.grader import Grader
 from evals.grade.spec import NotJudged
 from evals.record import GraderVerdict, Outcome
-from tasks.backend import Progress, quiet
+from tasks.backend import Progress, TestLimits, quiet
 from tasks.disk import write_json
 from tasks.errors import UserError
 from tasks.task import Frozen, Task

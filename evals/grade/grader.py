@@ -1,7 +1,7 @@
 """From a patch to a grade: run the official eval script once, judge its log, run the strict grader, join both.
 
 Reads the task and the recorded patch, nothing else: an attempt's trajectory, score or stop reason never matters.
-Here: what is run, what is reused, and how the columns become one outcome. Elsewhere: containers (`containers`), what
+Here: what is run, what is reused, and how the columns become one outcome. Elsewhere: the machine (`tasks.backend`), what
 is kept (`store`), what a log means (`official`, `logs`), the strict column (`strict`).
 """
 
@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from evals.grade.containers import APPLY_COMMANDS, EVAL_FILE, TestContainers, TestLimits
 from evals.grade.logs import LogGrade, describe, grade_log, not_judged
 from evals.grade.official import DEFAULT, DERIVES, OfficialGrader
 from evals.grade.spec import NotJudged, TestSpecs, on_a_machine_that_holds
@@ -27,10 +26,19 @@ from evals.grade.store import (
     run_key,
     strict_version,
 )
-from evals.grade.strict.types import RunRequest
 from evals.record import Grade, GraderVerdict, Outcome, Party, Record
-from tasks.backend import Progress, quiet
+from tasks.backend import (
+    APPLY_COMMANDS,
+    EVAL_FILE,
+    Backend,
+    Progress,
+    RunRequest,
+    RunTests,
+    TestLimits,
+    quiet,
+)
 from tasks.disk import cache_directory, exclusive
+from tasks.docker.backend import DockerBackend
 from tasks.sandbox import Limits
 from tasks.task import Task
 
@@ -54,15 +62,17 @@ class Grader:
         cached: bool = True,
         progress: Progress = quiet,
         run: str = "",
+        backend: Backend | None = None,
     ) -> None:
         """`name`: `swebench==VERSION`. `cached=False` runs tests even where their result is known.
 
-        `run`: label of the containers, as `tasks.docker.daemon.remove_run` wants it.
+        `run`: label of the machines, for `Backend.reap`. `backend`: Docker where none is given.
         """
         self._limits = limits or TestLimits(container=container or Limits())
         self._graders = {n: OfficialGrader(n) for n in (name, DEFAULT, DERIVES)}
         self.official = self._graders[name]
-        self._specs = TestSpecs(self._graders, progress)
+        self._backend = backend or DockerBackend()
+        self._specs = TestSpecs(self._graders, self._backend, progress)
         self._store, self._cached, self._run_id = store or RunStore(), cached, run
         self._strict_version = strict_version() if strict else ""
 
@@ -156,9 +166,9 @@ class Grader:
         )
         return KeptRun(facts, run.log)
 
-    def _containers(self, task: Task, script_file: str | None) -> TestContainers:
+    def _containers(self, task: Task, script_file: str | None) -> RunTests:
         image, workdir = self._specs.image(task), task.brief.workdir
-        return TestContainers(image, workdir, self._limits, script_file=script_file, run=self._run_id)
+        return self._backend.tests(image, workdir, self._limits, script_file=script_file, run=self._run_id)
 
     def _judge(self, grader: OfficialGrader, row: dict[str, Any], patch: bytes, tested: KeptRun) -> LogGrade:
         """What one official version says of a test run. Raises `NotJudged` where it cannot use the row."""

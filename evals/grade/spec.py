@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, OfficialGrader
 from evals.record import Party
-from tasks.backend import Progress
-from tasks.docker import images
+from tasks.backend import Backend, Progress
 from tasks.errors import TaskError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
@@ -37,9 +36,9 @@ class TestSpec(NamedTuple):
 class TestSpecs:
     """Test specs and image ids by task. Threads may share it."""
 
-    def __init__(self, graders: dict[str, OfficialGrader], progress: Progress) -> None:
+    def __init__(self, graders: dict[str, OfficialGrader], backend: Backend, progress: Progress) -> None:
         """`graders` holds at least `DEFAULT` and `DERIVES`; the latter is started for v4 rows only."""
-        self._graders, self._progress = graders, progress
+        self._graders, self._backend, self._progress = graders, backend, progress
         self._specs: dict[str, TestSpec] = {}
         self._images: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -69,7 +68,7 @@ class TestSpecs:
 
     def _resolve(self, task: Task) -> str:
         try:
-            return images.resolve(task.image, self._progress).id
+            return self._backend.image(task.image, self._progress)
         except (TaskError, SandboxError) as error:
             raise NotJudged(Party.SANDBOX, f"no image {task.image.reference}: {error}") from error
 

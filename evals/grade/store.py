@@ -16,13 +16,13 @@ from typing import NamedTuple, Self
 
 from pydantic import ValidationError
 
-from evals.grade.containers import TestLimits
 from evals.record import GraderVerdict
+from tasks.backend import TestLimits
 from tasks.disk import cache_directory, write_atomic, write_json
 from tasks.task import Frozen, Task
 
 LAYOUT = "1"
-"""Part of every key: raise it when `containers` runs tests in another way."""
+"""Part of every key: raise it when a backend runs tests in another way."""
 FACTS, LOG = "test.json", "test.log"
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.backend import Prepared, Progress, quiet
+from tasks.backend import Prepared, Progress, RunTests, TestLimits, quiet
 from tasks.docker import daemon
+from tasks.docker.images import resolve
 from tasks.docker.prepare import prepare
 from tasks.docker.sandbox import open_sandbox
+from tasks.docker.testing import TestContainers
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import Task
+from tasks.task import ImageSpec, Task
 
 
 class DockerBackend:
@@ -20,6 +22,14 @@ class DockerBackend:
 
     def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
         return open_sandbox(image, workdir=workdir, limits=limits, labels=labels)
+
+    def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:
+        return resolve(spec, progress).id
+
+    def tests(
+        self, image: str, workdir: str, limits: TestLimits, *, script_file: str | None = None, run: str = ""
+    ) -> RunTests:
+        return TestContainers(image, workdir, limits, script_file=script_file, run=run)
 
     def reap(self, run: str | None = None) -> None:
         if run is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tasks.backend import Prepared, Progress, quiet
+from tasks.backend import Prepared, Progress, RunTests, TestLimits, quiet
+from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import Task
+from tasks.task import ImageSpec, Task
 from tests.fakes.plain_sandbox import PlainSandbox
 
 
@@ -25,8 +26,9 @@ class PlainBackend:
         *,
         prepare: Callable[[Task], Prepared] = plain_image,
         answers: Callable[[], bool] = lambda: True,
+        tests: RunTests | None = None,
     ) -> None:
-        self._open, self._prepare, self._answers = open_sandbox, prepare, answers
+        self._open, self._prepare, self._answers, self._tests = open_sandbox, prepare, answers, tests
         self.labels: list[Mapping[str, str]] = []
         """Of each sandbox that was opened."""
         self.reaped: list[str | None] = []
@@ -37,6 +39,17 @@ class PlainBackend:
     def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
         self.labels.append(labels)
         return self._open()
+
+    def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:
+        if self._tests is None:
+            raise TaskError(f"image {spec.reference} is not on this machine")
+        return "sha256:0"
+
+    def tests(
+        self, image: str, workdir: str, limits: TestLimits, *, script_file: str | None = None, run: str = ""
+    ) -> RunTests:
+        assert self._tests is not None
+        return self._tests
 
     def reap(self, run: str | None = None) -> None:
         self.reaped.append(run)

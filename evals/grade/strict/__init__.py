@@ -7,6 +7,6 @@ itself. So a pass counts only if the same patch FAILS when the tests are made to
 patch fails too (`calibrate`). What remains open is written at the top of `verdict`.
 """
 
-from evals.grade.strict.types import RunRequest, RunResult, RunTests, StrictVerdict
+from evals.grade.strict.types import StrictVerdict
 
-__all__ = ["RunRequest", "RunResult", "RunTests", "StrictVerdict"]
+__all__ = ["StrictVerdict"]

@@ -15,7 +15,7 @@ from evals.grade.strict import suite
 from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
 from evals.grade.strict.script import Parts
-from evals.grade.strict.types import RunRequest, RunTests
+from tasks.backend import RunRequest, RunTests
 from tasks.disk import exclusive, write_json
 from tasks.task import Frozen, Task
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from evals.grade.strict.result_file import Results, read_results
 from evals.grade.strict.script import Parts, put_together
 from evals.grade.strict.suite import Files
-from evals.grade.strict.types import RunRequest, RunTests
+from tasks.backend import RunRequest, RunTests
 
 SITECUSTOMIZE = """\
 import sys

@@ -18,7 +18,7 @@ from secrets import randbits
 from evals.grade.strict import mutate, suite
 from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.script import Parts
-from evals.grade.strict.types import RunTests
+from tasks.backend import RunTests
 from tasks.task import Frozen, Task
 
 Contents = dict[str, str | None]

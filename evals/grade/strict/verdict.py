@@ -22,8 +22,9 @@ from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.negative_controls import Contents, Control, unpacked
 from evals.grade.strict.script import take_apart
 from evals.grade.strict.suite import Reported
-from evals.grade.strict.types import RunTests, StrictVerdict
+from evals.grade.strict.types import StrictVerdict
 from evals.record import GraderVerdict, Outcome
+from tasks.backend import RunTests
 from tasks.task import Task
 
 

@@ -21,24 +21,14 @@ from typing import Any
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
-from pydantic import Field
 
-from evals.grade.strict.types import RunRequest, RunResult
+from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
 from tasks.docker.channel import Capture
 from tasks.docker.daemon import DAEMON_ERRORS, client, daemon_errors, remove
 from tasks.docker.sandbox import container_options
 from tasks.errors import TaskError
-from tasks.sandbox import Limits
-from tasks.task import Frozen
 
-PATCH_FILE, EVAL_FILE = "/tmp/patch.diff", "/eval.sh"  # noqa: S108 - swebench's names, in the container
-APPLY_COMMANDS = (
-    "git apply --verbose",
-    "git apply --verbose --3way",
-    "git apply --verbose --reject",
-    "patch --batch --forward --fuzz=5 -p1 -i",
-)
-"""swebench 5.0.2's, in its order; between two of them the tree is reset."""
+PATCH_FILE = "/tmp/patch.diff"  # noqa: S108 - swebench's name, in the container
 ALREADY = "git apply --check --reverse"
 APPLIED_CODE = 100
 UNDELIVERABLE = 99
@@ -47,27 +37,13 @@ GRACE_SECONDS = 2.0
 """How long a stream may stay open after its command has ended: a daemon that the tests left holds it."""
 
 
-class TestLimits(Frozen):
-    """What one test run may use. Part of a grade's key."""
-
-    __test__ = False  # not a test class, whatever its name looks like to pytest
-
-    seconds: float = Field(default=1800.0, gt=0)
-    """For the script; swebench's own default."""
-    apply_seconds: float = Field(default=300.0, gt=0)
-    log_bytes: int = Field(default=32 << 20, ge=1024)
-    """Kept of a log, half head, half tail. A longer log is a flood: its tests count as failed."""
-    network: bool = False
-    container: Limits = Field(default_factory=Limits)
-
-
 ONE_STREAM = 'exec /bin/bash "$0" 2>&1'
 """The daemon copies stdout and stderr side by side, in no order. The script's markers go to one, the tests' results to
 the other: a result that overtook its marker would be no result."""
 
 
 class TestContainers:
-    """Runs requests in fresh containers of one image; implements `evals.grade.strict.RunTests`. Threads may share it."""
+    """Runs requests in fresh containers of one image; implements `tasks.backend.RunTests`. Threads may share it."""
 
     __test__ = False
 
@@ -77,13 +53,10 @@ class TestContainers:
         workdir: str,
         limits: TestLimits,
         *,
-        script_file: str | None = EVAL_FILE,
+        script_file: str | None = None,
         run: str = "",
     ) -> None:
-        """`image`: id or name of an image on this machine. `script_file` None = a new, unguessable name a run.
-
-        `run` labels the containers, so that whoever stops that run at once finds them.
-        """
+        """See `tasks.backend.Backend.tests`."""
         self._image, self._workdir, self._limits = image, workdir, limits
         self._script_file, self._labels = script_file, {"purpose": "grading", "run": run}
 
