@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from scaffolds.model import Model
+from scaffolds.text import LONGEST_OBSERVATION
 from tasks.sandbox import Sandbox
 from tasks.task import Brief, Frozen
+from tasks.untrusted import clean, fit
+
+Said = Annotated[str, BeforeValidator(clean)]
+"""Text that a model, a server or a sandbox wrote: fit for a file whatever it is."""
 
 
 class Stop(StrEnum):
@@ -53,16 +58,21 @@ class Budget(Frozen):
     tokens: int | None = Field(default=None, ge=1)
     """Prompt + completion tokens over all calls, as the server counts them."""
     seconds: float | None = Field(default=1800, gt=0)
-    """Agent-active seconds: model and commands; waiting for a server that is away does not count."""
+    """Agent-active seconds: model and commands; waiting for a server that is away does not count.
+
+    A call or a command that is still under way when they are over is ended.
+    """
     command_seconds: float = Field(default=60, gt=0)
+    observation_characters: int = Field(default=LONGEST_OBSERVATION, ge=100)
+    """What the model is shown of a command's output: head and tail, half each. The editor shows at most 16,000."""
 
 
 class ToolCallRecord(Frozen):
     """ATIF tool call."""
 
-    tool_call_id: str
-    function_name: str
-    arguments: dict[str, object]
+    tool_call_id: Said
+    function_name: Said
+    arguments: Annotated[dict[str, object], BeforeValidator(fit)]
 
 
 class Metrics(Frozen):
@@ -78,10 +88,10 @@ class Step(Frozen):
 
     source: str
     """`system`, `user` or `agent`."""
-    message: str
-    reasoning_content: str | None = None
+    message: Said
+    reasoning_content: Said | None = None
     tool_calls: tuple[ToolCallRecord, ...] = ()
-    observations: tuple[str, ...] = ()
+    observations: tuple[Said, ...] = ()
     """One for each tool call, in order."""
     metrics: Metrics | None = None
     seconds: float = 0.0
@@ -94,6 +104,8 @@ class ToolCallCounts:
     native: int = 0
     recovered: int = 0
     malformed: int = 0
+    written: int = 0
+    """Found in the text of replies without a call, in native mode: the server did not parse them, and nothing ran."""
 
 
 @dataclass
@@ -108,7 +120,11 @@ class Trajectory:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     active_seconds: float = 0.0
+    uses_tools: bool = False
+    """Whether the model was given tools to call."""
     calls: ToolCallCounts = field(default_factory=ToolCallCounts)
+    files_shown: tuple[str, ...] | None = None
+    """For a scaffold that chooses what the model sees; None where the model looks for itself."""
     warnings: tuple[str, ...] = ()
     """What the client noticed about the server, such as a history cut off in silence. Set by the run."""
 

@@ -32,6 +32,11 @@ class Bash:
         self._settings = settings
 
     def solve(self, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
-        loop = Loop(self._settings, {"bash": BashTool(), "submit": Submit()}, model, sandbox)
+        loop = Loop(
+            self._settings,
+            {"bash": BashTool(self._settings.budget.observation_characters), "submit": Submit()},
+            model,
+            sandbox,
+        )
         task = TASK.format(repo=brief.repo, workdir=brief.workdir, issue=brief.problem_statement)
         return loop.run(SYSTEM, task)

@@ -9,20 +9,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from scaffolds.base import ToolCallCounts, ToolCallMode
-from scaffolds.model import Reply, ToolSchema
-from scaffolds.text import clean, clean_json
+from scaffolds.model import Reply
+from scaffolds.tools import Arguments, Tool
+from tasks.untrusted import clean, fit
 
 MOST_RECOVERED = 16
 """Of one reply; a small model that loops writes hundreds."""
 TAGGED = re.compile(r"<(tool_call|tools|function_call)>(.*?)(?:</\1>|\Z)", re.DOTALL)
 FENCED = re.compile(r"```[a-zA-Z_]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+MOST_BRACES = 2000
+"""Of one text, where an object may begin: each try costs time, and code in a reply has braces too."""
+UNPARSED = re.compile(
+    r"<tool_call>|<function=\w|<invoke name=|\[TOOL_CALLS\]|<\|python_tag\|>|<\|tool_calls?_|<｜tool▁call"
+    r"|to=functions\.\w"
+)
+"""How the chat templates of the model families begin a call; where one reaches us, its server has no parser for it."""
 DECODER = json.JSONDecoder(strict=False)
 """Not strict: small models put raw line breaks into JSON strings."""
+LONGEST_READ = 200_000
+"""Characters of a text in which calls are looked for; a model that loops writes megabytes of braces."""
 
 
 class Call(NamedTuple):
@@ -32,23 +44,36 @@ class Call(NamedTuple):
     """None when the call was recovered from text: its answer cannot be a `tool` message."""
     name: str
     arguments: dict[str, Any]
+    """As the model wrote them, for the record."""
     problem: str = ""
+    checked: Arguments | None = None
+    """What the tool is given; None when there is a problem."""
 
 
 def read_calls(
-    reply: Reply, mode: ToolCallMode, tools: Sequence[ToolSchema], counts: ToolCallCounts
+    reply: Reply, mode: ToolCallMode, tools: Mapping[str, Tool], counts: ToolCallCounts
 ) -> list[Call]:
     """The calls of one reply, each one counted once: native, recovered, or malformed."""
-    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
     calls: list[Call] = []
     if mode is not ToolCallMode.TEXT:
         calls = [_native(call.id, call.name, call.arguments) for call in reply.tool_calls]
     if not calls and mode is not ToolCallMode.NATIVE:
-        calls = list(islice(recover(reply.content, schemas), MOST_RECOVERED))
-    checked = [_check(call, schemas) for call in calls]
+        calls = list(islice(recover(reply.content, tools), MOST_RECOVERED))
+    if not calls and mode is ToolCallMode.NATIVE:
+        counts.written += _written(reply, tools)
+    checked = [_check(call, tools) for call in calls]
     for call in checked:
         _count(call, counts)
     return checked
+
+
+def _written(reply: Reply, tools: Container[str]) -> int:
+    """Calls that the model made and the server did not parse, also where it took them for thoughts."""
+    for text in (reply.content[:LONGEST_READ], reply.reasoning[:LONGEST_READ]):
+        found = sum(call.name in tools for call in islice(recover(text, tools), MOST_RECOVERED))
+        if found or UNPARSED.search(text):
+            return found or 1
+    return 0
 
 
 def _count(call: Call, counts: ToolCallCounts) -> None:
@@ -62,40 +87,46 @@ def _count(call: Call, counts: ToolCallCounts) -> None:
 
 def _native(id_: str, name: str, raw: str) -> Call:
     try:
-        arguments = DECODER.decode(raw)
-    except (ValueError, RecursionError) as error:
+        arguments = fit(DECODER.decode(raw))
+    except RecursionError:
+        return Call(id_, name, {"unparsed": raw}, "the arguments are nested too deeply")
+    except ValueError as error:
         return Call(id_, name, {"unparsed": raw}, f"the arguments are not valid JSON ({error})")
     if not isinstance(arguments, dict):
         return Call(id_, name, {"unparsed": raw}, "the arguments are not a JSON object")
     return Call(id_, name, arguments)
 
 
-def recover(text: str, names: Mapping[str, Any]) -> Iterator[Call]:
+def recover(text: str, names: Container[str]) -> Iterator[Call]:
     """Calls written as text. Tags win over fences, fences over bare JSON, so that nothing is read twice."""
+    text = text[:LONGEST_READ]
     sources = [m.group(2) for m in TAGGED.finditer(text)] or [m.group(1) for m in FENCED.finditer(text)]
     found = [call for source in sources for call in _objects(source, names)]
     yield from found or _objects(text, names)
 
 
-def _objects(text: str, names: Mapping[str, Any]) -> Iterator[Call]:
+def _objects(text: str, names: Container[str]) -> Iterator[Call]:
     """Each JSON object in `text` that looks like a call: `{"name": …, "arguments": {…}}`."""
-    at = text.find("{")
-    while at >= 0:
+    end = 0
+    for _ in range(MOST_BRACES):
+        if (at := text.find("{", end)) < 0:
+            return
         value, end = _decode(text, at)
         call = _as_call(value, names)
         if call is not None:
             yield call
-        at = text.find("{", end)
 
 
 def _decode(text: str, at: int) -> tuple[Any, int]:
     try:
         return DECODER.raw_decode(text, at)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        return None, len(text)  # no call looks like that, and each further brace would cost as much again
+    except ValueError:
         return None, at + 1  # also what undoubles `{{"name": …}}`
 
 
-def _as_call(value: Any, names: Mapping[str, Any]) -> Call | None:
+def _as_call(value: Any, names: Container[str]) -> Call | None:
     if not isinstance(value, dict):
         return None
     inner = value.get("function")
@@ -106,43 +137,38 @@ def _as_call(value: Any, names: Mapping[str, Any]) -> Call | None:
         return None
     if isinstance(arguments, str):
         return _native("", name, arguments)._replace(id=None)
-    return Call(None, name, arguments if isinstance(arguments, dict) else {})
+    try:
+        return Call(None, name, fit(arguments) if isinstance(arguments, dict) else {})
+    except ValueError as error:
+        return Call(None, name, {}, f"the arguments cannot be used: {error}")
 
 
-def _check(call: Call, schemas: Mapping[str, Any]) -> Call:
-    call = call._replace(name=clean(call.name), arguments=clean_json(call.arguments))
+def _check(call: Call, tools: Mapping[str, Tool]) -> Call:
+    """The call with its arguments in its tool's own type, or with what is wrong with them."""
+    call = call._replace(name=clean(call.name))
     if call.problem:
-        return call
-    if call.name not in schemas:
-        return call._replace(
-            problem=f"there is no tool {call.name!r}; the tools are {', '.join(schemas)}",
-        )
-    return call._replace(problem=_problem(call.arguments, schemas[call.name]))
+        return call._replace(arguments=fit(call.arguments))
+    if call.name not in tools:
+        return call._replace(problem=f"there is no tool {call.name!r}; the tools are {', '.join(tools)}")
+    try:
+        return call._replace(checked=tools[call.name].arguments.model_validate(call.arguments))
+    except ValidationError as error:
+        return call._replace(problem=_complaint(error))
 
 
-JSON_TYPES: dict[str, type] = {"string": str, "integer": int, "array": list}
-
-
-def _problem(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """What is wrong with the arguments, by the part of JSON Schema that our tools use."""
-    missing = [name for name in schema.get("required", ()) if name not in arguments]
-    if missing:
+def _complaint(error: ValidationError) -> str:
+    """Every argument that is wrong and why, without quoting what was sent."""
+    found = error.errors(include_url=False, include_input=False)
+    if missing := [str(one["loc"][0]) for one in found if one["type"] == "missing"]:
         return f"missing argument: {', '.join(missing)}"
-    for name, value in arguments.items():
-        wanted = schema["properties"].get(name, {})
-        kind = wanted.get("type")
-        if value is not None and kind in JSON_TYPES and type(value) is not JSON_TYPES[kind]:
-            return f"argument {name!r} must be of type {kind}"
-        if "enum" in wanted and value not in wanted["enum"]:
-            return f"argument {name!r} must be one of {', '.join(wanted['enum'])}"
-    return ""
+    return "; ".join(f"argument {'.'.join(map(str, one['loc']))!r}: {one['msg'].lower()}" for one in found)
 
 
-def describe(tools: Sequence[ToolSchema]) -> str:
+def describe(tools: Mapping[str, Tool]) -> str:
     """The tools as prompt text, for `--tool-calls text`."""
     lines = [
         "You have these tools. To call one, write a JSON object in a fence, exactly like this, and stop:",
         '```json\n{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}\n```',
     ]
-    lines += [json.dumps(tool["function"], ensure_ascii=False) for tool in tools]
+    lines += [json.dumps(tool.schema["function"], ensure_ascii=False) for tool in tools.values()]
     return "\n".join(lines)

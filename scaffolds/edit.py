@@ -6,6 +6,7 @@ from scaffolds.base import Settings, Trajectory
 from scaffolds.editor import Editor
 from scaffolds.loop import Loop
 from scaffolds.model import Model
+from scaffolds.text import LONGEST_OBSERVATION
 from scaffolds.tools import Bash, Submit, Tool
 from tasks.sandbox import Sandbox
 from tasks.task import Brief
@@ -33,7 +34,12 @@ class Edit:
         self._settings = settings
 
     def solve(self, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
-        tools: dict[str, Tool] = {"bash": Bash(), "str_replace_editor": Editor(), "submit": Submit()}
+        longest = self._settings.budget.observation_characters
+        tools: dict[str, Tool] = {
+            "bash": Bash(longest),
+            "str_replace_editor": Editor(min(longest, LONGEST_OBSERVATION)),
+            "submit": Submit(),
+        }
         loop = Loop(self._settings, tools, model, sandbox)
         task = TASK.format(repo=brief.repo, workdir=brief.workdir, issue=brief.problem_statement)
         return loop.run(SYSTEM, task)

@@ -6,18 +6,37 @@ All access goes through the sandbox. Files that are not UTF-8 survive an edit by
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal, TypeVar
 
-from scaffolds.text import cap
-from scaffolds.tools import function_schema
+from pydantic import Field
+
+from scaffolds.text import LONGEST_OBSERVATION, cap
+from scaffolds.tools import Arguments, function_schema
 from tasks.sandbox import Sandbox
+
+Given = TypeVar("Given")
 
 CONTEXT_LINES = 4
 """Shown around an edit."""
 UNDO_DEPTH = 20
-COMMANDS = ("view", "create", "str_replace", "insert", "undo_edit")
+WITH_ENDING = re.compile(r"[^\n]*\n|[^\n]+")
+"""A line as grep, sed and Python's tracebacks count them: a form feed or U+2028 ends none."""
+
+
+class EditorArguments(Arguments):
+    command: Literal["view", "create", "str_replace", "insert", "undo_edit"]
+    path: str = Field(description="File or directory, absolute or from the repository's root.")
+    view_range: list[int] | None = Field(
+        default=None, description="[first, last] line for `view`; last = -1 means to the end."
+    )
+    file_text: str | None = Field(default=None, description="Content for `create`.")
+    old_str: str | None = Field(default=None, description="Text to replace, for `str_replace`.")
+    new_str: str | None = Field(
+        default=None, description="Text to put there, for `str_replace` and `insert`."
+    )
+    insert_line: int | None = Field(default=None, description="For `insert`; 0 = before the first line.")
 
 
 class EditError(Exception):
@@ -27,43 +46,30 @@ class EditError(Exception):
 class Editor:
     """One attempt's editor; keeps what `undo_edit` needs."""
 
+    arguments = EditorArguments
     schema = function_schema(
         "str_replace_editor",
         "View, create and edit files. `view` shows a file with line numbers, or a directory. `create` makes a new "
         "file and refuses an existing one. `str_replace` replaces `old_str`, which must occur exactly once, "
         "whitespace included, by `new_str`. `insert` puts `new_str` after line `insert_line`. `undo_edit` takes "
         "the last edit of `path` back.",
-        {
-            "command": {"type": "string", "enum": list(COMMANDS)},
-            "path": {
-                "type": "string",
-                "description": "File or directory, absolute or from the repository's root.",
-            },
-            "view_range": {
-                "type": "array",
-                "items": {"type": "integer"},
-                "description": "[first, last] line for `view`; last = -1 means to the end.",
-            },
-            "file_text": {"type": "string", "description": "Content for `create`."},
-            "old_str": {"type": "string", "description": "Text to replace, for `str_replace`."},
-            "new_str": {
-                "type": "string",
-                "description": "Text to put there, for `str_replace` and `insert`.",
-            },
-            "insert_line": {"type": "integer", "description": "For `insert`; 0 = before the first line."},
-        },
-        ("command", "path"),
+        EditorArguments,
     )
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST_OBSERVATION) -> None:
+        """`longest`: characters that the model is shown at once."""
+        self._longest = longest
         self._before: dict[str, list[bytes]] = {}
 
-    def apply(self, sandbox: Sandbox, arguments: Mapping[str, Any], timeout: float) -> str:
-        path = arguments["path"]
+    def apply(self, sandbox: Sandbox, arguments: EditorArguments, timeout: float) -> str:
+        return cap(self._done(sandbox, arguments, timeout), self._longest)
+
+    def _done(self, sandbox: Sandbox, arguments: EditorArguments, timeout: float) -> str:
+        path = arguments.path
         try:
-            if arguments["command"] == "view":
-                return cap(view(sandbox, path, arguments.get("view_range"), timeout))
-            return cap(self._edit(sandbox, path, arguments))
+            if arguments.command == "view":
+                return view(sandbox, path, arguments.view_range, timeout)
+            return self._edit(sandbox, path, arguments)
         except EditError as error:
             return f"Nothing changed: {error}"
         except IsADirectoryError:
@@ -73,18 +79,16 @@ class Editor:
         except (OSError, ValueError) as error:
             return f"Nothing changed: {path} cannot be used: {error}"
 
-    def _edit(self, sandbox: Sandbox, path: str, arguments: Mapping[str, Any]) -> str:
-        match arguments["command"]:
+    def _edit(self, sandbox: Sandbox, path: str, given: EditorArguments) -> str:
+        match given.command:
             case "create":
-                return self._create(sandbox, path, _need(arguments, "file_text"))
+                return self._create(sandbox, path, _need("create", "file_text", given.file_text))
             case "str_replace":
-                return self._replace(
-                    sandbox, path, _need(arguments, "old_str"), arguments.get("new_str") or ""
-                )
+                old = _need("str_replace", "old_str", given.old_str)
+                return self._replace(sandbox, path, old, given.new_str or "")
             case "insert":
-                return self._insert(
-                    sandbox, path, _need(arguments, "insert_line"), _need(arguments, "new_str")
-                )
+                line = _need("insert", "insert_line", given.insert_line)
+                return self._insert(sandbox, path, line, _need("insert", "new_str", given.new_str))
         return self._undo(sandbox, path)
 
     def _create(self, sandbox: Sandbox, path: str, text: str) -> str:
@@ -113,7 +117,7 @@ class Editor:
 
     def _insert(self, sandbox: Sandbox, path: str, line: int, new: str) -> str:
         before = sandbox.read(path)
-        lines = _decode(before).splitlines(keepends=True)
+        lines = WITH_ENDING.findall(_decode(before))
         if not 0 <= line <= len(lines):
             raise EditError(f"insert_line must be from 0 to {len(lines)}")
         ending = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
@@ -140,7 +144,7 @@ class Editor:
 def view(sandbox: Sandbox, path: str, view_range: list[int] | None, timeout: float) -> str:
     """A file with line numbers, or what lies in a directory, two levels deep."""
     try:
-        lines = _decode(sandbox.read(path)).splitlines()
+        lines = _lines(_decode(sandbox.read(path)))
     except IsADirectoryError:
         quoted = shlex.quote(path if path.startswith(("/", ".")) else f"./{path}")
         return sandbox.exec(f"find {quoted} -maxdepth 2 -not -path '*/.*' | sort", timeout=timeout).output
@@ -151,7 +155,7 @@ def view(sandbox: Sandbox, path: str, view_range: list[int] | None, timeout: flo
 def _range(view_range: list[int] | None, total: int) -> tuple[int, int]:
     if not view_range:
         return 1, total
-    if len(view_range) != 2 or not all(isinstance(n, int) for n in view_range):
+    if len(view_range) != 2:
         raise EditError("view_range must be [first, last]")
     first, last = view_range
     if not 1 <= first <= max(total, 1) or (last != -1 and last < first):
@@ -161,10 +165,14 @@ def _range(view_range: list[int] | None, total: int) -> tuple[int, int]:
 
 def _shown(path: str, text: str, line: int, extra: int) -> str:
     """The lines around an edit at 0-based `line` that put `extra` further lines there."""
-    lines = text.splitlines()
+    lines = _lines(text)
     first = max(0, line - CONTEXT_LINES)
     around = lines[first : line + extra + 1 + CONTEXT_LINES]
     return f"Edited {path}. It now reads:\n{_numbered(around, first + 1)}"
+
+
+def _lines(text: str) -> list[str]:
+    return [line.removesuffix("\n").removesuffix("\r") for line in WITH_ENDING.findall(text)]
 
 
 def _numbered(lines: list[str], first: int) -> str:
@@ -181,10 +189,10 @@ def _not_unique(text: str, old: str, path: str, count: int) -> str:
     return f"old_str occurs {count} times in {path} (lines {', '.join(places)}); give more of the lines around it"
 
 
-def _need(arguments: Mapping[str, Any], name: str) -> Any:
-    if arguments.get(name) is None:
-        raise EditError(f"{arguments['command']} needs {name}")
-    return arguments[name]
+def _need(command: str, name: str, value: Given | None) -> Given:
+    if value is None:
+        raise EditError(f"{command} needs {name}")
+    return value
 
 
 def _decode(data: bytes) -> str:

@@ -1,15 +1,19 @@
 """Which files a model without tools should see: chosen in the sandbox, by rule, the same way every time.
 
-Small repositories are shown whole. Otherwise a file counts for each identifier of the report that it contains, the
-more the fewer files have it, and for being named in the report. Not covered: imports, call graphs, embeddings.
+Small repositories are shown whole. Otherwise a file counts for each word of the report that it contains, the more the
+fewer files have it, and for being named in the report. Not covered: imports, call graphs, embeddings, and parts of
+files: the model answers with whole files, so it must see them whole.
 """
 
 from __future__ import annotations
 
+import math
 import re
+import secrets
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from tasks.sandbox import Sandbox
@@ -17,7 +21,10 @@ from tasks.task import Brief
 
 CHARACTER_BUDGET = 24_000
 """About 7,000 tokens: fits the default window of an 8k server with room for an answer of one file."""
-MOST_WORDS = 40
+MOST_CHARACTERS = 200_000
+CHARACTERS_A_TOKEN, SHARE_OF_WINDOW = 3, 0.4
+"""A file that is changed is written once more in the answer, so it takes its place twice."""
+MOST_WORDS = 80
 SOURCES = re.compile(
     r"\.(c|cc|clj|cpp|cs|css|ex|go|h|hpp|html|java|jsx?|kt|lua|m|php|pl|pyx?|r|rb|rs|scala|sh|sql|swift|tsx?|vue|zig)$",
     re.IGNORECASE,
@@ -29,19 +36,45 @@ TESTS = re.compile(
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 
 LIST = "git ls-files -z 2>/dev/null | tr '\\0' '\\n' | grep . || find . -type f -not -path '*/.*' | sed 's|^./||'"
+SEARCH = (
+    "export LC_ALL=C; (git grep -zIwoF {words} 2>/dev/null || grep -rZIwoF {words} . 2>/dev/null | sed 's|^./||')"
+    " | sort -u"
+)
+"""A line `path NUL word` for each word and file that holds it, in one pass over the tree."""
 
 
-def relevant_files(sandbox: Sandbox, brief: Brief, *, timeout: float) -> dict[str, str]:
-    """Path → text, best first, within the budget. Empty when the repository holds no readable source."""
-    listing = sandbox.exec(LIST, timeout=timeout, cwd=brief.workdir).output.splitlines()
-    paths = _candidates(listing)
+def budget_for(window: int | None) -> int:
+    """Characters of files that a server with so many tokens of context has room for."""
+    if window is None:
+        return CHARACTER_BUDGET
+    room = int(window * SHARE_OF_WINDOW * CHARACTERS_A_TOKEN)
+    return min(max(room, CHARACTER_BUDGET), MOST_CHARACTERS)
+
+
+def relevant_files(
+    sandbox: Sandbox, brief: Brief, *, timeout: float, budget: int = CHARACTER_BUDGET
+) -> dict[str, str]:
+    """Path → text, best first, within `budget` characters. Empty when the repository holds no readable source."""
+    paths = candidates(lines_of(sandbox, LIST, brief.workdir, timeout))
     if len(paths) > 1:
-        words = _words(brief.problem_statement)
-        paths = _ranked(paths, brief.problem_statement, _occurrences(sandbox, words, brief.workdir, timeout))
-    return _within_budget(sandbox, paths, brief.workdir)
+        words = words_of(brief.problem_statement)
+        found = _occurrences(sandbox, list(words), brief.workdir, timeout)
+        paths = ranked(paths, brief.problem_statement, words, found)
+    return _within(budget, sandbox, paths, brief.workdir)
 
 
-def _candidates(listing: Iterable[str]) -> list[str]:
+def lines_of(sandbox: Sandbox, command: str, workdir: str, timeout: float) -> list[str]:
+    """Every line that a command prints: through a file, because an `ExecResult` keeps head and tail only."""
+    file = f"/tmp/asclaimed-{secrets.token_hex(8)}"  # noqa: S108 - inside the container
+    sandbox.exec(f"{{ {command}\n}} >{file}", timeout=timeout, cwd=workdir)
+    text = ""
+    with suppress(OSError):  # no room for it: then nothing is known of the tree
+        text = sandbox.read(file).decode("utf-8", "surrogateescape")
+    sandbox.exec(f"rm -f {file}", timeout=timeout)
+    return [line for line in text.split("\n") if line]
+
+
+def candidates(listing: Iterable[str]) -> list[str]:
     """Code before configuration; tests and docs only where there is nothing else."""
     paths = sorted(set(listing))
     code = [path for path in paths if SOURCES.search(path)]
@@ -52,42 +85,44 @@ def _candidates(listing: Iterable[str]) -> list[str]:
     )
 
 
-def _words(statement: str) -> list[str]:
-    """Identifiers of the report, the ones that look most like code first: `snake_case`, `CamelCase`, quoted."""
+def words_of(statement: str) -> dict[str, float]:
+    """Words of the report and their weights, what looks most like code first: `snake_case`, `CamelCase`, quoted."""
     quoted = set(WORD.findall(" ".join(re.findall(r"`([^`\n]+)`", statement))))
 
-    def rank(item: tuple[str, int]) -> tuple[int, int, str]:
-        word, count = item
-        looks_like_code = "_" in word or word in quoted or re.search(r"[a-z][A-Z]", word) is not None
-        return (not looks_like_code, -count, word)
+    def is_code(word: str) -> bool:
+        return "_" in word or word in quoted or re.search(r"[a-z][A-Z]", word) is not None
 
-    return [word for word, _ in sorted(Counter(WORD.findall(statement)).items(), key=rank)[:MOST_WORDS]]
+    counts = Counter(WORD.findall(statement))
+    order = sorted(counts, key=lambda word: (not is_code(word), -counts[word], word))
+    return {word: CODE_WEIGHT if is_code(word) else 1.0 for word in order[:MOST_WORDS]}
+
+
+CODE_WEIGHT = 2.0
 
 
 def _occurrences(sandbox: Sandbox, words: list[str], workdir: str, timeout: float) -> dict[str, list[str]]:
-    """Word → files that contain it as a whole word; a word in very many files says nothing and is cut."""
-    loop = (
-        'export LC_ALL=C; for w in {words}; do echo "== $w"; '
-        '(git grep -lIwF -e "$w" 2>/dev/null || grep -rlIwF -e "$w" . 2>/dev/null | sed \'s|^./||\') | head -n 60; done'
-    )
-    command = loop.format(words=" ".join(map(shlex.quote, words)))
-    found: dict[str, list[str]] = {}
-    word = ""
-    for line in sandbox.exec(command, timeout=timeout, cwd=workdir).output.splitlines():
-        if line.startswith("== "):
-            word = line[3:]
-        else:
-            found.setdefault(word, []).append(line)
+    """Word → every file of the tree that contains it as a whole word."""
+    command = SEARCH.format(words=" ".join(f"-e {shlex.quote(word)}" for word in words))
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for line in lines_of(sandbox, command, workdir, timeout) if words else ():
+        path, _, word = line.partition("\0")
+        found[word].append(path)
     return found
 
 
-def _ranked(paths: list[str], statement: str, found: dict[str, list[str]]) -> list[str]:
+def ranked(
+    paths: Sequence[str], statement: str, words: Mapping[str, float], found: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Best first: by words that few files have, and by being named."""
     score: defaultdict[str, float] = defaultdict(float)
-    for files in found.values():
-        for path in files:
-            score[path] += 1 / len(files)
+    known = set(paths)
+    for word, files in found.items():
+        ours = known.intersection(files)
+        for path in ours:
+            score[path] += words.get(word, 0.0) * math.log(len(paths) / len(ours))
+    most = max(score.values(), default=1.0)
     for path in paths:
-        score[path] += 10 * (path in statement) + 2 * _is_named(path, statement)
+        score[path] += most * (2 * (path in statement) + _is_named(path, statement))
     return sorted(paths, key=lambda path: (-score[path], path))
 
 
@@ -97,11 +132,11 @@ def _is_named(path: str, statement: str) -> bool:
     return pure.name in statement or ("." in module and module in statement)
 
 
-def _within_budget(sandbox: Sandbox, paths: list[str], workdir: str) -> dict[str, str]:
+def _within(budget: int, sandbox: Sandbox, paths: Iterable[str], workdir: str) -> dict[str, str]:
     chosen: dict[str, str] = {}
-    left = CHARACTER_BUDGET
+    left = budget
     for path in paths:
-        if left < CHARACTER_BUDGET // 20:
+        if left < budget // 20:
             break
         text = _read(sandbox, f"{workdir}/{path}")
         if text and len(text) <= left:  # an empty file only distracts a small model

@@ -2,6 +2,7 @@
 
 The history is append-only and its messages are never changed, so that the server's prefix cache keeps hitting.
 The agent-active clock counts the model's and the commands' seconds, not the wait for a server that is away.
+Nothing that a model says may end more than its own attempt: a call becomes an action only in its tool's own type.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 
 from scaffolds.base import Metrics, Settings, Step, Stop, ToolCallMode, ToolCallRecord, Trajectory
 from scaffolds.calls import Call, describe, read_calls
-from scaffolds.model import ContextOverflow, Message, Model, Reply
-from scaffolds.tools import Tool
+from scaffolds.model import CUT_OFF, ContextOverflow, Message, Model, Reply, TimeUp, ToolSchema
+from scaffolds.tools import BashArguments, Tool
 from tasks.sandbox import Sandbox, SandboxGone
 
 SUBMIT = "submit"
@@ -22,6 +23,8 @@ MOST_REMINDERS = 2
 """Replies in a row without a call that are answered; the next one ends the session."""
 MOST_MALFORMED = 4
 """Replies in a row without one call that can be understood."""
+LEAST_SECONDS = 1.0
+"""What a call or a command is given when the attempt's time is as good as over."""
 
 REMIND = (
     "There was no tool call in your answer. Call a tool to go on, or call `submit` if the task is solved."
@@ -37,24 +40,20 @@ class Loop:
     tools: dict[str, Tool]
     model: Model
     sandbox: Sandbox
-    result: Trajectory = field(default_factory=lambda: Trajectory(Stop.SUBMITTED))
+    result: Trajectory = field(default_factory=lambda: Trajectory(Stop.SUBMITTED, uses_tools=True))
     history: list[Message] = field(default_factory=list)
     without_call: int = 0
     malformed: int = 0
 
     def run(self, system: str, task: str) -> Trajectory:
         """Work until there is a reason to stop. Raises `ModelError` and `SandboxError` only."""
-        schemas = [tool.schema for tool in self.tools.values()]
+        schemas: Sequence[ToolSchema] = [tool.schema for tool in self.tools.values()]
         if self.settings.tool_calls is ToolCallMode.TEXT:
-            system = f"{system}\n\n{describe(schemas)}"
+            system, schemas = f"{system}\n\n{describe(self.tools)}", ()
         self._open(system, task)
-        sent = () if self.settings.tool_calls is ToolCallMode.TEXT else schemas
         stop = None
-        try:
-            while stop is None:
-                stop = self._spent() or self._step(self.model.complete(self.history, tools=sent))
-        except ContextOverflow as overflow:
-            stop, self.result.detail = Stop.CONTEXT_OVERFLOW, str(overflow)
+        while stop is None:
+            stop = self._spent() or self._turn(schemas)
         self.result.stop = stop
         return self.result
 
@@ -69,46 +68,56 @@ class Loop:
             return Stop.STEP_LIMIT
         if budget.tokens is not None and used.prompt_tokens + used.completion_tokens >= budget.tokens:
             return Stop.TOKEN_LIMIT
-        if budget.seconds is not None and used.active_seconds >= budget.seconds:
-            return Stop.TIME_LIMIT
-        return None
+        return Stop.TIME_LIMIT if self._is_late() else None
+
+    def _is_late(self) -> bool:
+        left = seconds_left(self.settings, self.result)
+        return left is not None and left <= 0
+
+    def _turn(self, schemas: Sequence[ToolSchema]) -> Stop | None:
+        """One call of the model and what follows from it."""
+        seconds = seconds_left(self.settings, self.result, least=LEAST_SECONDS)
+        try:
+            reply = self.model.complete(self.history, tools=schemas, seconds=seconds)
+        except (ContextOverflow, TimeUp) as end:
+            return no_reply(end, self.result, self.settings)
+        return self._step(reply)
 
     def _step(self, reply: Reply) -> Stop | None:
         """Everything that follows from one reply; a reason to stop, if there is one."""
         count_reply(self.result, reply)
         self.history.append(reply.message)
-        schemas = [tool.schema for tool in self.tools.values()]
-        calls = read_calls(reply, self.settings.tool_calls, schemas, self.result.calls)
-        started = time.monotonic()
+        calls = read_calls(reply, self.settings.tool_calls, self.tools, self.result.calls)
+        before = self.result.active_seconds
         observations: list[str] = []
         try:
             stop = self._apply_all(calls, observations)
         except SandboxGone as gone:
             stop, self.result.detail = Stop.SANDBOX_BROKEN, str(gone)
-        seconds = time.monotonic() - started
-        self.result.active_seconds += seconds
         self._answer(calls, observations, reply)
-        self.settings.on_step(agent_step(reply, calls, observations, seconds))
+        self.settings.on_step(agent_step(reply, calls, observations, self.result.active_seconds - before))
         return stop or self._patience(calls)
 
     def _apply_all(self, calls: Sequence[Call], observations: list[str]) -> Stop | None:
         for call in calls:
             if is_submission(call):
                 return Stop.SUBMITTED
+            if self._is_late():
+                return Stop.TIME_LIMIT
             observations.append(self._apply(call))
         return None
 
     def _apply(self, call: Call) -> str:
-        if call.problem:
+        if call.checked is None:
             return f"This call was not understood: {call.problem}."
-        budget = self.settings.budget
-        left = (
-            budget.seconds - self.result.active_seconds
-            if budget.seconds is not None
-            else budget.command_seconds
-        )
-        timeout = min(budget.command_seconds, max(1.0, left))
-        return self.tools[call.name].apply(self.sandbox, call.arguments, timeout)
+        left = seconds_left(self.settings, self.result, least=LEAST_SECONDS)
+        longest = self.settings.budget.command_seconds
+        timeout = longest if left is None else min(longest, left)
+        started = time.monotonic()
+        try:
+            return self.tools[call.name].apply(self.sandbox, call.checked, timeout)
+        finally:
+            self.result.active_seconds += time.monotonic() - started
 
     def _answer(self, calls: Sequence[Call], observations: Sequence[str], reply: Reply) -> None:
         """Appends what the model hears: a `tool` message for a native call, a `user` message for a recovered one."""
@@ -117,7 +126,7 @@ class Loop:
                 self.history.append({"role": "tool", "tool_call_id": call.id, "content": text})
         told = [f"[{c.name}]\n{text}" for c, text in zip(calls, observations, strict=False) if c.id is None]
         if not calls:
-            told = [CUT if reply.finish_reason == "length" else REMIND]
+            told = [CUT if reply.finish_reason == CUT_OFF else REMIND]
         if told:
             self.history.append({"role": "user", "content": "\n\n".join(told)})
 
@@ -132,9 +141,28 @@ class Loop:
 
 
 def is_submission(call: Call) -> bool:
-    if call.problem:
+    if call.checked is None:
         return False
-    return call.name == SUBMIT or (call.name == "bash" and call.arguments["command"].strip() == SUBMIT)
+    said = call.checked.command.strip() if isinstance(call.checked, BashArguments) else call.name
+    return said == SUBMIT
+
+
+def seconds_left(settings: Settings, result: Trajectory, *, least: float = float("-inf")) -> float | None:
+    """Agent-active seconds that the attempt still has, but no fewer than `least`; None without a limit."""
+    most = settings.budget.seconds
+    return None if most is None else max(least, most - result.active_seconds)
+
+
+def no_reply(end: ContextOverflow | TimeUp, result: Trajectory, settings: Settings) -> Stop:
+    """Books a call that brought nothing to act on; what the model said until its window was full is recorded."""
+    result.detail = str(end)
+    if isinstance(end, TimeUp):
+        result.active_seconds += end.seconds
+        return Stop.TIME_LIMIT
+    if end.reply is not None:
+        count_reply(result, end.reply)
+        settings.on_step(agent_step(end.reply, (), (), 0.0))
+    return Stop.CONTEXT_OVERFLOW
 
 
 def count_reply(result: Trajectory, reply: Reply) -> None:

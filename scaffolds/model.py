@@ -1,4 +1,4 @@
-"""What a model is to a scaffold: messages in, one reply out. The OpenAI-compatible client is `openai_model`."""
+"""What a model is to a scaffold: messages in, one reply out. The OpenAI-compatible client is `scaffolds.openai`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class ToolCall(NamedTuple):
     id: str
     name: str
     arguments: str
+
+
+CUT_OFF = "length"
+"""`finish_reason` of an answer that ended because it may not be longer."""
 
 
 class Usage(NamedTuple):
@@ -64,14 +68,33 @@ class ModelError(Exception):
 
 
 class ContextOverflow(Exception):  # noqa: N818 - a fact about the conversation; scaffolds turn it into a Stop
-    """The conversation does not fit the server's window."""
+    """The conversation does not fit the server's window. `reply`: the answer that filled it, where there was one."""
+
+    def __init__(self, message: str, reply: Reply | None = None) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
+class TimeUp(Exception):  # noqa: N818 - the attempt's own limit, not the server's
+    """The call took all the `seconds` that it was given."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the model was still answering after the {seconds:.0f} s that were left")
+        self.seconds = seconds
 
 
 class Model(Protocol):
     """A chat model behind some server."""
 
-    def complete(self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] = ()) -> Reply:
-        """One call. Retries live inside. Raises `ModelError` or `ContextOverflow`."""
+    @property
+    def window(self) -> int | None:
+        """Tokens of context that one conversation may have, where the server says so."""
+        ...
+
+    def complete(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] = (), seconds: float | None = None
+    ) -> Reply:
+        """One call, of at most `seconds`. Retries live inside. Raises `ModelError`, `ContextOverflow` or `TimeUp`."""
         ...
 
 

@@ -1,17 +1,20 @@
 """`oneshot`: one call, no tools. The model sees the report and the relevant files and answers with whole files.
 
-Whole files rather than search and replace, because a very small model can copy but cannot quote exactly.
+Whole files rather than search and replace, because a very small model can copy but cannot quote exactly. So a file
+that was not shown may not be replaced, and nothing of an answer that was cut off is written.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from scaffolds.base import Settings, Step, Stop, Trajectory
-from scaffolds.files import relevant_files
-from scaffolds.loop import agent_step, count_reply
-from scaffolds.model import ContextOverflow, Message, Model, Reply
+from scaffolds.files import budget_for, relevant_files
+from scaffolds.loop import LEAST_SECONDS, agent_step, count_reply, no_reply, seconds_left
+from scaffolds.model import CUT_OFF, ContextOverflow, Message, Model, Reply, TimeUp
 from scaffolds.whole_files import parse_files
 from tasks.sandbox import Sandbox, SandboxGone
 from tasks.task import Brief
@@ -39,14 +42,21 @@ class Oneshot:
     def solve(self, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
         result = Trajectory(Stop.SUBMITTED)
         try:
-            files = relevant_files(sandbox, brief, timeout=self._settings.budget.command_seconds)
-            reply = model.complete(self._opening(brief, files))
+            with _clock(result):
+                files = self._chosen(brief, model, sandbox)
+            result.files_shown = tuple(files)
+            seconds = seconds_left(self._settings, result, least=LEAST_SECONDS)
+            reply = model.complete(self._opening(brief, files), seconds=seconds)
             self._write(reply, files, sandbox, brief, result)
-        except ContextOverflow as overflow:
-            result.stop, result.detail = Stop.CONTEXT_OVERFLOW, str(overflow)
+        except (ContextOverflow, TimeUp) as end:
+            result.stop = no_reply(end, result, self._settings)
         except SandboxGone as gone:
             result.stop, result.detail = Stop.SANDBOX_BROKEN, str(gone)
         return result
+
+    def _chosen(self, brief: Brief, model: Model, sandbox: Sandbox) -> dict[str, str]:
+        seconds = self._settings.budget.command_seconds
+        return relevant_files(sandbox, brief, timeout=seconds, budget=budget_for(model.window))
 
     def _opening(self, brief: Brief, files: Mapping[str, str]) -> list[Message]:
         shown = "\n\n".join(f"{path}\n```\n{text.rstrip()}\n```" for path, text in files.items())
@@ -58,17 +68,57 @@ class Oneshot:
     def _write(
         self, reply: Reply, files: Mapping[str, str], sandbox: Sandbox, brief: Brief, result: Trajectory
     ) -> None:
-        """Writes what can be read out of the answer; an answer without a file is malformed."""
-        started = time.monotonic()
+        """Writes what can be read out of the answer; one without a file, or that was cut, is malformed."""
         count_reply(result, reply)
-        answer = parse_files(reply.content, files, brief.workdir)
-        observations = [_put(sandbox, path, text) for path, text in answer.items()]
-        if not answer:
-            result.stop, result.detail = Stop.MALFORMED, "the answer holds no file"
+        before, observations = result.active_seconds, list[str]()
+        with _clock(result):
+            answer = _answered(reply, files, brief, sandbox)
+            observations += [_put(sandbox, path, text) for path, text in answer.files.items()]
+        observations += answer.refused
+        if not answer.files:
+            result.stop, result.detail = Stop.MALFORMED, "; ".join(answer.refused)[:300]
             result.calls.malformed += 1
-        seconds = time.monotonic() - started
-        result.active_seconds += seconds
-        self._settings.on_step(agent_step(reply, (), observations, seconds))
+        spent = result.active_seconds - before
+        self._settings.on_step(agent_step(reply, (), observations, spent))
+
+
+class Answered(NamedTuple):
+    """What of an answer may be written, and why the rest may not."""
+
+    files: dict[str, str]
+    refused: list[str]
+
+
+def _answered(reply: Reply, shown: Mapping[str, str], brief: Brief, sandbox: Sandbox) -> Answered:
+    """A whole file is known to be whole only where the answer ended by itself, and the old one was read."""
+    if reply.finish_reason == CUT_OFF:
+        return Answered({}, ["the answer was cut off at the limit of tokens: nothing of it is written"])
+    found = parse_files(reply.content, shown, brief.workdir)
+    unseen = [p for p in found if p not in shown and _exists(sandbox, f"{brief.workdir}/{p}")]
+    refused = [f"{path}: not written: it exists and was not shown" for path in unseen]
+    if not found:
+        refused = ["the answer holds no file"]
+    return Answered({path: text for path, text in found.items() if path not in unseen}, refused)
+
+
+def _exists(sandbox: Sandbox, path: str) -> bool:
+    try:
+        sandbox.read(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # a directory, or a file that is too large to read
+    return True
+
+
+@contextmanager
+def _clock(result: Trajectory) -> Iterator[None]:
+    """Counts what is done in the sandbox as the agent's time."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        result.active_seconds += time.monotonic() - started
 
 
 def _put(sandbox: Sandbox, path: str, text: str) -> str:

@@ -6,12 +6,23 @@ A tool turns arguments into one observation, a text for the model. What the agen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
 from scaffolds.model import ToolSchema
-from scaffolds.text import cap
+from scaffolds.text import LONGEST_OBSERVATION, cap
 from tasks.sandbox import ExecResult, Sandbox
+
+
+class Arguments(BaseModel):
+    """What a tool takes: the schema that a model is shown and the check of what it sent are one class.
+
+    Strict: `"3"` is no number and `true` is none either. Arguments that no tool has are ignored.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
 
 
 class Tool(Protocol):
@@ -20,48 +31,76 @@ class Tool(Protocol):
     @property
     def schema(self) -> ToolSchema: ...
 
-    def apply(self, sandbox: Sandbox, arguments: Mapping[str, Any], timeout: float) -> str:
-        """The observation. `arguments` fit the schema; `timeout` in seconds."""
+    @property
+    def arguments(self) -> type[Arguments]: ...
+
+    def apply(self, sandbox: Sandbox, arguments: Any, timeout: float) -> str:
+        """The observation. `arguments` is one of `self.arguments`; `timeout` in seconds."""
         ...
 
 
-def function_schema(
-    name: str, description: str, properties: Mapping[str, Any], required: tuple[str, ...]
-) -> ToolSchema:
+class PlainSchema(GenerateJsonSchema):
+    """Pydantic's JSON Schema without titles, defaults and `null`: what small models read and servers' grammars take."""
+
+    def nullable_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def function_schema(name: str, description: str, arguments: type[Arguments]) -> ToolSchema:
     """OpenAI's function format."""
-    parameters = {"type": "object", "properties": dict(properties), "required": list(required)}
+    drawn = arguments.model_json_schema(schema_generator=PlainSchema)
+    parameters = {
+        "type": "object",
+        "properties": drawn.get("properties", {}),
+        "required": drawn.get("required", []),
+    }
     return {
         "type": "function",
         "function": {"name": name, "description": description, "parameters": parameters},
     }
 
 
+class BashArguments(Arguments):
+    command: str = Field(description="The command to run.")
+
+
 class Bash:
     """Each command in a shell of its own, in the working directory."""
 
+    arguments = BashArguments
     schema = function_schema(
         "bash",
         "Run a bash command in the repository. Each call starts in the repository's root; `cd` does not carry over.",
-        {"command": {"type": "string", "description": "The command to run."}},
-        ("command",),
+        BashArguments,
     )
 
-    def apply(self, sandbox: Sandbox, arguments: Mapping[str, Any], timeout: float) -> str:
-        return observe(sandbox.exec(arguments["command"], timeout=timeout), timeout)
+    def __init__(self, longest: int = LONGEST_OBSERVATION) -> None:
+        """`longest`: characters of output that the model is shown."""
+        self._longest = longest
+
+    def apply(self, sandbox: Sandbox, arguments: BashArguments, timeout: float) -> str:
+        return observe(sandbox.exec(arguments.command, timeout=timeout), timeout, self._longest)
 
 
 class Submit:
     """The way to say "done". The loop ends on it, so it is never applied."""
 
-    schema = function_schema("submit", "Call this when the task is solved. It ends the session.", {}, ())
+    arguments = Arguments
+    schema = function_schema("submit", "Call this when the task is solved. It ends the session.", Arguments)
 
-    def apply(self, sandbox: Sandbox, arguments: Mapping[str, Any], timeout: float) -> str:  # noqa: ARG002
+    def apply(self, sandbox: Sandbox, arguments: Arguments, timeout: float) -> str:  # noqa: ARG002
         return "submitted"
 
 
-def observe(result: ExecResult, timeout: float) -> str:
+def observe(result: ExecResult, timeout: float, longest: int = LONGEST_OBSERVATION) -> str:
     """What a command did, in words for the model."""
-    parts = [cap(result.output)] if result.output else []
+    parts = [cap(result.output, longest)] if result.output else []
     if result.timed_out:
         parts.append(f"[stopped: it ran longer than {timeout:g} s]")
     elif result.exit_code or not result.output:

@@ -17,6 +17,8 @@ FIRST_LINE_COMMENT = re.compile(
     r"^\s*(?:#|//|--|;|/\*|<!--)\s*(?:file(?:name)?:?|path:?)?\s*(\S+)", re.IGNORECASE
 )
 LARGEST_FILE = 1_000_000
+LONGEST_HINT = 300
+"""Characters of a line in which a path is looked for: the patterns' time grows with its square."""
 RESEMBLES = 0.3
 """Share of a file's lines that a block without a path repeats when it is meant to replace that file."""
 
@@ -53,16 +55,17 @@ def _most_alike(block: Block, shown: Mapping[str, str]) -> str | None:
 
 def _lines(text: str) -> set[str]:
     """The distinct lines that say something."""
-    return {line.strip() for line in text.splitlines()} - {""}
+    return {line.strip() for line in text.split("\n")} - {""}
 
 
 def _blocks(answer: str) -> Iterator[Block]:
     end = 0
     for match in FENCE.finditer(answer):
-        before = answer[end : match.start()].strip().splitlines()
+        before = answer[end : match.start()].strip().rpartition("\n")[2]
         text = match.group(3)
-        comment = FIRST_LINE_COMMENT.match(text)
-        yield Block((match.group(2), before[-1] if before else "", comment.group(1) if comment else ""), text)
+        comment = FIRST_LINE_COMMENT.match(text[:LONGEST_HINT])
+        hints = (match.group(2), before, comment.group(1) if comment else "")
+        yield Block((hints[0][:LONGEST_HINT], hints[1][-LONGEST_HINT:], hints[2]), text)
         end = match.end()
 
 

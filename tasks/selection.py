@@ -32,7 +32,7 @@ def read_ids(text: str) -> list[str]:
 
 def _read_id_file(path: Path) -> str:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the id file {path}: {error}") from error
     return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

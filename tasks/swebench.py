@@ -9,7 +9,6 @@ Not here: SWE-bench Pro. Its rows carry neither an image nor a way to run their 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from tasks.errors import TaskError
 from tasks.rows import Row
 from tasks.task import Brief, Checks, ImageSpec, Task
+from tasks.untrusted import loads
 
 DATASETS = {
     "swebench-verified": "SWE-bench/SWE-bench_Verified",
@@ -121,7 +121,7 @@ def _test_ids(row: Row, column: str) -> tuple[str, ...]:
     value: Any = row.columns.get(column)
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = loads(value)
         except ValueError as error:
             raise TaskError(f"{row.where}: column {column!r} is not a JSON list: {error}") from error
     if not isinstance(value, list) or not all(isinstance(test, str) for test in value):
@@ -155,7 +155,7 @@ def _row_from_directory(directory: Path) -> Row:
     """The columns that swebench's own loader gives, and the Dockerfile: it decides what is asked, so it is hashed."""
     where = f"tasks/{directory.name}"
     columns: dict[str, Any] = _mapping(directory / "task.yaml", yaml.safe_load)
-    columns |= _mapping(directory / "tests.json", json.loads)
+    columns |= _mapping(directory / "tests.json", loads)
     columns |= {column: _read(directory / name) for column, name in COLUMN_FILES.items()}
     if (directory / "Dockerfile").is_file():
         columns["dockerfile"] = _read(directory / "Dockerfile")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from scaffolds.base import ToolCallCounts, ToolCallMode
 from scaffolds.calls import Call, describe, read_calls
-from scaffolds.editor import Editor
+from scaffolds.editor import Editor, EditorArguments
 from scaffolds.model import Reply, ToolCall, Usage
-from scaffolds.tools import Bash, Submit
+from scaffolds.tools import Bash, Submit, Tool
 
-TOOLS = [Bash().schema, Editor().schema, Submit().schema]
+TOOLS: dict[str, Tool] = {"bash": Bash(), "str_replace_editor": Editor(), "submit": Submit()}
 
 
 def reply(text: str = "", *native: ToolCall) -> Reply:
@@ -49,8 +50,34 @@ def test_calls_written_as_text_are_recovered_and_counted(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN.keys())
-def test_native_mode_reads_nothing_from_text(text: str) -> None:
-    assert read(text, ToolCallMode.NATIVE) == ([], ToolCallCounts())
+def test_native_mode_runs_nothing_that_is_text_and_counts_it(text: str) -> None:
+    assert read(text, ToolCallMode.NATIVE) == ([], ToolCallCounts(written=1))
+
+
+OF_FAMILIES = {
+    "qwen3-coder": "<tool_call>\n<function=bash>\n<parameter=command>\nls\n</parameter>\n</function>\n</tool_call>",
+    "mistral": '[TOOL_CALLS]bash{"command": "ls"}',
+    "llama": "<|python_tag|>bash.call(command='ls')",
+    "deepseek": "<｜tool▁calls▁begin｜>",
+    "gpt-oss": "<|channel|>commentary to=functions.bash <|message|>{}",
+    "kimi": "<|tool_calls_section_begin|>",
+    "glm": "<tool_call>bash\n<arg_key>command</arg_key>",
+    "minimax": '<invoke name="bash">',
+}
+
+
+@pytest.mark.parametrize("text", OF_FAMILIES.values(), ids=OF_FAMILIES.keys())
+def test_a_call_in_the_format_of_a_family_shows_that_the_server_has_no_parser(text: str) -> None:
+    assert read(text, ToolCallMode.NATIVE)[1].written == 1
+    counts = ToolCallCounts()
+    swallowed = reply()._replace(reasoning=f"I will look. {text}")
+    read_calls(swallowed, ToolCallMode.NATIVE, TOOLS, counts)
+    assert counts.written == 1
+
+
+def test_native_mode_counts_no_plain_talk() -> None:
+    for text in ("", "I called bash.", '```json\n{"a": 1}\n```', "<tool> calls", "f(x)"):
+        assert read(text, ToolCallMode.NATIVE)[1].written == 0
 
 
 def test_a_raw_line_break_in_a_string_is_forgiven() -> None:
@@ -86,6 +113,14 @@ MALFORMED = {
     "missing argument": ToolCall("c", "bash", "{}"),
     "wrong type": ToolCall("c", "bash", '{"command": ["ls"]}'),
     "not one of": ToolCall("c", "str_replace_editor", '{"command": "delete", "path": "a"}'),
+    "null": ToolCall("c", "bash", '{"command": null}'),
+    "null for a choice": ToolCall("c", "str_replace_editor", '{"command": null, "path": "a"}'),
+    "null for a path": ToolCall("c", "str_replace_editor", '{"command": "view", "path": null}'),
+    "a list of no numbers": ToolCall(
+        "c", "str_replace_editor", '{"command": "view", "path": "a", "view_range": [1, "2"]}'
+    ),
+    "nested too deeply": ToolCall("c", "bash", '{"command": "ls", "x": ' + "[" * 500 + "]" * 500 + "}"),
+    "nested far too deeply": ToolCall("c", "bash", '{"command": "ls", "x": ' + "[" * 5000 + "]" * 5000 + "}"),
     "true is no number": ToolCall(
         "c", "str_replace_editor", '{"command": "insert", "path": "a", "insert_line": true}'
     ),
@@ -97,7 +132,34 @@ def test_a_call_that_cannot_be_run_says_why(call: ToolCall) -> None:
     counts = ToolCallCounts()
     (read_call,) = read_calls(reply("", call), ToolCallMode.NATIVE, TOOLS, counts)
     assert read_call.problem
+    assert read_call.checked is None
     assert (counts.native, counts.malformed) == (0, 1)
+
+
+def test_null_for_what_is_optional_is_nothing() -> None:
+    call = ToolCall("c", "str_replace_editor", '{"command": "view", "path": "a", "view_range": null}')
+    (found,) = read_calls(reply("", call), ToolCallMode.NATIVE, TOOLS, ToolCallCounts())
+    assert (found.problem, found.checked) == ("", EditorArguments(command="view", path="a"))
+
+
+HOSTILE = {
+    "braces": '{"a":' * 40_000,
+    "brackets": "[{" * 40_000,
+    "almost too deep": ('{"a":' * 900 + "x") * 40,
+    "open tags": "<tools>" * 40_000,
+    "open fences": "```\n" * 40_000,
+    "ticks": "`" * 200_000,
+    "quotes": '{"' * 80_000,
+    "marks": "<function=" * 20_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("mode", ToolCallMode)
+def test_hostile_repetition_costs_no_time(text: str, mode: ToolCallMode) -> None:
+    started = time.process_time()
+    read(text, mode)
+    assert time.process_time() - started < 1
 
 
 def test_lone_surrogates_never_get_through() -> None:
@@ -106,4 +168,4 @@ def test_lone_surrogates_never_get_through() -> None:
 
 
 def test_the_description_for_text_mode_names_each_tool() -> None:
-    assert all(tool["function"]["name"] in describe(TOOLS) for tool in TOOLS)
+    assert all(f'"name": "{name}"' in describe(TOOLS) for name in TOOLS)

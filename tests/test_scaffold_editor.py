@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scaffolds.editor import Editor
+from scaffolds.editor import Editor, EditorArguments
 from tests.fakes.local_sandbox import LocalSandbox
 
 TEXT = "one\ntwo\nthree\ntwo\n"
@@ -23,7 +23,8 @@ class Desk:
         self.editor = Editor()
 
     def do(self, command: str, path: str = "/testbed/a.txt", **arguments: Any) -> str:
-        return self.editor.apply(self.sandbox, {"command": command, "path": path, **arguments}, 10)
+        given = EditorArguments.model_validate({"command": command, "path": path, **arguments})
+        return self.editor.apply(self.sandbox, given, 10)
 
     def text(self, name: str = "a.txt") -> str:
         return (self.root / name).read_bytes().decode("utf-8", "surrogateescape")
@@ -41,7 +42,7 @@ def test_view_numbers_the_lines(desk: Desk) -> None:
     assert desk.do("view", "a.txt", view_range=[1, 99]).count("\n") == 3
 
 
-@pytest.mark.parametrize("bad", [[0, 1], [3, 2], [9, 10], [1], [1, "2"], [1, 2, 3]])
+@pytest.mark.parametrize("bad", [[0, 1], [3, 2], [9, 10], [1], [1, 2, 3]])
 def test_view_refuses_a_range_outside_the_file(desk: Desk, bad: list[Any]) -> None:
     assert desk.do("view", view_range=bad).startswith("Nothing changed: view_range")
 

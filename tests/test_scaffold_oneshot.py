@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scaffolds import load
-from scaffolds.base import Settings, Stop
-from scaffolds.files import CHARACTER_BUDGET, relevant_files
+from scaffolds.base import Budget, Settings, Step, Stop, Trajectory
+from scaffolds.files import CHARACTER_BUDGET, LIST, budget_for, lines_of, relevant_files
 from scaffolds.openai.client import OpenAIModel
-from scaffolds.openai.config import ModelConfig
+from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.whole_files import parse_files
 from tasks.task import Brief
 from tests.fakes.local_sandbox import LocalSandbox
-from tests.fakes.openai_server import FakeServer, error, say
+from tests.fakes.openai_server import Answer, FakeServer, error, say, stream
 
 ONE = {"pkg/calc.py": "def add(a, b):\n    return a - b\n"}
 TWO = {**ONE, "pkg/text.py": "x = 1\n"}
@@ -149,3 +153,99 @@ def test_a_dead_sandbox_is_the_agents_stop(tmp_path: Path) -> None:
     with FakeServer(say("x")) as server:
         model = OpenAIModel(ModelConfig(base_url=server.url, model="m"))
         assert load("oneshot", Settings()).solve(brief("x"), model, sandbox).stop is Stop.SANDBOX_BROKEN
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> LocalSandbox:
+    """900 sources whose paths alone fill 150 KB: more than the 128 KB of output that a sandbox keeps."""
+    root = tmp_path_factory.mktemp("large")
+    folder = root / ("a_package_with_a_long_name/" * 6) / "inner"
+    folder.mkdir(parents=True)
+    for n in range(900):
+        text = f"def common_helper_{n % 7}(): ...\n" + f"class Model{n}: ...\n"
+        (folder / f"module_number_{n:04}_of_many.py").write_text(text)
+    (folder / "module_number_0450_of_many.py").write_text("def parse_header(x): ...\n")
+    return LocalSandbox(root)
+
+
+def test_every_file_of_a_large_tree_is_listed(large: LocalSandbox) -> None:
+    listing = lines_of(large, LIST, "/testbed", 60)
+    assert len(listing) == 900
+    assert sum(len(line) + 1 for line in listing) > 128 << 10
+
+
+def test_the_file_that_the_report_is_about_is_found_anywhere_in_a_large_tree(large: LocalSandbox) -> None:
+    shown = relevant_files(large, brief("Model7 and `parse_header` fail, common_helper_3 too"), timeout=60)
+    assert [path.rsplit("/")[-1] for path in shown][:2] == [
+        "module_number_0450_of_many.py",
+        "module_number_0007_of_many.py",
+    ]
+
+
+def test_the_listing_leaves_nothing_behind(large: LocalSandbox) -> None:
+    relevant_files(large, brief("parse_header"), timeout=60)
+    made = {name for command in large.commands for name in re.findall(r"/tmp/asclaimed-\w+", command)}
+    assert len(made) >= 2
+    assert not any(Path(name).exists() for name in made)
+
+
+def test_a_larger_window_shows_more() -> None:
+    assert budget_for(None) == budget_for(8192) == CHARACTER_BUDGET
+    assert budget_for(32_768) == 39_321
+    assert budget_for(1_000_000) == 200_000
+
+
+def solve(root: Path, *answer: Answer, **settings: Any) -> tuple[Trajectory, list[Step]]:
+    steps: list[Step] = []
+    with FakeServer(*answer) as server:
+        config = ModelConfig(base_url=server.url, model="m", retries=Retries(attempts=1))
+        scaffold = load("oneshot", Settings(on_step=steps.append, **settings))
+        result = scaffold.solve(brief("add() subtracts"), OpenAIModel(config), LocalSandbox(root))
+        assert len(server.requests) == 1
+    return result, steps
+
+
+def test_an_answer_that_was_cut_is_malformed_and_nothing_of_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg/calc.py").write_text(ONE["pkg/calc.py"])
+    result, steps = solve(tmp_path, say(f"pkg/calc.py\n```python\n{NEW}```\nAnd", finish="length"))
+    assert (result.stop, result.calls.malformed) == (Stop.MALFORMED, 1)
+    assert "cut off" in result.detail
+    assert "cut off" in steps[-1].observations[0]
+    assert (tmp_path / "pkg/calc.py").read_text() == ONE["pkg/calc.py"]
+
+
+def test_a_file_that_was_not_shown_is_not_overwritten_and_a_new_one_is_written(tmp_path: Path) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg/calc.py").write_text(ONE["pkg/calc.py"])
+    huge = "x = 1\n" * CHARACTER_BUDGET
+    (tmp_path / "pkg/app.py").write_text(huge)
+    unseen = f"pkg/app.py\n```python\n{NEW}```\n"
+    result, steps = solve(tmp_path, say(unseen))
+    assert (result.stop, result.files_shown) == (Stop.MALFORMED, ("pkg/calc.py",))
+    assert "not shown" in result.detail
+    result, steps = solve(tmp_path, say(f"{unseen}\npkg/new.py\n```\ny = 1\n```"))
+    assert (result.stop, (tmp_path / "pkg/new.py").read_text()) == (Stop.SUBMITTED, "y = 1\n")
+    assert "not shown" in steps[-1].observations[-1]
+    assert (tmp_path / "pkg/app.py").read_text() == huge
+
+
+def test_time_ends_the_one_call(tmp_path: Path) -> None:
+    slow = say(f"pkg/calc.py\n```python\n{NEW}```")
+    pieces = stream(*[{"choices": [{"delta": {"content": "x"}}]}] * 100, pause=0.1)
+    for answer in (pieces, replace(slow, delay=5, message=None)):
+        started = time.monotonic()
+        result, _ = solve(tmp_path, answer, budget=Budget(seconds=1))
+        assert result.stop is Stop.TIME_LIMIT
+        assert time.monotonic() - started < 3
+        assert 1 <= result.active_seconds < 2
+
+
+@pytest.mark.parametrize(
+    "answer", ["-" * 200_000, "a/" * 100_000, " " * 200_000, "`" * 200_000, "#" + " " * 200_000]
+)
+@pytest.mark.parametrize("form", ["{}\n```\nx\n```", "```{}\nx\n```", "```\n{}\n```", "{}"])
+def test_hostile_repetition_in_an_answer_costs_no_time(form: str, answer: str) -> None:
+    started = time.process_time()
+    parse_files(form.format(answer), TWO, "/testbed")
+    assert time.process_time() - started < 1

@@ -82,9 +82,9 @@ def workload(name: str, python: str, arguments: Sequence[object]) -> dict[str, f
         check=False,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = done.stderr.strip().split("\n")[-1] or "no message"
         raise MachineError(f"the workload of {name} failed: {last}")
-    numbers: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    numbers: dict[str, float] = json.loads(done.stdout.strip().split("\n")[-1])
     return numbers
 
 

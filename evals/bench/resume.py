@@ -54,7 +54,7 @@ def until_first_attempt(process: subprocess.Popen[str], ledger: Path, started: f
             return time.perf_counter() - started
         time.sleep(0.01)
     process.kill()
-    last = (process.communicate()[1].strip().splitlines() or ["no message"])[-1]
+    last = process.communicate()[1].strip().split("\n")[-1] or "no message"
     raise MachineError(f"the resumed run did not start: {last}")
 
 

@@ -193,7 +193,7 @@ def _make_venv(name: str, venv: Path) -> None:
         for command in _install_commands(name, fresh):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                last = done.stderr.strip().split("\n")[-1] or "no message"
                 raise MachineError(
                     f"cannot install {name}, which needs a package index within reach: {last[:200]}"
                 )

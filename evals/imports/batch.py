@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from evals.record import Outcome, Party
 from scaffolds.base import Stop
 from tasks.errors import UserError
+from tasks.untrusted import loads
 
 UNJUDGED = "imported: not graded by anybody"
 MOST_BYTES = 500_000_000
@@ -92,10 +92,10 @@ def read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UserError(f"{path} is larger than {MOST_BYTES // 1_000_000} MB: split it")
-        return json.loads(path.read_bytes().decode("utf-8", "replace"))
+        return loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {str(error)[:200]}") from None
 
 

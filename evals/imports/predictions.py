@@ -22,6 +22,7 @@ from scaffolds.base import Stop
 from tasks.disk import write_atomic, write_json
 from tasks.errors import UserError
 from tasks.task import Task
+from tasks.untrusted import loads
 
 KEY_FIELDS = ("instance_id", "model_patch")
 
@@ -66,14 +67,14 @@ def _lines(text: str) -> Iterator[Any]:
     for line in text.split("\n"):
         if line.strip():
             try:
-                yield json.loads(line)
+                yield loads(line)
             except ValueError:
                 yield line
 
 
 def _entries(path: Path, text: str) -> list[Any]:
     try:
-        value = json.loads(text)
+        value = loads(text)
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from None
     if isinstance(value, dict):

@@ -7,7 +7,6 @@ unknown, with upstream's word as the detail.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from evals.imports.batch import UNJUDGED, Batch, ImportedAttempt, SourceVerdict,
 from evals.record import Outcome
 from scaffolds.base import Stop
 from tasks.errors import UserError
+from tasks.untrusted import loads
 
 MINI, SWE_AGENT = "mini-swe-agent", "SWE-agent"
 STOPS = {
@@ -117,7 +117,7 @@ def swe_agent_model(value: dict[str, Any]) -> str | None:
     """From the configuration that SWE-agent keeps for replays, a JSON text."""
     config = value.get("replay_config")
     try:
-        parsed = json.loads(config) if isinstance(config, str) else config
+        parsed = loads(config) if isinstance(config, str) else config
     except ValueError:
         return None
     return text(inner(parsed, "agent", "model", "name")) or None

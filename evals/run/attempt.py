@@ -25,6 +25,7 @@ from tasks.backend import Backend, Prepared
 from tasks.disk import write_atomic, write_json
 from tasks.sandbox import Diff, Limits, Sandbox, SandboxError, SandboxFacts
 from tasks.task import Task
+from tasks.untrusted import clean
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _compose(
         image_source=prepared.digest or prepared.source,
         image_notes=prepared.notes,
         stop=trajectory.stop,
-        detail=trajectory.detail[:500],
+        detail=clean(trajectory.detail)[:500],
         patch_sha256=hashlib.sha256(diff.patch).hexdigest(),
         patch_bytes=len(diff.patch),
         skipped_paths=diff.skipped,

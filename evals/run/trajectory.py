@@ -38,9 +38,8 @@ class StepLog:
     def steps(self) -> list[Step]:
         """Every step so far, from disk."""
         self._handle.flush()
-        return [
-            Step.model_validate_json(line) for line in self._path.read_text(encoding="utf-8").splitlines()
-        ]
+        with self._path.open("rb") as lines:  # as bytes: U+2028 and its like end no line of JSON
+            return [Step.model_validate_json(line) for line in lines]
 
     def finish(
         self, trajectory: Trajectory, *, session: str, scaffold: str, version: str, model: str

@@ -8,6 +8,8 @@ from typing import NamedTuple
 HOST = "127.0.0.1"
 """The server listens here and nowhere else: it has no password."""
 ANSWER_SECONDS = 5
+LOADING = 503
+"""llama-server's status while it loads its model."""
 
 
 class Answer(NamedTuple):
@@ -22,7 +24,11 @@ class Answer(NamedTuple):
 
 
 class NotReady(Exception):  # noqa: N818 - a state, and the way out of `ask`
-    """Something listens, and it is either still loading or no llama-server; the message says what it answered."""
+    """Something listens, and it is either still `loading` or no llama-server; the message says what it answered."""
+
+    def __init__(self, message: str, *, loading: bool = False) -> None:
+        super().__init__(message)
+        self.loading = loading
 
 
 def is_taken(port: int) -> bool:
@@ -42,7 +48,8 @@ def ask(port: int) -> Answer:
             props = session.get(f"http://{HOST}:{port}/props", timeout=ANSWER_SECONDS)
             models = session.get(f"http://{HOST}:{port}/v1/models", timeout=ANSWER_SECONDS)
         if not (props.ok and models.ok):
-            raise NotReady(f"HTTP {max(props.status_code, models.status_code)}")
+            worst = max(props.status_code, models.status_code)
+            raise NotReady(f"HTTP {worst}", loading=worst == LOADING)
         facts, model = props.json(), models.json()["data"][0]["id"]
         return Answer(
             str(model), int(facts["default_generation_settings"]["n_ctx"]), int(facts["total_slots"])

@@ -106,7 +106,7 @@ def _reusable(port: int, name: str, context: int, slots: int) -> probe.Answer:
             answer = probe.ask(port)
             break
         except probe.NotReady as state:
-            if "503" not in str(state) or time.monotonic() > deadline:
+            if not state.loading or time.monotonic() > deadline:
                 raise UserError(f"port {port} is taken by something else ({state}): {way_out}") from None
             time.sleep(0.5)
     if answer.model != name:
@@ -133,7 +133,7 @@ def _wait(ours: Running, port: int, report: Report) -> probe.Answer:
 
 def _last_line(log: str) -> str:
     """The last line of a log, fit for a terminal."""
-    lines = [line for line in log.splitlines() if line.strip()]
+    lines = [line for line in log.split("\n") if line.strip()]
     return "".join(c for c in (lines or ["it said nothing"])[-1] if c.isprintable())[:300]
 
 

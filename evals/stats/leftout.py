@@ -6,7 +6,6 @@ Read by `fit`, which takes the intervals' multipliers from it, and by `calibrate
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from evals.stats.estimate import bounded, fitted, one_run
 from evals.stats.intervals import Interval
 from evals.stats.irt import Abilities, Array, Items
 from tasks.errors import UserError
+from tasks.untrusted import loads
 
 Index = NDArray[np.intp]
 
@@ -99,7 +99,7 @@ class Error(NamedTuple):
 def read(path: Path) -> Public:
     """`{"instances": [id, …], "submissions": [{"id", "date", "scaffold", "models", "resolved_ids"}, …]}`."""
     try:
-        raw = json.loads(path.read_text())
+        raw = loads(path.read_bytes())
         ids = tuple(raw["instances"])
         submissions = tuple(Submission.model_validate(row) for row in raw["submissions"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from evals.stats.drawn import Subset
 from evals.stats.estimate import Answers, one_run, several_runs
 from evals.stats.subset import STRATIFIED_DESIGN, estimated, parameters
 from tasks.errors import UserError
+from tasks.untrusted import loads
 
 Results = dict[str, list[str] | dict[str, list[int]]]
 MISFIT = 2.0
@@ -70,10 +70,10 @@ def is_attempts(value: Any) -> bool:
 
 def read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from error
 
 

@@ -20,14 +20,29 @@ import httpx2
 import openai
 import tenacity
 
-from scaffolds.model import ContextOverflow, Message, ModelError, Reply, ToolSchema, Trouble, Usage
-from scaffolds.openai.config import ModelConfig, Retries
+from scaffolds.model import (
+    CUT_OFF,
+    ContextOverflow,
+    Message,
+    ModelError,
+    Reply,
+    TimeUp,
+    ToolSchema,
+    Trouble,
+    Usage,
+)
+from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.deadline import WATCHDOG, Watch
-from scaffolds.openai.errors import Transient, Unparsable, classify
+from scaffolds.openai.errors import EmptyStream, Stalled, Transient, Unparsable, classify
 from scaffolds.openai.reply import Draft, assistant_message, parse_stream, parse_whole
 
 LARGEST_ANSWER = 64 * 1024 * 1024
+TIMER_SLACK = 0.05
+"""Seconds by which a timer may fire early."""
 JSON_HEADERS = {"Content-Type": "application/json"}
+WEB_PAGE = (
+    "the server answered with a web page: give the address of its API (--base-url), which often ends in /v1"
+)
 UNPARSABLE = "unparsable"
 """`finish_reason` of the empty reply that stands for text which the server could not parse, again and again."""
 
@@ -42,7 +57,8 @@ class OpenAIModel:
         self.config = config
         self.window = window
         self.warnings: Counter[str] = Counter()
-        """What a reader of the scores should know: `context_truncated`, `usage_missing`, `retried`, `unparsable`."""
+        """What a reader of the scores should know: `context_truncated`, `usage_missing`, `retried`, `unparsable`,
+        `silent_until_time_limit`."""
         self._client = client or sdk_client(config)
         self._retrying = self._retrier()
         self._calls_without_id = 0
@@ -55,11 +71,20 @@ class OpenAIModel:
         config = self.config.model_copy(update={"sampling": sampling})
         return OpenAIModel(config, window=self.window, client=self._client)
 
-    def complete(self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] = ()) -> Reply:
-        """One call. Raises `ModelError` (after retries) or `ContextOverflow` (at once)."""
+    def complete(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] = (), seconds: float | None = None
+    ) -> Reply:
+        """One call. Raises `ModelError` (after retries), `ContextOverflow` or `TimeUp` (at once).
+
+        `seconds` bounds each try; what a server spent on failing is not the attempt's time.
+        """
         body = encode(self.config, messages, tools)
         try:
-            reply = self._retrying(self._once, body)
+            try:
+                reply = self._retrying(self._once, body, seconds)
+            except EmptyStream:  # without a stream there is room for the error's status and text
+                whole = self.config.model_copy(update={"stream": False})
+                reply = self._retrying(self._once, encode(whole, messages, tools), seconds)
         except Unparsable:
             self.warnings["unparsable"] += 1
             return Reply("", (), UNPARSABLE, Usage(), assistant_message("", (), {}))
@@ -71,39 +96,64 @@ class OpenAIModel:
     def _retrier(self) -> tenacity.Retrying:
         retries = self.config.retries
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Transient),
+            retry=tenacity.retry_if_exception(_may_pass),
             stop=tenacity.stop_after_attempt(retries.attempts) | tenacity.stop_after_delay(retries.seconds),
             wait=_Wait(retries),
             before_sleep=lambda _state: self.warnings.update(["retried"]),
             reraise=True,
         )
 
-    def _once(self, body: bytes) -> Reply:
+    def _once(self, body: bytes, seconds: float | None) -> Reply:
         started = time.monotonic()
+        try:
+            draft = self._exchange(body, started, seconds)
+        except Stalled as error:
+            spent = time.monotonic() - started
+            if not self._is_time_up(error, spent, seconds):
+                raise
+            raise TimeUp(spent) from error
+        reply = draft.reply(seconds=time.monotonic() - started, first_call=self._calls_without_id)
+        self._calls_without_id += len(reply.tool_calls)
+        return reply
+
+    def _is_time_up(self, stall: Stalled, spent: float, seconds: float | None) -> bool:
+        """Whether the attempt's own limit ended the call, and not a deadline that tells a dead server from a slow one.
+
+        A server that never began to answer may be dead all the same, so a reader is told.
+        """
+        if seconds is None or spent < seconds - TIMER_SLACK:
+            return False
+        if not stall.silent:
+            return True
+        is_up = spent < self.config.deadlines.first_byte - TIMER_SLACK
+        if is_up:
+            self.warnings["silent_until_time_limit"] += 1
+        return is_up
+
+    def _exchange(self, body: bytes, started: float, seconds: float | None) -> Draft:
+        """One request and its whole answer, within the deadlines and `seconds`."""
+        own = self.config.deadlines
+        limits = own if seconds is None else own.model_copy(update={"total": min(own.total, seconds)})
         with transport_errors():
             post: Callable[..., httpx2.Response] = self._client.post  # its overloads do not know this use
             response = post(
                 "/chat/completions",
                 content=body,
                 cast_to=httpx2.Response,
-                options={"headers": JSON_HEADERS},
+                options={"headers": JSON_HEADERS, "timeout": timeouts(limits)},
                 stream=True,
             )
-            draft = _draft(response, self._read(response, started))
-        reply = draft.reply(seconds=time.monotonic() - started, first_call=self._calls_without_id)
-        self._calls_without_id += len(reply.tool_calls)
-        return reply
+            return _draft(response, self._read(response, started, limits))
 
-    def _read(self, response: httpx2.Response, started: float) -> bytes:
+    def _read(self, response: httpx2.Response, started: float, limits: Deadlines) -> bytes:
         """The whole body, under the deadlines; parsing waits until the end because nobody looks at the pieces."""
-        limits = self.config.deadlines
         last = started + limits.total
         pieces, size = [], 0
         sock = response.extensions["network_stream"].get_extra_info("socket")
         guard = WATCHDOG.guard(sock, min(last, started + limits.first_byte))
         with closing(response), guard as watch, _as_stall(watch, limits.total, started):
             for piece in response.iter_bytes():
-                watch.due = min(last, time.monotonic() + limits.silence)
+                watch.move(min(last, time.monotonic() + limits.silence))
                 pieces.append(piece)
                 size += len(piece)
                 if size > LARGEST_ANSWER:
@@ -115,8 +165,8 @@ class OpenAIModel:
         usage = reply.usage
         if not usage.prompt:
             self.warnings["usage_missing"] += 1
-        if self.window and reply.finish_reason == "length" and usage.prompt + usage.completion >= self.window:
-            raise ContextOverflow(f"the answer filled the server's window of {self.window} tokens")
+        if self.window and reply.finish_reason == CUT_OFF and usage.prompt + usage.completion >= self.window:
+            raise ContextOverflow(f"the answer filled the server's window of {self.window} tokens", reply)
         last_size, last_prompt = self._last_size
         if size > last_size and 0 < usage.prompt <= last_prompt:
             self.warnings["context_truncated"] += 1
@@ -139,15 +189,17 @@ class _Wait(tenacity.wait.wait_base):
 def sdk_client(config: ModelConfig) -> openai.OpenAI:
     """The SDK's client without its own retries, and with nothing taken from the environment but proxies."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # one INFO line a step costs more than the parsing
-    limits = config.deadlines
     return openai.OpenAI(
         base_url=config.base_url,
         api_key=config.api_key.get_secret_value(),
         max_retries=0,
-        timeout=httpx2.Timeout(
-            None, connect=limits.connect, read=min(limits.first_byte, limits.total), write=60.0
-        ),
+        timeout=timeouts(config.deadlines),
     )
+
+
+def timeouts(limits: Deadlines) -> httpx2.Timeout:
+    """What the transport itself can enforce: until the first byte. The watchdog does the rest."""
+    return httpx2.Timeout(None, connect=limits.connect, read=min(limits.first_byte, limits.total), write=60.0)
 
 
 def encode(config: ModelConfig, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> bytes:
@@ -178,7 +230,7 @@ def transport_errors() -> Iterator[None]:
 def _timeout(error: Exception) -> Transient:
     if isinstance(error.__cause__ or error, httpx2.ConnectTimeout):
         return Transient("no connection to the server: connect timed out")
-    return Transient("the server sent nothing before the first-byte deadline", Trouble.STALLED)
+    return Stalled("the server sent nothing before the first-byte deadline", silent=True)
 
 
 @contextmanager
@@ -188,25 +240,40 @@ def _as_stall(watch: Watch, total: float, started: float) -> Iterator[None]:
         yield
     except httpx2.TransportError as error:
         if watch.expired:
-            raise _stall(total, started) from error
+            raise _stall(watch, total, started) from error
         raise
     if watch.expired:
-        raise _stall(total, started)
+        raise _stall(watch, total, started)
 
 
-def _stall(total: float, started: float) -> Transient:
+def _stall(watch: Watch, total: float, started: float) -> Stalled:
     if time.monotonic() - started >= total:
-        return Transient(f"the answer took longer than {total:g} s", Trouble.STALLED)
-    return Transient("the server went silent in the middle of an answer", Trouble.STALLED)
+        return Stalled(f"the answer took longer than {total:g} s", silent=not watch.moved)
+    return Stalled("the server went silent in the middle of an answer", silent=not watch.moved)
 
 
 def _draft(response: httpx2.Response, raw: bytes) -> Draft:
     """Reads an answer by what it is, not by what was asked: some servers ignore `stream`."""
-    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+    kind = response.headers.get("content-type", "")
+    is_stream = kind.startswith("text/event-stream")
+    if is_web_page(kind, raw):
+        raise ModelError(WEB_PAGE, kind=Trouble.REFUSED, retryable=False)
     try:
         return parse_stream(raw) if is_stream else parse_whole(raw)
     except (AttributeError, TypeError, KeyError) as error:
         raise Transient(f"the answer has an unknown shape: {error}") from error
+
+
+def is_web_page(content_type: str, raw: bytes) -> bool:
+    """HTML in the place of JSON: no API is there, however often it is asked."""
+    return content_type.startswith("text/html") or raw[:200].lstrip().lower().startswith(
+        (b"<!doctype", b"<html")
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Worth the same request again. An empty stream is worth another one."""
+    return isinstance(error, Transient) and not isinstance(error, EmptyStream)
 
 
 def _cause(error: BaseException) -> str:

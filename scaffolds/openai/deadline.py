@@ -16,12 +16,16 @@ TICK_SECONDS = 0.2
 
 
 class Watch:
-    """One read under supervision. Move `due` (of `time.monotonic()`) as data arrives."""
+    """One read under supervision. `move` its end (of `time.monotonic()`) as data arrives."""
 
     def __init__(self, sock: socket.socket, due: float) -> None:
         self.sock = sock
         self.due = due
         self.expired = False
+        self.moved = False
+
+    def move(self, due: float) -> None:
+        self.due, self.moved = due, True
 
     def expire(self) -> None:
         self.expired = True

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaffolds.model import ContextOverflow, ModelError, Trouble
+from tasks.untrusted import loads
 
 OVERFLOW_TYPES = {"exceed_context_size_error", "context_length_exceeded"}
 OVERFLOW_WORDS = re.compile(
@@ -43,8 +44,20 @@ class Transient(Exception):  # noqa: N818 - a state that passes, not yet an erro
         self.wait = wait
 
 
+class Stalled(Transient):
+    """A deadline passed. `silent`: before the first byte of the answer."""
+
+    def __init__(self, message: str, *, silent: bool) -> None:
+        super().__init__(message, Trouble.STALLED)
+        self.silent = silent
+
+
 class Unparsable(Transient):
     """The server could not make sense of what the model wrote: the model's doing when it persists."""
+
+
+class EmptyStream(Transient):
+    """A stream of status 200 without anything in it: llama-cpp-python's way to fail once it has begun to stream."""
 
 
 class ErrorBody(NamedTuple):
@@ -74,6 +87,8 @@ def classify(status: int, raw: bytes | str | Mapping[str, Any], retry_after: str
     if status == 200 and error.code.isdigit():
         status = int(error.code)
     said = f"the server answered {status}: {error.message}"
+    if status in (401, 403):
+        said += " (name the variable that holds the server's key with --api-key-env)"
     if _is_overflow(status, error):
         return ContextOverflow(said)
     if status in (408, 409, 425, 429, 502, 503, 504) or error.kind == "unavailable_error":
@@ -101,7 +116,7 @@ def _seconds(header: str | None) -> float | None:
 def _loads(raw: bytes | str) -> Any:
     text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
     try:
-        return json.loads(text)
+        return loads(text)
     except ValueError:
         return text
 

@@ -20,9 +20,9 @@ from scaffolds.model import ContextOverflow, ModelError
 from scaffolds.openai.client import sdk_client, transport_errors
 from scaffolds.openai.config import ModelConfig
 from scaffolds.openai.errors import Transient
-from scaffolds.text import clean
 from tasks.errors import MachineError, UserError
 from tasks.task import Frozen
+from tasks.untrusted import clean, loads
 
 PATIENCE_SECONDS = 5.0
 """For one question to a server that should answer at once."""
@@ -226,7 +226,7 @@ def _ask(client: openai.OpenAI, path: str) -> Mapping[str, Any]:
     with transport_errors():
         response = client.get(path, cast_to=httpx2.Response, options={"timeout": PATIENCE_SECONDS})
     try:
-        body = response.json()
+        body = loads(response.content)
     except ValueError:
         return {}
     return body if isinstance(body, Mapping) else {}

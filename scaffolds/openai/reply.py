@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaffolds.model import Message, Reply, ToolCall, Usage
-from scaffolds.openai.errors import Transient, classify
-from scaffolds.text import clean
+from scaffolds.openai.errors import EmptyStream, Transient, classify
+from tasks.untrusted import clean, fit, loads
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """llama-server, SGLang and older vLLM say the first, newer vLLM and Ollama the second."""
+MOST_TOKENS = 10**9
+"""A count of tokens above it is no count."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Draft:
         if isinstance(chunk.get("usage"), Mapping):
             self.usage = _usage(chunk["usage"])
         for choice in (chunk.get("choices") or [])[:1]:
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            self.finish_reason = str(choice.get("finish_reason") or self.finish_reason)
             self._add_delta(choice.get("delta") or choice.get("message") or {})
 
     def _add_delta(self, delta: Mapping[str, Any]) -> None:
@@ -81,13 +83,15 @@ class Draft:
     def reply(self, *, seconds: float, first_call: int) -> Reply:
         """`first_call` numbers the calls that the server left without an id, so that ids stay unique."""
         calls = tuple(
-            ToolCall(call.id or f"call_{first_call + n}", call.name, call.arguments or "{}")
+            ToolCall(
+                clean(call.id) or f"call_{first_call + n}", clean(call.name), clean(call.arguments) or "{}"
+            )
             for n, call in enumerate(self.calls)
         )
         content, reasoning = clean("".join(self.content)), clean("".join(self.reasoning))
         message = assistant_message(content, calls, {self.reasoning_field: reasoning} if reasoning else {})
         usage = self.usage or Usage()
-        return Reply(content, calls, self.finish_reason, usage, message, reasoning, seconds)
+        return Reply(content, calls, clean(self.finish_reason), usage, message, reasoning, seconds)
 
 
 def assistant_message(content: str, calls: tuple[ToolCall, ...], reasoning: Mapping[str, str]) -> Message:
@@ -112,10 +116,10 @@ def valid_arguments(raw: str) -> str:
     """
     try:
         parsed = json.loads(raw, parse_constant=_no_constant)
-        json.dumps(parsed, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):  # a lone surrogate shows as UnicodeEncodeError, a ValueError
-        parsed = None
-    return raw if isinstance(parsed, dict) else json.dumps({"unparsed": clean(raw)})
+        is_sound = isinstance(parsed, dict) and fit(parsed) is parsed
+    except (ValueError, RecursionError):
+        is_sound = False
+    return raw if is_sound else json.dumps({"unparsed": clean(raw)})
 
 
 def _no_constant(name: str) -> None:
@@ -123,8 +127,8 @@ def _no_constant(name: str) -> None:
 
 
 def parse_stream(raw: bytes) -> Draft:
-    """A whole server-sent-events body. Raises `Transient` for a stream that breaks off."""
-    draft = Draft()
+    """A whole server-sent-events body. Raises `Transient` for a stream that breaks off, `EmptyStream` for an empty one."""
+    draft, is_empty = Draft(), True
     for event, data in _events(raw):
         if data == "[DONE]":
             break
@@ -132,6 +136,9 @@ def parse_stream(raw: bytes) -> Draft:
         if event == "error":
             raise classify(200, chunk)
         draft.add(chunk)
+        is_empty = False
+    if is_empty:
+        raise EmptyStream("the server ended its stream without saying anything")
     if not draft.finish_reason:
         raise Transient("the server's stream broke off before the answer was finished")
     return draft
@@ -160,7 +167,7 @@ def _events(raw: bytes) -> Iterator[tuple[str, str]]:
 
 def _json(text: str) -> Mapping[str, Any]:
     try:
-        value = json.loads(text)
+        value = loads(text)
     except ValueError as error:
         raise Transient("the server sent an answer that is not JSON") from error
     if not isinstance(value, Mapping):
@@ -169,10 +176,18 @@ def _json(text: str) -> Mapping[str, Any]:
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, details.get("cached_tokens")
-    )
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else None
+    return Usage(_count(usage.get("prompt_tokens")) or 0, _count(usage.get("completion_tokens")) or 0, cached)
+
+
+def _count(value: Any) -> int | None:
+    """A server's word as a number of tokens, also where it comes as text or as 12.0; None where it is none."""
+    try:
+        count = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(count) if 0 <= count <= MOST_TOKENS and not isinstance(value, bool) else None
 
 
 def _text(content: Any) -> str:

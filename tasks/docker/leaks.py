@@ -64,7 +64,7 @@ def clean_now(image_id: str, workdir: str, key: str) -> Cleaned:
             result = sandbox.exec(script, timeout=CLEAN_SECONDS)
         except SandboxGone as error:
             raise SandboxError(f"the container that was to clean {image_id} died: {error}") from error
-        lines = result.output.splitlines()
+        lines = result.output.split("\n")
         if result.exit_code:
             reason = next(
                 (line[8:] for line in lines if line.startswith("refused ")), result.output[-200:].strip()
@@ -101,4 +101,4 @@ def search_container(
         f"find / -xdev 2>/dev/null | grep -aF -f {NEEDLES};"
         f"for p in /proc/[0-9]*; do grep -lasF -f {NEEDLES} $p/environ $p/cmdline; done; rm -f {NEEDLES}"
     )
-    return tuple(sorted(set(sandbox.exec(search, timeout=timeout).output.splitlines())))
+    return tuple(sorted(set(sandbox.exec(search, timeout=timeout).output.split("\n")) - {""}))

@@ -43,7 +43,7 @@ class OomWatch:
 def oom_counter(pid: int, container_id: str) -> Path | None:
     """The file in which the kernel counts for the container of this process (cgroup v1 or v2)."""
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/cgroup").read_text().split("\n")
     except OSError:
         return None
     for line in lines:

@@ -31,6 +31,8 @@ class LocalSandbox:
         if command == self._die_on or not self._alive:
             self._alive = False
             raise SandboxGone("the shell is gone")
+        if "\0" in command:
+            return ExecResult("a command cannot contain a NUL byte\n", 2, False, 0, 0.0)
         started = time.monotonic()
         command = command.replace(self._workdir, str(self._root))
         process = subprocess.Popen(

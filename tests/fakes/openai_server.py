@@ -49,7 +49,7 @@ class Request(NamedTuple):
         return parsed
 
 
-def say(text: str, *, prompt: int = 10, completion: int = 5, finish: str = "stop", **message: Any) -> Answer:
+def say(text: str, *, prompt: Any = 10, completion: Any = 5, finish: str = "stop", **message: Any) -> Answer:
     """A plain text answer; `message` adds fields such as `reasoning_content` or `tool_calls`."""
     whole = {
         "object": "chat.completion",
@@ -63,7 +63,6 @@ def say(text: str, *, prompt: int = 10, completion: int = 5, finish: str = "stop
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
-            "total_tokens": prompt + completion,
         },
     }
     return Answer([json.dumps(whole).encode()], message=whole)
