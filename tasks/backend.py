@@ -14,7 +14,8 @@ from tasks.sandbox import Limits, Sandbox
 from tasks.task import Frozen, ImageSpec, Task
 
 Progress = Callable[[str, float | None], None]
-"""Called with what is being done and how much of it, 0 to 1; None = unknown."""
+"""Called with what is being done and how much of it, 0 to 1; None = unknown. At least once a second while an image is
+pulled, and one that raises ends that pull: so whoever is asked to stop can."""
 
 
 def quiet(_what: str, _fraction: float | None) -> None:
@@ -109,7 +110,7 @@ class Backend(Protocol):
     def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
         """Find, pull or build the task's image and close its leaks; quick when that was done before.
 
-        Raises `TaskError` for an image that is missing or unclean.
+        Raises `TaskError` for an image that is missing or unclean, `RegistryError` for one that may be had later.
         """
         ...
 

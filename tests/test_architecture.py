@@ -127,6 +127,13 @@ def test_runs_know_a_backend_and_not_docker() -> None:
     assert {room(user) for user in users} & {"scaffolds", "evals.run", "evals.nightly"} == set()
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_a_path_that_a_page_names_is_there(page: str) -> None:
+    named = re.findall(r"\b(?:tasks|scaffolds|evals|tests)/[\w/.-]*\w", (ROOT / page).read_text())
+    generic = ("MAKER.yaml", "NAME.yaml")
+    assert [path for path in named if not (ROOT / path).exists() and not path.endswith(generic)] == []
+
+
 def test_what_is_imported_is_declared() -> None:
     """A library that only comes along with another one can go away with it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

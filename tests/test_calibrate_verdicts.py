@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evals.calibrate import nights, subsets, trials
+from evals.calibrate.effort import effort
 from evals.calibrate.intervals import independent_draws
 from evals.calibrate.section import Bench
 from evals.calibrate.trials import real_noise
@@ -118,3 +121,22 @@ def test_a_path_of_estimates_ends_where_it_is_decided() -> None:
     assert subsets.decided(exact, -0.3, 0.1, 200) == (Decision.NOT_REPRODUCED, 80)
     assert subsets.decided(exact, 0.1, 0.1, 200) == (Decision.UNDECIDED, 200)
     assert subsets.decided([subsets.Seen(80, 0.0, 0.05), *exact[1:]], 0.0, 0.1, 200)[1] == 140
+
+
+def test_without_the_public_submissions_it_says_so_in_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "evals.calibrate", "--submissions", tmp_path / "none.json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "give --submissions" in done.stderr
+
+
+def test_hours_before_and_after() -> None:
+    text = "\n".join(effort(SMALL).lines)
+    assert "| ± 4 | 500 × 15 | 868.1 | 500 × 2 | 115.7 |" in text
+    assert "| ± 8 | 150 × 1 (subset) | 17.4 | 100 × 1 (subset) | 11.6 |" in text

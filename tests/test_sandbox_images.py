@@ -42,20 +42,6 @@ def test_the_mirror_is_the_machines_own(tmp_path: Path) -> None:
     assert apt_mirror(tmp_path) == "https://first.example/debian/"
 
 
-@pytest.mark.parametrize(
-    ("reference", "parts"),
-    [
-        ("debian", ("debian", "latest")),
-        ("debian:bookworm", ("debian", "bookworm")),
-        ("host:5000/a/b", ("host:5000/a/b", "latest")),
-        ("host:5000/a/b:1", ("host:5000/a/b", "1")),
-        ("a@sha256:00", ("a@sha256:00", None)),
-    ],
-)
-def test_names_are_split_as_docker_does(reference: str, parts: tuple[str, str | None]) -> None:
-    assert images.split(reference) == parts
-
-
 def test_the_hash_of_a_context_is_of_all_that_matters(tmp_path: Path) -> None:
     file = tmp_path / "Dockerfile"
     file.write_text("FROM x")
@@ -68,17 +54,6 @@ def test_the_hash_of_a_context_is_of_all_that_matters(tmp_path: Path) -> None:
     (tmp_path / "__pycache__" / "x.pyc").write_text("")
     seen.add(images.context_hash(tmp_path, ""))
     assert len(seen) == 4
-
-
-def test_pulling_reports_a_fraction_of_all_bytes() -> None:
-    told: list[float | None] = []
-    events = [
-        {"status": "Downloading", "id": "a", "progressDetail": {"current": 25, "total": 100}},
-        {"status": "Downloading", "id": "b", "progressDetail": {"current": 75, "total": 100}},
-        {"status": "Extracting", "id": "a", "progressDetail": {"current": 1, "total": 1}},
-    ]
-    images.report_layers(iter(events), "x", lambda _what, fraction: told.append(fraction))
-    assert told == [0.25, 0.5]
 
 
 def test_without_a_daemon_one_line_says_what_to_do(tmp_path: Path) -> None:
@@ -103,14 +78,6 @@ def test_a_lock_is_held_between_processes(tmp_path: Path, monkeypatch: pytest.Mo
         held = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     free = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (held.stdout, free.stdout) == ("", "got it\n")
-
-
-@pytest.mark.docker
-def test_a_missing_image_is_named(docker_daemon: None) -> None:
-    with pytest.raises(TaskError, match=r"image localhost:9/no/such:1 is not on this machine"):
-        images.resolve(ImageSpec(reference="localhost:9/no/such:1"))
-    with pytest.raises(TaskError, match="not an image name"):
-        images.resolve(ImageSpec(reference="UPPER CASE"))
 
 
 @pytest.mark.docker

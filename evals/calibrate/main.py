@@ -7,6 +7,7 @@ together with everything like it. Each section is a function in `SECTIONS` that 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -176,9 +177,9 @@ SECTIONS: list[Callable[[Bench], Section]] = [
 
 def sections() -> list[Callable[[Bench], Section]]:
     """All of them; the other files import this one."""
-    from evals.calibrate import intervals, nights, subsets, trials, verdicts
+    from evals.calibrate import effort, exclusions, intervals, nights, strata, subsets, trials, verdicts
 
-    others = (intervals, subsets, verdicts, trials, nights)
+    others = (strata, intervals, subsets, verdicts, exclusions, effort, trials, nights)
     return [*SECTIONS, *(section for file in others for section in file.SECTIONS)]
 
 
@@ -192,6 +193,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of section functions")
     given = parser.parse_args()
+    if not given.submissions.exists():
+        sys.exit(
+            f"calibrate: no public submissions at {given.submissions}: give --submissions FILE, as "
+            "`python -m evals.stats.fit` takes it (they are not ours to ship)"
+        )
     public = leftout.read(given.submissions)
     fold = leftout.folds([one.team for one in public.submissions], FOLDS)
     bench = Bench(public, leftout.worlds(public, fold), given.draws, given.seed)

@@ -12,6 +12,7 @@ from tasks.backend import Progress
 from tasks.disk import exclusive
 from tasks.docker.images import OURS, ImageInfo, build, import_debian, present, pull
 from tasks.errors import TaskError
+from tasks.sandbox import RegistryError
 
 SUITE = "forky"
 """The first suite that has the package."""
@@ -44,5 +45,5 @@ def _from_registry(progress: Progress) -> ImageInfo | None:
         return build(
             REFERENCE, {"BASE": base.reference}, base.digest, fileobj=io.BytesIO(DOCKERFILE.encode())
         )
-    except TaskError:
+    except (TaskError, RegistryError):
         return None

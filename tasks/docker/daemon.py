@@ -5,8 +5,10 @@ Not covered: a daemon shared by several hosts under one host name; their stale c
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -18,13 +20,14 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
-from tasks.errors import MachineError
+from tasks.errors import DiskFullError, MachineError
 from tasks.sandbox import SandboxError
 
 CONNECTIONS = 256
 """Kept-alive connections: more than the attempts that any run has at once."""
 ANSWER_SECONDS = 120
 LABEL = "asclaimed."
+DISK_FULL = re.compile(r"(no space left on device|disk quota exceeded)(: unknown)?\s*$")
 DAEMON_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -46,12 +49,28 @@ def client() -> docker.DockerClient:
 
 @contextmanager
 def daemon_errors(doing: str) -> Iterator[None]:
-    """Whatever the daemon or the way to it does wrong inside is a `SandboxError` that says what we were doing."""
+    """Whatever the daemon or the way to it does wrong inside is a `SandboxError` that says what we were doing.
+
+    `DiskFullError` where it has no room: no other attempt would have any.
+    """
     try:
         yield
     except DAEMON_ERRORS as error:
-        reason = error.explanation if isinstance(error, APIError) and error.explanation else error
-        raise SandboxError(f"{doing}: {' '.join(str(reason).split())[:500]}") from error
+        reason = str(error.explanation if isinstance(error, APIError) and error.explanation else error)
+        if isinstance(error, APIError) and disk_is_full(reason):
+            raise DiskFullError("the disk of the Docker daemon") from error
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise DiskFullError from error
+        raise SandboxError(f"{doing}: {one_line(reason, 500)}") from error
+
+
+def disk_is_full(reason: str) -> bool:
+    """Whether the daemon's words end in the kernel's for a full disk or quota; a path that a container chose cannot fake that."""
+    return bool(DISK_FULL.search(reason))
+
+
+def one_line(text: object, most: int = 300) -> str:
+    return " ".join(str(text).split())[:most]
 
 
 def owner_labels() -> dict[str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +21,10 @@ from docker.models.images import Image
 from tasks.backend import Progress, quiet
 from tasks.disk import exclusive
 from tasks.docker import debian
-from tasks.docker.daemon import LABEL, client, daemon_errors
+from tasks.docker.daemon import LABEL, client, daemon_errors, one_line
+from tasks.docker.pull import Unreachable, pull_image
 from tasks.errors import TaskError
+from tasks.sandbox import RegistryError
 from tasks.task import ImageSpec
 
 DOCKERFILE = Path(__file__).parents[1] / "image" / "Dockerfile"
@@ -46,14 +48,19 @@ class ImageInfo(NamedTuple):
 
 
 def resolve(spec: ImageSpec, progress: Progress = quiet) -> ImageInfo:
-    """Make the image of a task available. Raises `TaskError` naming the image when there is no way to it."""
+    """Make the image of a task available.
+
+    Raises `TaskError` naming the image when there is no way to it, `RegistryError` when there may be one later,
+    `DiskFullError`, `SandboxError`. What can be built is built when no registry has it or none is in reach, never
+    because one is busy: that would give some attempts another image than others.
+    """
     if spec.context is not None and spec.reference.startswith(OURS):
         return build_context(spec.reference, spec.context, progress)
     if found := present(spec.reference):
         return found
     try:
         return pull(spec.reference, progress)
-    except TaskError:
+    except (TaskError, Unreachable):
         if spec.context is None:
             raise
     return build_context(f"{OURS}{spec.reference.partition(':')[0].lower()}", spec.context, progress)
@@ -72,46 +79,13 @@ def present(reference: str) -> ImageInfo | None:
             raise
 
 
-def pull(reference: str, progress: Progress) -> ImageInfo:
-    """Fetch an image from its registry, under a lock: two processes pull it once."""
-    repository, tag = split(reference)
+def pull(reference: str, progress: Progress = quiet) -> ImageInfo:
+    """Fetch an image from its registry, under a lock: two processes pull it once. Raises as `pull_image` does."""
     with exclusive(f"image-{reference}"), daemon_errors(f"cannot pull image {reference}"):
         if found := present(reference):
             return found
-        try:
-            events = client().api.pull(repository, tag=tag, stream=True, decode=True)
-            report_layers(events, reference, progress)
-        except (APIError, PullFailed) as error:
-            reason = one_line(getattr(error, "explanation", None) or error)
-            raise TaskError(
-                f"image {reference} is not on this machine and cannot be pulled: {reason}"
-            ) from error
+        pull_image(reference, progress)
         return describe(client().images.get(reference), reference, "pulled")
-
-
-def split(reference: str) -> tuple[str, str | None]:
-    """Repository and tag; a reference by digest stays whole."""
-    if "@" in reference:
-        return reference, None
-    name, colon, tag = reference.rpartition(":")
-    return (name, tag) if colon and "/" not in tag else (reference, "latest")
-
-
-class PullFailed(Exception):  # noqa: N818
-    """The registry's own words."""
-
-
-def report_layers(events: Iterator[dict[str, Any]], reference: str, progress: Progress) -> None:
-    """Turn the daemon's layer events into one fraction of the bytes announced so far."""
-    layers: dict[str, tuple[int, int]] = {}
-    for event in events:
-        if "error" in event:
-            raise PullFailed(event["error"])
-        detail = event.get("progressDetail") or {}
-        if event.get("status") == "Downloading" and detail.get("total"):
-            layers[event["id"]] = (detail["current"], detail["total"])
-            done, total = (sum(column) for column in zip(*layers.values(), strict=True))
-            progress(f"pulling {reference}", done / total)
 
 
 def build_context(repository: str, context: Path, progress: Progress) -> ImageInfo:
@@ -149,7 +123,7 @@ def debian_root(progress: Progress) -> ImageInfo:
     """Bookworm from the registry, or else from the apt mirror."""
     try:
         return resolve(ImageSpec(reference=REGISTRY_BASE), progress)
-    except TaskError:
+    except (TaskError, RegistryError):
         reference = f"{OURS}debian:bookworm"
     return present(reference) or import_debian(reference, progress)
 
@@ -199,7 +173,3 @@ def context_hash(context: Path, base: str) -> str:
         head = f"\0{file.relative_to(context)}\0{file.stat().st_mode & 0o111:o}\0{len(data)}\0"
         digest.update(head.encode() + data)
     return digest.hexdigest()[:16]
-
-
-def one_line(text: object) -> str:
-    return " ".join(str(text).split())[:300]

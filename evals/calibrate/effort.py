@@ -1,0 +1,41 @@
+"""Section of `calibrate`: what a verdict takes, with the run noise that was assumed for every benchmark and with the
+noise that public pairs of the benchmark show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evals.calibrate.section import Bench, Section, table
+from evals.claims.catalog import find
+from evals.stats.noise import CAUTIOUS_SHARE, AttemptNoise
+from evals.stats.power import Aim
+from evals.verdict.plan import TOKENS_PER_ATTEMPT, Choice, Cost, decide, plan, ways_of
+
+CLAIM, TOKENS_PER_SECOND = "qwen3.6-27b/swe-bench-verified", 60.0
+MARGINS = (3, 4, 5, 8, 10)
+
+
+def effort(_: Bench) -> Section:
+    """No simulation: what `plan` says."""
+    claim = find(CLAIM)
+    rate, whole = claim.rate or 0.0, claim.tasks_assumed or 0
+    old = AttemptNoise(CAUTIOUS_SHARE * rate * (1 - rate), "one share for all")
+    cost, rows = Cost(TOKENS_PER_ATTEMPT, TOKENS_PER_SECOND), []
+    for margin in MARGINS:
+        aim = Aim(margin / 100, 0.05, claim.rounding)
+        before, _options = decide(ways_of(claim, rate, whole, old), aim, old, 0.8, cost, whole)
+        now = plan(claim, margin=margin / 100, tokens_per_second=TOKENS_PER_SECOND)
+        rows.append((f"± {margin}", *shown(before), *shown(now.chosen), *shown(now.at_least)))
+    head = ("margin", "before", "hours", "now", "hours", "at least, now", "hours")
+    title = f"Hours and attempts for a verdict: {CLAIM}, power 80 %, {TOKENS_PER_SECOND:g} tokens/s"
+    return Section(title, table(head, rows))
+
+
+def shown(choice: Choice | None) -> tuple[str, str]:
+    if choice is None:
+        return "never", "–"
+    kind = " (subset)" if choice.subset else ""
+    return f"{choice.tasks} × {choice.attempts}{kind}", f"{choice.hours:g}"
+
+
+SECTIONS: list[Callable[[Bench], Section]] = [effort]

@@ -1,0 +1,196 @@
+"""Sections of `calibrate` about claims on other tasks than the run's: is the carried-over claim as sure as it says, and
+are verdicts with excluded and with unjudged tasks as seldom wrong as they say?
+
+A vendor's and our chances come from a public submission: what it did, mixed with what the difficulty model predicts,
+so that the run noise is a chosen share of P(1 − P). We are worse or better by exactly the margin on the tasks that are
+left. The code under test is that of `verify`, both bounds included.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy import optimize
+
+from evals.calibrate.section import Bench, Section, percent, share, table
+from evals.calibrate.verdicts import ALPHA, Chances, claim_of, refused
+from evals.record import Decision, Outcome
+from evals.results.table import Drawn, Reading, Results, Row, System
+from evals.stats import irt
+from evals.stats.noise import attempt_noise
+from evals.stats.rebase import carried
+from evals.verdict.difference import Question, evaluate
+from evals.verdict.measure import Estimand
+from evals.verdict.reference import ERROR_FACTOR, problem_lists
+
+BENCHMARK = "swe-bench-verified"
+LEAST_RATE = 0.55
+HARD = 59
+SHARES = (0.17, 0.3, 0.48)
+MARGIN = 0.06
+DRAWS = 20
+"""Simulated verdicts for each of the bench's draws and cell."""
+
+
+def groups(bench: Bench) -> dict[str, np.ndarray]:
+    """Sets of tasks that a run may have to leave out, as masks."""
+    ids = np.array(bench.public.ids)
+    broken = frozenset().union(*(entry.ids for entry in problem_lists()))
+    ease = np.argsort(np.argsort(bench.public.solved.mean(0), kind="stable"))
+    names = np.array(bench.public.repositories)
+    found = {
+        "none": np.zeros(len(ids), bool),
+        "33 known as broken": np.isin(ids, list(broken)),
+        f"the {HARD} hardest": ease < HARD,
+    }
+    return found | {f"all of {name}": names == name for name in ("sympy__sympy", "sphinx-doc__sphinx")}
+
+
+def carried_over(bench: Bench) -> Section:
+    """Left-out submissions above 40 %: the claim on the tasks that are left, predicted without having seen them."""
+    rows = []
+    for name, gone in groups(bench).items():
+        if not gone.any():
+            continue
+        off, moved = [], []
+        for world in bench.fits:
+            for one in world.out:
+                row = bench.public.solved[one]
+                if row.mean() < 0.4:
+                    continue
+                found = carried(world.items, float(row.mean()), np.ones(len(row), bool), ~gone)
+                off.append((found.rate - row[~gone].mean(), ERROR_FACTOR * found.error))
+                moved.append(float(row[~gone].mean() - row.mean()))
+        errors, stated = np.array(off).T
+        covered = np.abs(errors) <= 1.96 * stated
+        spread = f"{100 * min(moved):+.1f} to {100 * max(moved):+.1f}"
+        rows.append(
+            (
+                name,
+                int(gone.sum()),
+                spread,
+                f"{100 * errors.mean():+.2f}",
+                f"{100 * errors.std():.2f}",
+                share(float(covered.mean()), len(covered)),
+            )
+        )
+    head = ("left out", "tasks", "rate moves by", "prediction: mean error", "SD", "95 % cover")
+    return Section("A claim carried over to other tasks: left-out submissions", table(head, rows))
+
+
+def excluded_tasks(bench: Bench) -> Section:
+    """One attempt at each task that is left, against a claim of one run on all."""
+    rows = []
+    for noise in SHARES:
+        for name, gone in groups(bench).items():
+            rows.append((f"{noise:g}", name, *cells(bench, noise, gone, 0.0)))
+    head = ("noise share", "left out", "wrongly reproduced", "wrongly not", "power")
+    return Section(f"Verdicts with excluded tasks, margin {100 * MARGIN:g} (5 % allowed)", table(head, rows))
+
+
+def unjudged_attempts(bench: Bench) -> Section:
+    """A share of the attempts is lost by chance; the verdict has to hold at both bounds."""
+    none = np.zeros(len(bench.public.ids), bool)
+    rows = [
+        (f"{100 * lost:g} %", f"{noise:g}", *cells(bench, noise, none, lost))
+        for lost in (0.01, 0.03)
+        for noise in SHARES
+    ]
+    head = ("unjudged", "noise share", "wrongly reproduced", "wrongly not", "power")
+    return Section(
+        f"Verdicts with unjudged attempts, margin {100 * MARGIN:g} (5 % allowed)", table(head, rows)
+    )
+
+
+def cells(bench: Bench, noise: float, gone: np.ndarray, lost: float) -> tuple[str, str, str]:
+    """Wrong at the margin to either side, and power when the claim is true, with standard errors over submissions."""
+    found = np.array(list(by_submission(bench, noise, gone, lost)))
+    errors = found.std(0, ddof=1) / np.sqrt(len(found))
+    low, same, high = found.mean(0)
+    worst = [int(low[kind] < high[kind]) * 2 for kind in (0, 1)]
+    shown = [percent(float(found.mean(0)[worst[k]][k]), float(errors[worst[k]][k])) for k in (0, 1)]
+    return shown[0], shown[1], percent(float(same[0]), float(errors[1][0]))
+
+
+def by_submission(
+    bench: Bench, noise: float, gone: np.ndarray, lost: float
+) -> Iterator[list[tuple[float, float]]]:
+    """For each strong submission: how often reproduced and how often refused, if worse, alike and better."""
+    rng = np.random.default_rng((bench.seed, round(1000 * noise), int(gone.sum()), round(1000 * lost)))
+    for world in bench.fits:
+        predicted = irt.predict_all(world.items, world.abilities)
+        for one in world.out:
+            row = bench.public.solved[one]
+            if row.mean() < LEAST_RATE:
+                continue
+            alike = predicted[np.abs(predicted.mean(1) - row.mean()).argmin()]
+            vendor = with_noise(row, alike, noise)
+            yield [
+                decisions(bench, vendor, moved(vendor, ~gone, side * MARGIN), gone, lost, rng)
+                for side in (-1, 0, 1)
+            ]
+
+
+def with_noise(row: Chances, alike: Chances, noise: float) -> Chances:
+    """Chances between what was done (N,) and what is predicted, with run noise of the share `noise` or the most there is."""
+
+    def mixed(part: float) -> Chances:
+        return np.asarray((1 - part) * row + part * alike, float)
+
+    def excess(part: float) -> float:
+        chances = mixed(part)
+        mean = float(chances.mean())
+        return float(np.mean(chances * (1 - chances))) / (mean * (1 - mean)) - noise
+
+    return mixed(float(optimize.brentq(excess, 0.0, 1.0))) if excess(1.0) > 0 else mixed(1.0)
+
+
+def moved(chances: Chances, left: np.ndarray, by: float) -> Chances:
+    """The same, better by exactly `by` on the tasks `left`: every task gains or loses in proportion."""
+    mean = float(chances[left].mean())
+    if by < 0:
+        return chances * (1 + by / mean)
+    return chances + (1 - chances) * by / (1 - mean)
+
+
+def decisions(
+    bench: Bench, vendor: Chances, ours: Chances, gone: np.ndarray, lost: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Shares of verdicts that say reproduced, and that say off."""
+    found: Counter[Decision] = Counter()
+    for _ in range(DRAWS * bench.draws):
+        claimed = round(100 * float((rng.random(len(vendor)) < vendor).mean()), 1)
+        claim = claim_of(claimed, 1, len(vendor)).model_copy(update={"benchmark": BENCHMARK})
+        results = ran(bench, rng.random(len(ours)) < ours, gone, rng.random(len(ours)) < lost)
+        question = Question(claim, claimed / 100, MARGIN, Estimand.FIXED, ALPHA)
+        noise = attempt_noise(results.table().values, BENCHMARK)
+        said = {
+            evaluate(question, results, results.table(reading), noise).decision
+            for reading in ((Reading.JUDGED, Reading.WORST, Reading.BEST) if lost else (Reading.JUDGED,))
+        }
+        found[said.pop() if len(said) == 1 else Decision.UNDECIDED] += 1
+    total = found.total()
+    return found[Decision.REPRODUCED] / total, refused(found) / total
+
+
+def ran(bench: Bench, solved: np.ndarray, gone: np.ndarray, lost: np.ndarray) -> Results:
+    """One attempt at each task that is not `gone`."""
+    system = System("simulated", "simulated")
+    rows = tuple(
+        Row(system, task, "r", 1, outcome(bool(solved[k]), bool(lost[k])))
+        for k, task in enumerate(bench.public.ids)
+        if not gone[k]
+    )
+    excluded = {task: "gone" for task, out in zip(bench.public.ids, gone, strict=True) if out}
+    return Results("simulated", BENCHMARK, rows, drawn=Drawn.WHOLE, excluded=excluded)
+
+
+def outcome(solved: bool, lost: bool) -> Outcome:
+    if lost:
+        return Outcome.NOT_JUDGED
+    return Outcome.RESOLVED if solved else Outcome.UNRESOLVED
+
+
+SECTIONS: list[Callable[[Bench], Section]] = [carried_over, excluded_tasks, unjudged_attempts]

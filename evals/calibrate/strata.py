@@ -1,0 +1,56 @@
+"""Section of `calibrate`: coverage and width of subset estimates by the true rate, and for the newest submissions.
+
+Each submission is left out of fit and multiplier with its whole team, and its subset is drawn for its own rate, as one
+draws it for a claim. Standard errors are over submissions: samples of one are no independent evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from evals.calibrate.main import crosswise
+from evals.calibrate.section import SIZES, Bench, Section, percent, table
+from evals.stats import leftout
+from evals.stats.intervals import Interval
+
+STRATA = ((0.0, 0.4), (0.4, 0.6), (0.6, 0.75), (0.75, 1.0))
+NEWEST = 12
+
+
+def strata(bench: Bench) -> Section:
+    rates = bench.public.solved.mean(1)
+    newest = set(np.argsort([one.date for one in bench.public.submissions])[-NEWEST:].tolist())
+    groups = {f"{100 * low:g}–{100 * high:g} %": members(rates, low, high) for low, high in STRATA}
+    groups |= {f"newest {NEWEST}": newest, "all": set(range(len(rates)))}
+    rows = []
+    for n in SIZES:
+        usual = list(leftout.errors(bench.public, bench.fits, n, bench.draws, bench.seed))
+        near = [
+            one
+            for draw in range(bench.draws)
+            for one in leftout.errors_near(bench.public, bench.fits, n, 0.0, bench.seed + 1000 * draw)
+        ]
+        order = [one.submission for fold in {e.fold for e in near} for one in near if one.fold == fold]
+        intervals = list(zip(order, crosswise(near, usual), strict=True))
+        rows += [(name, n, len(group), *summary(intervals, group)) for name, group in groups.items()]
+    head = ("true rate", "n", "submissions", "coverage", "half-width")
+    return Section("Subsets near the claim, by the true rate", table(head, rows))
+
+
+def members(rates: np.ndarray, low: float, high: float) -> set[int]:
+    return set(np.flatnonzero((rates >= low) & (rates < high)).tolist())
+
+
+def summary(intervals: Sequence[tuple[int, Interval]], group: set[int]) -> tuple[str, str]:
+    """Coverage with its standard error over submissions, and the mean half-width in points."""
+    each = [
+        np.mean([low <= 1e-9 and high >= -1e-9 for who, (low, high) in intervals if who == one])
+        for one in group
+    ]
+    half = 50 * float(np.mean([high - low for who, (low, high) in intervals if who in group]))
+    return percent(float(np.mean(each)), float(np.std(each, ddof=1) / np.sqrt(len(each)))), f"{half:.2f}"
+
+
+SECTIONS: list[Callable[[Bench], Section]] = [strata]
