@@ -76,6 +76,14 @@ class Record(Frozen):
     calls_native: int = 0
     calls_recovered: int = 0
     calls_malformed: int = 0
+    calls_written: int = 0
+    """Calls found in the text of replies in native mode, where nothing is run of them: the server did not parse them."""
+    uses_tools: bool = False
+    """Whether the scaffold gave the model tools to call."""
+    files_shown: tuple[str, ...] | None = None
+    """For a scaffold that chooses what the model sees; None where the model looks for itself."""
+    fix_shown: bool | None = None
+    """Whether a file that the reference fix changes was among them: where none was, the task could not be solved."""
     oom_kills: int = 0
     flags: tuple[str, ...] = ()
     """Evidence for a reader, never a punishment: test infrastructure touched, answers looked for."""

@@ -33,12 +33,12 @@ from tests.fakes.plain_sandbox import PlainSandbox
 PATCH = b"diff --git a/f b/f\n"
 
 
-def make_task(name: str) -> Task:
+def make_task(name: str, statement: str = "p") -> Task:
     return Task(
         id=name,
         benchmark="test",
         image=ImageSpec(reference="none"),
-        brief=Brief(task_id=name, repo="r", problem_statement="p"),
+        brief=Brief(task_id=name, repo="r", problem_statement=statement),
         checks=Checks(fail_to_pass=("t",), pass_to_pass=(), gold_patch="", test_patch=""),
     )
 

@@ -271,6 +271,12 @@ def _findings(
             lines.append(
                 f"{line.scaffold}: official and strict grading differ on {', '.join(line.differing)}"
             )
+        blind = {a.key.task_id for a in attempts if a.key.scaffold == line.scaffold and a.fix_not_shown}
+        if blind:
+            lines.append(
+                f"{line.scaffold}: on {len(blind)} of {line.tasks} tasks no file that the reference fix changes was "
+                "shown to the model (too large for the window, or ranked too low): they could not be solved"
+            )
         if line.calls_recovered:
             lines.append(
                 f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"

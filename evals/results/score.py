@@ -42,6 +42,11 @@ class Attempt(NamedTuple):
         return self.grade.party if self.grade else None
 
     @property
+    def fix_not_shown(self) -> bool:
+        """The scaffold chose what the model saw, and nothing that the reference fix changes was in it."""
+        return self.record is not None and self.record.fix_shown is False
+
+    @property
     def reason(self) -> str:
         """Why there is no verdict, or the official grader's line."""
         if self.record is not None and self.record.failure is not None:

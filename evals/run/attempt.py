@@ -7,6 +7,7 @@ directory behind under another name and goes up to `run`, which decides whether 
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,9 @@ from tasks.disk import write_atomic, write_json
 from tasks.sandbox import Diff, Limits, Sandbox, SandboxError, SandboxFacts
 from tasks.task import Task
 from tasks.untrusted import clean
+
+CHANGED_FILE = re.compile(r"^--- a/(.+)$", re.MULTILINE)
+"""In a patch: a file that was there before."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,20 @@ def _compose(
         calls_native=trajectory.calls.native,
         calls_recovered=trajectory.calls.recovered,
         calls_malformed=trajectory.calls.malformed,
+        calls_written=trajectory.calls.written,
+        uses_tools=trajectory.uses_tools,
+        files_shown=trajectory.files_shown,
+        fix_shown=_fix_shown(task, trajectory.files_shown),
         oom_kills=facts.oom_kills,
         flags=(*flags_of_patch(diff.patch), *flags_of_commands(commands), *trajectory.warnings),
         started=started.isoformat(timespec="seconds"),
     )
+
+
+def _fix_shown(task: Task, shown: tuple[str, ...] | None) -> bool | None:
+    """Asked when the attempt is over: no scaffold ever learns which files these are."""
+    changed = set(CHANGED_FILE.findall(task.checks.gold_patch))
+    return None if shown is None or not changed else not changed.isdisjoint(shown)
 
 
 def _logged_work(key: AttemptKey, task: Task, context: RunContext, directory: Path) -> Work:

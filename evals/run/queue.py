@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals.record import AttemptKey, Failure, Grade, Outcome, Party, Record
-from evals.run.attempt import RunContext, record_failure, run_attempt
+from evals.run.attempt import RunContext, record_failure, run_attempt, set_aside
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
+from evals.run.tool_calls import evidence
 from scaffolds.model import ModelError, Trouble
 from tasks.disk import write_json
 from tasks.errors import DiskFullError, MachineError, TaskError, UserError
@@ -84,6 +85,9 @@ class Run:
         self._todo: deque[AttemptKey] = deque()
         self._to_grade: list[AttemptKey] = []
         self._sort(keys)
+        waiting = set(self._todo)
+        self._keys = tuple(keys)
+        self._tool_calls = evidence(context.directory, [key for key in keys if key not in waiting])
 
     def _sort(self, keys: Sequence[AttemptKey]) -> None:
         """Split what is to do from what has a record."""
@@ -127,6 +131,10 @@ class Run:
         self._ledger.append(
             "work-started", remaining=len(self._todo), ungraded=len(self._to_grade), workers=workers
         )
+        try:
+            self._check_tool_calls(last=not self._todo)
+        except UserError as error:
+            self._die(error)
         with ThreadPoolExecutor(max(1, graders), "grade") as grading:
             self._grading = grading
             for key in self._to_grade:
@@ -252,7 +260,23 @@ class Run:
             self.tally.done += 1
             self._recorded_here += record.failure is None
             self.tally.completion_tokens += record.completion_tokens
+            self._tool_calls.add(key, record)
+            last = not self._todo and self.tally.running <= 1
+        self._check_tool_calls(last=last)
         self._submit_grade(key)
+
+    def _check_tool_calls(self, *, last: bool) -> None:
+        """A server that parses no tool calls ends the run; what it spoiled is set aside, to be made again."""
+        directory = self._context.directory
+        with self.tally.lock:
+            complaint = self._tool_calls.complaint(directory, self._keys, last=last)
+            if not complaint:
+                return
+            self._stopping.set()
+            for key in self._tool_calls.without:
+                set_aside(key.directory(directory), "failed")
+        self._ledger.append("no-tool-calls", attempts=len(self._tool_calls.without))
+        raise UserError(complaint)
 
     def _submit_grade(self, key: AttemptKey) -> None:
         if self._hooks.grade is not None:

@@ -5,6 +5,7 @@ ATIF is Harbor's Agent Trajectory Interchange Format; we write version 1.4 (harb
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,8 +39,7 @@ class StepLog:
     def steps(self) -> list[Step]:
         """Every step so far, from disk."""
         self._handle.flush()
-        with self._path.open("rb") as lines:  # as bytes: U+2028 and its like end no line of JSON
-            return [Step.model_validate_json(line) for line in lines]
+        return list(read_steps(self._path))
 
     def finish(
         self, trajectory: Trajectory, *, session: str, scaffold: str, version: str, model: str
@@ -59,6 +59,14 @@ class StepLog:
         }
         write_json(self._path.with_name("trajectory.json"), document)
         self._path.unlink()
+
+
+def read_steps(stream: Path) -> Iterator[Step]:
+    """The finished steps of an attempt that may still be under way: a last line without its end is not there yet."""
+    with stream.open("rb") as lines:  # as bytes: U+2028 and its like end no line of JSON
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield Step.model_validate_json(line)
 
 
 def _atif_step(number: int, step: Step) -> dict[str, Any]:
