@@ -136,8 +136,9 @@ def test_a_path_that_a_page_names_is_there(page: str) -> None:
 
 def test_what_is_imported_is_declared() -> None:
     """A library that only comes along with another one can go away with it."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["mini"]]
+    everything = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, builds = everything["project"], everything["build-system"]["requires"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["mini"], *builds]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_").lower() for line in wanted}
     used = {name.split(".")[0] for file in modules().values() for name in imported(file)}
     others = used - set(sys.stdlib_module_names) - set(PACKAGES)

@@ -5,18 +5,21 @@ Not covered here: what a patch holds (test_sandbox_patch.py) and what an image l
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tasks.docker.daemon import client
 from tasks.docker.images import sandbox_base
 from tasks.docker.sandbox import DockerSandbox, open_sandbox
+from tasks.docker.stream import Connection
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox, SandboxError, SandboxGone
 from tests.fakes.local_sandbox import LocalSandbox
@@ -353,7 +356,7 @@ def test_a_login_shells_environment_reaches_commands(base: str) -> None:
 
 @docker_only
 @pytest.mark.parametrize(
-    "command", ["pkill -9 supervisor", "kill -9 -1", "kill -TERM 1; pkill -9 -f program; sleep 9"]
+    "command", ["pkill -9 supervisor", "kill -9 -1", "kill -TERM 1; pkill -9 -f supervisor; sleep 9"]
 )
 def test_an_agent_that_kills_its_machine_did_it_itself(fresh: DockerSandbox, command: str) -> None:
     fresh.exec("echo work >file", timeout=20)
@@ -384,7 +387,7 @@ def test_a_supervisor_that_is_kept_waiting_is_not_the_agents_doing(
 
 
 def test_polite_signals_do_not_end_the_machine(fresh: DockerSandbox) -> None:
-    fresh.exec("kill -TERM 1; pkill -TERM supervisor; pkill bash; pkill -HUP -f program", timeout=20)
+    fresh.exec("kill -TERM 1; pkill -TERM supervisor; pkill bash; pkill -HUP -f supervisor", timeout=20)
     assert fresh.exec("echo alive", timeout=20).output == "alive\n"
 
 
@@ -409,6 +412,127 @@ def test_a_lost_working_directory_can_be_made_again(fresh: DockerSandbox) -> Non
 def test_an_absent_image_is_one_line() -> None:
     with pytest.raises(TaskError, match="asclaimed/absent"):
         open_sandbox("asclaimed/absent:1")
+
+
+# --- several things at once --------------------------------------------------------------------------------------
+
+
+@docker_only
+def test_a_command_can_be_talked_to_while_others_run(box: DockerSandbox) -> None:
+    talk = box.start('read -r name; echo "hello $name"; cat', timeout=60)
+    assert box.exec("echo beside", timeout=20).output == "beside\n"
+    talk.write(b"you\n")
+    assert talk.output() == b"hello you\n"
+    box.write("meanwhile", b"written")
+    talk.write(b"rest")
+    talk.close_input()
+    assert talk.output() == b"rest"
+    assert talk.wait().code == 0
+    assert box.read("meanwhile") == b"written"
+
+
+@docker_only
+def test_a_command_that_was_begun_can_be_ended(box: DockerSandbox) -> None:
+    talk = box.start("trap '' TERM; (setsid sleep 300 &); echo on; sleep 300", timeout=60)
+    assert talk.output() == b"on\n"
+    talk.kill()
+    assert talk.wait().timed_out
+    assert others(box) == []
+
+
+@docker_only
+def test_a_port_inside_is_answered_by_the_host_without_a_network(box: DockerSandbox) -> None:
+    def answer(connection: Connection) -> None:
+        request = io.BufferedReader(connection)
+        connection.write(b"you said " + request.readline())
+
+    box.forward(8012, answer)
+    ask = (
+        "python3 -c \"import socket; s = socket.create_connection(('127.0.0.1', 8012)); "
+        "s.sendall(b'hi\\n'); print(s.makefile().read(), end='')\""
+    )
+    assert box.exec(f"{ask}; {ask}; ls /sys/class/net", timeout=30).output == "you said hi\n" * 2 + "lo\n"
+
+
+@docker_only
+def test_100_megabytes_both_ways(open_one: Open) -> None:
+    box = open_one(limits=Limits(read=128 << 20))
+    data = os.urandom(1 << 20) * 100
+    box.write("large", data)
+    assert box.read("large") == data
+
+
+# --- images that lack things -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def image_without(base: str, command: str) -> Iterator[str]:
+    """The base image after `command`, for as long as the block."""
+    with open_sandbox(base) as box:
+        assert box.exec(command, timeout=60).exit_code == 0
+        image = client().containers.get(box.container_id).commit(repository="asclaimed/test", tag="lacks")
+    try:
+        yield str(image.id)
+    finally:
+        client().images.remove(str(image.id), force=True)
+
+
+@docker_only
+def test_an_image_with_only_sh_is_enough(base: str) -> None:
+    """As Alpine's: no bash, no Python, no git, no setsid; `ps` and `id` are not needed either."""
+    lacking = "cd /usr/bin && rm -f python3* git setsid head mkdir ps id bash && ls -l sh"
+    with image_without(base, lacking) as image, open_sandbox(image) as box:
+        assert box.exec('echo "$0"; exit 3', timeout=20)[:2] == ("sh\n", 3)
+        assert box.exec(f": {'x' * 200_000}; echo long", timeout=20).output == "long\n"
+        assert box.exec("sleep 100", timeout=0.5).timed_out
+        box.write("a/b", b"data")
+        assert box.read("a/b") == b"data"
+
+
+@docker_only
+def test_an_image_without_a_shell_is_the_images_fault(base: str) -> None:
+    lacking = "cd /usr/bin && rm -f sh dash; exec rm -f bash"
+    with image_without(base, lacking) as image, pytest.raises(TaskError, match="no usable shell"):
+        open_sandbox(image)
+
+
+@docker_only
+def test_a_bash_that_is_something_else_is_the_images_fault(base: str) -> None:
+    fake = "cd /usr/bin && printf '#!/bin/sh\\nexit 7\\n' >other && chmod +x other && exec mv other bash"
+    with image_without(base, fake) as image, pytest.raises(TaskError, match="no usable shell"):
+        open_sandbox(image)
+
+
+@docker_only
+def test_a_user_who_is_not_root(open_one: Open) -> None:
+    box = open_one(user="nobody", workdir="/tmp")
+    assert box.exec("id -un", timeout=20).output == "nobody\n"
+    box.write("mine", b"1")
+    assert box.exec("stat -c %U mine", timeout=20).output == "nobody\n"
+    with pytest.raises(OSError, match="denied"):
+        box.write("/root/x", b"1")
+
+
+@docker_only
+def test_a_workdir_that_does_not_exist_is_made(open_one: Open) -> None:
+    assert open_one(workdir="/not/there/yet").exec("pwd", timeout=20).output == "/not/there/yet\n"
+
+
+@docker_only
+def test_commands_cannot_reach_the_channel(box: DockerSandbox) -> None:
+    """The supervisor's own descriptors are closed to what it runs, even for root."""
+    command = (
+        "p=$(pgrep -x supervisor | head -n 1); echo x >/proc/$p/fd/4; cat /proc/$p/environ; ls /proc/$$/fd"
+    )
+    output = box.exec(command, timeout=20).output
+    assert output.count("Permission denied") == 2
+    assert output.split()[-4:-1] == ["0", "1", "2"] or output.split()[-3:] == ["0", "1", "2"]
+
+
+@docker_only
+def test_forged_frames_are_the_agents_doing(fresh: DockerSandbox) -> None:
+    with pytest.raises(SandboxGone, match="no frame"):
+        fresh.exec("head -c 1000 /dev/zero >/proc/1/fd/1; sleep 5", timeout=20)
 
 
 # --- how quick ---------------------------------------------------------------------------------------------------

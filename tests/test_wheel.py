@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks import supervisor
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("evals", "scaffolds", "tasks")
 AT_HOME = "evals/calibrate/"
@@ -83,3 +85,12 @@ def test_an_unpacked_wheel_works_without_the_checkout(wheel: Path, tmp_path: Pat
     assert claims >= 150
     assert presets
     assert dockerfile
+
+
+def test_the_supervisor_travels_for_both_cpus_and_is_the_same_whoever_builds_it(wheel: Path) -> None:
+    packed = zipfile.ZipFile(wheel)
+    for architecture in supervisor.ARCHITECTURES:
+        (name,) = [
+            n for n in packed.namelist() if n.startswith(f"tasks/supervisor/bin/supervisor-{architecture}-")
+        ]
+        assert packed.read(name) == supervisor.binary(architecture)

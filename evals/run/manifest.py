@@ -22,6 +22,7 @@ from evals.claims.claim import Claim
 from evals.record import AttemptKey, all_keys
 from evals.run.plan import RunPlan
 from evals.stats.drawn import Subset
+from tasks import supervisor
 from tasks.disk import write_json
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
@@ -122,7 +123,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "absent"
-    return found
+    return found | {f"supervisor {cpu}": f"sha256:{digest}" for cpu, digest in supervisor.digests().items()}
 
 
 def compose(

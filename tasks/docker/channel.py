@@ -1,169 +1,206 @@
-"""The wire between us and the supervisor in a container: requests out, one long answer stream in.
+"""Commands, files and forwarded connections over one stream to the supervisor of a container, several at once.
 
-The stream is Docker's multiplexed attach stream; inside it, answers are framed by a nonce that the answered
-command cannot know (tasks/image/supervisor.bash). Not covered: a process in the container that reads the
-supervisor's memory and forges an answer. It would only deceive the agent that runs it: no verdict rests on output.
+Whoever waits for its own answer reads the stream for everybody (one reader at a time, the others wait for news), so a
+sandbox that runs one command after the other needs no thread. Not covered: a process in the container that forges
+the supervisor's frames. It would only deceive the agent that runs it: no verdict rests on output.
 """
 
 from __future__ import annotations
 
-import secrets
-import socket
+import itertools
+import struct
+import threading
 import time
-from collections import deque
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from contextlib import suppress
 
-CHUNK_BYTES = 1 << 18
+from tasks.docker.stream import FOREVER, Connection, Result, Stream
+from tasks.docker.wire import (
+    BrokenFrame,
+    ByteStream,
+    Frame,
+    FrameReader,
+    StreamClosed,
+    StreamSilent,
+    Type,
+    encode,
+    encode_data,
+)
 
-
-class ChannelClosed(Exception):  # noqa: N818 - a fact, whose fault it is gets decided above
-    """The stream ended: the supervisor died, or the way to it did."""
-
-
-class ChannelSilent(Exception):  # noqa: N818
-    """No end of the answer until the deadline: the supervisor is stopped, or the daemon hangs."""
-
-
-class Capture:
-    """Head and tail of a byte stream of any length, in bounded memory."""
-
-    def __init__(self, head: int, tail: int) -> None:
-        self.total = 0
-        self._head_size, self._tail_size = head, tail
-        self._head = bytearray()
-        self._tail: deque[bytes] = deque()
-        self._tail_held = 0
-
-    def feed(self, data: bytes) -> None:
-        self.total += len(data)
-        if (room := self._head_size - len(self._head)) > 0:
-            self._head += data[:room]
-            data = data[room:]
-        if not data:
-            return
-        self._tail.append(data)
-        self._tail_held += len(data)
-        while self._tail and self._tail_held - len(self._tail[0]) >= self._tail_size:
-            self._tail_held -= len(self._tail.popleft())
-
-    @property
-    def omitted(self) -> int:
-        """Bytes between head and tail that are not held."""
-        return max(0, self.total - len(self._head) - self._tail_size)
-
-    def contents(self) -> bytes:
-        """Everything, or head, a line that counts what is missing, and tail."""
-        tail = b"".join(self._tail)
-        if not self.omitted:
-            return bytes(self._head) + tail
-        note = f"\n[… {self.omitted} bytes left out …]\n".encode()
-        return bytes(self._head) + note + tail[len(tail) - self._tail_size :]
-
-
-class Answer(NamedTuple):
-    """One finished request."""
-
-    capture: Capture
-    exit_code: int
-    timed_out: bool
+VERSION = b"\x01"
+DEFAULT_DIRECTORY, KEEP_STDIN = 1, 2
 
 
 class Channel:
-    """Requests and answers over one attached socket; one request at a time."""
+    """Any number of requests at once over one `ByteStream`. All methods raise what the stream raises, and `BrokenFrame`."""
 
-    def __init__(self, attached: Any) -> None:
-        """`attached`: what docker's `attach_socket` gave; for a local daemon a wrapper around the socket."""
-        self._attached = attached
-        self._socket: socket.socket = getattr(attached, "_sock", attached)
-        self._buffer = bytearray(CHUNK_BYTES)
-        self._stream = self._payloads()
-        self._carry = b""
-        self._deadline = 0.0
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream, self._reader = stream, FrameReader()
+        self._streams: dict[int, Stream] = {}
+        self._handlers: dict[int, Callable[[Connection], None]] = {}
+        self._numbers = itertools.count(1)
+        self._news = threading.Condition()
+        self._sending = threading.Lock()
+        self._reading = False
+        self._broken: Exception | None = None
+        self._begun: list[Frame] = []
 
-    def start(self, supervisor: str, workdir: str, *, idle_seconds: int, patience: float) -> None:
-        """Hand the supervisor its program and wait until it runs. `patience` in seconds."""
-        nonce = secrets.token_hex(16)
-        place = workdir.encode()
-        first = f"{nonce} {idle_seconds} {len(place)}\n".encode() + place
-        self._exchange(nonce, supervisor.encode() + b"\0" + first, patience, Capture(0, 0))
+    def start(self, deadline: float) -> str:
+        """Wait until the supervisor takes requests; its shell's path."""
+        self.wait(lambda: bool(self._begun), deadline)
+        if self._begun[0].type is not Type.HELLO or self._begun[0].payload != VERSION:
+            raise BrokenFrame("another version of the supervisor, or none")
+        self.wait(lambda: len(self._begun) > 1, deadline)
+        return self._begun[1].payload.decode(errors="replace")
 
-    def request(
-        self, kind: str, place: str, body: bytes, *, seconds: float, grace: float, capture: Capture
-    ) -> Answer:
-        """One request; the container enforces `seconds`, we give up `grace` seconds later.
+    @property
+    def said_hello(self) -> bool:
+        """The supervisor's program ran: whatever failed, this machine's CPU can execute it."""
+        return bool(self._begun)
 
-        Raises `ChannelClosed` and `ChannelSilent`. The channel is of no use after either.
+    def exec(
+        self,
+        command: bytes,
+        directory: str,
+        *,
+        seconds: float,
+        head: int,
+        tail: int,
+        fallback: bool,
+        stdin: bool = False,
+        deadline: float,
+    ) -> Stream:
+        """Start a command. The supervisor enforces `seconds`; `fallback`: run in / where `directory` is gone."""
+        stream = self._new()
+        flags = DEFAULT_DIRECTORY * fallback + KEEP_STDIN * stdin
+        limits = struct.pack("<BQQQ", flags, max(0, int(seconds * 1000)), head, tail)
+        opening = encode(Type.EXEC, stream.number, limits + directory.encode(errors="surrogateescape"))
+        text = b"".join(encode_data(stream.number, command))
+        self.send(opening + text + encode(Type.END, stream.number), deadline)
+        return stream
+
+    def read(self, path: str, most: int, deadline: float) -> tuple[bytes, Result]:
+        """The first `most` bytes of a file."""
+        stream = self._new()
+        where = path.encode(errors="surrogateescape")
+        self.send(encode(Type.READ, stream.number, most.to_bytes(8, "little") + where), deadline)
+        return stream.everything(deadline), stream.finish(deadline)
+
+    def write(self, path: str, data: bytes, deadline: float) -> Result:
+        """Create or replace a file."""
+        stream = self._new()
+        self.send(encode(Type.WRITE, stream.number, path.encode(errors="surrogateescape")), deadline)
+        for frame in encode_data(stream.number, data):
+            if stream.ended:
+                break
+            self.send(frame, deadline)
+        self.send(encode(Type.END, stream.number), deadline)
+        return stream.finish(deadline)
+
+    def listen(self, port: int, handler: Callable[[Connection], None], deadline: float) -> None:
+        """Serve 127.0.0.1:`port` of the container: each connection gets `handler` in a thread of its own.
+
+        Raises `OSError` where the port cannot be had.
         """
-        nonce = secrets.token_hex(16)
-        where = place.encode(errors="surrogateescape")
-        header = f"{nonce} {kind} {seconds:.3f} {len(where)} {len(body)}\n".encode()
-        return self._exchange(nonce, header + where + body, seconds + grace, capture)
+        stream = self._new()
+        self._handlers[stream.number] = handler
+        self.send(encode(Type.LISTEN, stream.number, port.to_bytes(2, "little")), deadline)
+        self.wait(lambda: stream.ended, deadline)
+        if stream.result is not None:
+            raise OSError(stream.result.code, f"port {port} inside the sandbox: {stream.result.text}")
+        threading.Thread(target=self._read_for_all, name="forwarding", daemon=True).start()
+
+    def hang_up(self, stream: Stream) -> None:
+        """End a connection in both directions."""
+        self.forget(stream.number)
+        with suppress(StreamClosed, StreamSilent):  # the container is gone, and the connection with it
+            self.send(encode(Type.END, stream.number), time.monotonic() + 10)
+            if not stream.ended:
+                stream.reset(time.monotonic() + 10)
+
+    def send(self, data: bytes, deadline: float) -> None:
+        with self._sending:
+            self._stream.send(data, deadline)
+
+    def wait(self, ready: Callable[[], bool], deadline: float) -> None:
+        """Until `ready`; reads the stream unless somebody else does."""
+        with self._news:
+            while not ready():
+                if self._broken is not None:
+                    raise self._broken
+                if not self._reading:
+                    self._read(deadline)
+                elif not self._news.wait(min(deadline - time.monotonic(), 1e6)):
+                    raise StreamSilent("no answer in time")
+
+    def forget(self, number: int) -> None:
+        with self._news:
+            self._streams.pop(number, None)
 
     def close(self) -> None:
-        for layer in (getattr(self._attached, "_response", None), self._attached, self._socket):
-            if layer is not None:
-                layer.close()
+        with self._news:
+            self._broken = self._broken or StreamClosed("it was closed")
+            self._news.notify_all()
+        self._stream.close()
 
-    def _exchange(self, nonce: str, message: bytes, patience: float, capture: Capture) -> Answer:
-        self._deadline = time.monotonic() + patience
-        self._send(message)
-        self._take_until(f"\0{nonce}<\0".encode(), Capture(0, 0))
-        self._take_until(f"\0{nonce}>".encode(), capture)
-        ending = Capture(64, 0)
-        self._take_until(b"\0", ending)
-        code, expired = ending.contents().split()
-        return Answer(capture, int(code), expired == b"1")
+    def _new(self) -> Stream:
+        with self._news:
+            stream = Stream(self, next(self._numbers))
+            self._streams[stream.number] = stream
+            return stream
 
-    def _send(self, message: bytes) -> None:
-        self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
+    def _read(self, deadline: float) -> None:
+        """One piece of the stream, without the lock; its frames under it."""
+        self._reading = True
+        self._news.release()
+        data = b""
+        failed: Exception | None = None
         try:
-            self._socket.sendall(message)
-        except TimeoutError as error:
-            raise ChannelSilent("requests are not taken") from error
-        except OSError as error:
-            raise ChannelClosed(str(error)) from error
+            data = self._stream.receive(deadline)
+        except (StreamClosed, StreamSilent) as error:
+            failed = error
+        finally:
+            self._news.acquire()
+            self._reading = False
+            self._news.notify_all()
+        if failed is None:
+            failed = self._dispatched(data)
+        if failed is not None:
+            if not isinstance(failed, StreamSilent):
+                self._broken = failed
+            raise failed
 
-    def _take_until(self, marker: bytes, capture: Capture) -> None:
-        """Feed everything before `marker` to `capture`; what follows it stays for the next call."""
-        window, keep = self._carry, len(marker) - 1
-        while (at := window.find(marker)) < 0:
-            start = window.rfind(b"\0", max(0, len(window) - keep))  # where a marker may have begun
-            if start < 0:
-                capture.feed(window)
-                window = next(self._stream)
-            else:
-                capture.feed(window[:start])
-                window = window[start:] + next(self._stream)
-        capture.feed(window[:at])
-        self._carry = window[at + len(marker) :]
-
-    def _payloads(self) -> Iterator[bytes]:
-        """Contents of Docker's frames (1 byte stream, 3 zero, 4 length), in the pieces in which they come."""
-        header = bytearray()
-        left = 0
-        while True:
-            data = memoryview(self._buffer)[: self._receive()]
-            while data:
-                if left:
-                    yield bytes(data[:left])
-                    data, left = data[left:], max(0, left - len(data))
-                    continue
-                need = 8 - len(header)
-                header += data[:need]
-                data = data[need:]
-                if len(header) == 8:
-                    left = int.from_bytes(header[4:], "big")
-                    header.clear()
-
-    def _receive(self) -> int:
-        self._socket.settimeout(max(0.001, self._deadline - time.monotonic()))
+    def _dispatched(self, data: bytes) -> BrokenFrame | None:
         try:
-            count = self._socket.recv_into(self._buffer)
-        except TimeoutError as error:
-            raise ChannelSilent("no answer in time") from error
-        except OSError as error:
-            raise ChannelClosed(str(error)) from error
-        if count == 0:
-            raise ChannelClosed("the stream ended")
-        return count
+            for frame in self._reader.feed(data):
+                self._take(frame)
+        except BrokenFrame as error:
+            return error
+        return None
+
+    def _take(self, frame: Frame) -> None:
+        if frame.type in (Type.HELLO, Type.READY):
+            if len(self._begun) >= 2:
+                raise BrokenFrame("the supervisor began twice")
+            self._begun.append(frame)
+        elif frame.type is Type.ACCEPT:
+            self._accept(frame)
+        elif stream := self._streams.get(frame.stream):
+            stream.take(frame)
+
+    def _accept(self, frame: Frame) -> None:
+        handler = self._handlers.get(int.from_bytes(frame.payload[:4], "little"))
+        if handler is None or frame.stream in self._streams:
+            raise BrokenFrame("a connection to nobody")
+        stream = self._streams[frame.stream] = Stream(self, frame.stream)
+        connection = Connection(stream, self)
+        threading.Thread(target=_serve, args=(handler, connection), name="forwarded", daemon=True).start()
+
+    def _read_for_all(self) -> None:
+        with suppress(StreamClosed, StreamSilent, BrokenFrame):  # whoever waits for an answer hears of it
+            self.wait(lambda: False, FOREVER)
+
+
+def _serve(handler: Callable[[Connection], None], connection: Connection) -> None:
+    with suppress(StreamClosed, BrokenFrame, OSError), connection:  # the other end is gone
+        handler(connection)

@@ -47,6 +47,17 @@ def client() -> docker.DockerClient:
     return shared
 
 
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""What Docker calls an architecture → what `uname -m` does."""
+
+
+@cache
+def architecture() -> str:
+    """The daemon's CPU, as `uname -m` has it."""
+    said = str(client().version().get("Arch", ""))
+    return MACHINES.get(said, said)
+
+
 @contextmanager
 def daemon_errors(doing: str) -> Iterator[None]:
     """Whatever the daemon or the way to it does wrong inside is a `SandboxError` that says what we were doing.

@@ -47,9 +47,10 @@ def oom_counter(pid: int, container_id: str) -> Path | None:
     except OSError:
         return None
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, _, controllers_and_path = line.partition(":")
+        controllers, _, path = controllers_and_path.partition(":")
         if container_id not in path:
-            continue  # another machine's pid, or a nested view
+            continue  # another machine's pid, a nested view, or a process that ended this moment
         if "memory" in controllers.split(","):
             return CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control"
         if not controllers and (CGROUPS / "cgroup.controllers").exists():

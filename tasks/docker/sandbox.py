@@ -1,7 +1,7 @@
 """The Docker sandbox: one hardened container whose main process is our supervisor, spoken to over one attached stream.
 
-The supervisor (tasks/image/supervisor.bash) enforces timeouts inside; we keep a later deadline as a backup. When
-this process dies, however it dies, the stream's end stops the container.
+The supervisor (tasks/supervisor, a static program put into the created container) enforces timeouts inside; we keep a
+later deadline as a backup. When this process dies, however it dies, the stream's end stops the container.
 
 Not covered: a limit on the disk that a container fills (the daemon's storage driver decides whether there can be
 one), a kernel that is broken into, and daemons that do not speak Docker's API 1.40 or later.
@@ -9,24 +9,28 @@ one), a kernel that is broken into, and daemons that do not speak Docker's API 1
 
 from __future__ import annotations
 
-import re
+import errno
 import time
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from docker.errors import ImageNotFound
 from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
+from tasks import supervisor
 from tasks.docker import patch
-from tasks.docker.channel import Answer, Capture, Channel, ChannelClosed, ChannelSilent
-from tasks.docker.daemon import LABEL, client, daemon_errors, owner_labels, remove
+from tasks.docker.blame import died_by_itself, supervisor_is_well
+from tasks.docker.channel import Channel
+from tasks.docker.daemon import LABEL, architecture, client, daemon_errors, owner_labels, remove
 from tasks.docker.oom import OomWatch
+from tasks.docker.process import Process
+from tasks.docker.stream import Connection, Result, Stream
+from tasks.docker.wire import AttachStream, BrokenFrame, StreamClosed, StreamSilent
 from tasks.errors import TaskError
 from tasks.sandbox import Diff, ExecResult, Limits, SandboxError, SandboxFacts, SandboxGone
 
-SUPERVISOR = Path(__file__).parents[1] / "image" / "supervisor.bash"
 CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "KILL")
 ENVIRONMENT = {
     "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat", "SYSTEMD_PAGER": "cat", "TERM": "dumb",
@@ -34,22 +38,11 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive", "PIP_NO_INPUT": "1",
 }  # fmt: skip
 """Nothing may wait for a person: pagers pass through, editors leave things as they are."""
-LOGIN = r"""
-exec 3<&0 4>&1 </dev/null >/dev/null 2>&1
-exec bash -l -c '
-    if [ -r "$BASH_ENV" ]; then . "$BASH_ENV"; fi
-    unset BASH_ENV ENV
-    for name in $(compgen -A function); do export -f "$name"; done
-    exec bash -p -c "IFS= read -r -d \"\" -u 3 program; eval \"\$program\"" supervisor
-'"""
-"""A login shell's environment (conda's, say) is made once and inherited by each command. fd 3 and 4: the channel."""
 GRACE_SECONDS = 30.0
 """How much later than a command's timeout we give up on the supervisor: it may wait for a busy machine."""
-STARVING = 32
-"""Running processes of one container from which on a silent supervisor is its own container's doing."""
 START_SECONDS = 120.0
 FILE_SECONDS = 60.0
-WRITE_CHUNK = 1 << 18
+UNLIMITED = (1 << 63) - 1
 ATTACH = {"stdin": 1, "stdout": 1, "stream": 1}
 """The daemon closes the container's stdin when this stream ends, that is when we are gone."""
 
@@ -72,14 +65,23 @@ def open_sandbox(
     options = container_options(limits, labels or {}, user, network, {**ENVIRONMENT, **(environment or {})})
     with daemon_errors(f"cannot create a container of {image}"):
         try:
-            container = client().containers.create(image, ["-c", LOGIN], working_dir=workdir, **options)
+            arguments = [str(limits.idle_seconds), workdir]
+            container = client().containers.create(image, arguments, working_dir=workdir, **options)
         except ImageNotFound as error:
             raise TaskError(f"image {image} is not on this machine") from error
     try:
-        return DockerSandbox(container, workdir, limits)
+        with daemon_errors(f"cannot prepare a container of {image}"):
+            container.put_archive("/", supervisor.archive(architecture()))
+        sandbox = DockerSandbox(container, workdir, limits)
     except BaseException:
         remove(container)
         raise
+    try:
+        sandbox.begin()
+    except BaseException:
+        sandbox.close()
+        raise
+    return sandbox
 
 
 def container_options(
@@ -87,7 +89,7 @@ def container_options(
 ) -> dict[str, Any]:
     """Everything that keeps what is inside inside."""
     return {
-        "entrypoint": "bash",
+        "entrypoint": [supervisor.PATH],
         "user": user,
         "environment": dict(environment),
         "labels": {**owner_labels(), **{f"{LABEL}{name}": value for name, value in labels.items()}},
@@ -120,11 +122,15 @@ class DockerSandbox:
         self._gone: str | None = None
         self._closed = False
         self._born = int(time.time()) - 1
-        with daemon_errors(f"cannot start container {container.short_id}"):
-            self._channel = Channel(container.attach_socket(params=ATTACH))
-            container.start()
-            container.reload()
-        self._ooms = OomWatch(container, self._born)
+        with daemon_errors(f"cannot attach to container {container.short_id}"):
+            self._channel = Channel(AttachStream(container.attach_socket(params=ATTACH)))
+
+    def begin(self) -> None:
+        """Start the container and wait until it takes commands."""
+        with daemon_errors(f"cannot start container {self._container.short_id}"):
+            self._container.start()
+            self._container.reload()
+        self._ooms = OomWatch(self._container, self._born)
         self._start_supervisor()
 
     @property
@@ -135,31 +141,43 @@ class DockerSandbox:
         if "\0" in command:
             return ExecResult("bash: a command cannot contain a NUL byte\n", 2, False, 0, 0.0)
         began = time.monotonic()
-        capture = Capture(self._limits.output_head, self._limits.output_tail)
-        kind, place = ("default", self._workdir) if cwd is None else ("exec", cwd)
-        body = command.encode(errors="surrogateescape")
-        answer = self._request(kind, place, body, seconds=timeout, capture=capture)
-        output = capture.contents().decode(errors="replace")
-        return ExecResult(output, answer.exit_code, answer.timed_out, capture.total, time.monotonic() - began)
+        limits, deadline = self._limits, began + timeout + GRACE_SECONDS
+        with self._blaming():
+            stream = self._start(command, timeout, cwd, limits.output_head, limits.output_tail, deadline)
+            output = stream.everything(deadline).decode(errors="replace")
+            result = stream.finish(deadline)
+        return ExecResult(output, result.code, result.timed_out, result.total, time.monotonic() - began)
+
+    def start(self, command: str, *, timeout: float, cwd: str | None = None) -> Process:
+        """Begin a command and talk to it: its standard input stays open, its output comes as it is written."""
+        deadline = time.monotonic() + timeout + GRACE_SECONDS
+        with self._blaming():
+            stream = self._start(command, timeout, cwd, UNLIMITED, 0, deadline, stdin=True)
+        return Process(stream, deadline, self._blaming)
+
+    def forward(self, port: int, handler: Callable[[Connection], None]) -> None:
+        """Serve 127.0.0.1:`port` inside, without any network: each connection gets `handler` in a thread of its own.
+
+        Raises `OSError` where the port cannot be had.
+        """
+        with self._blaming():
+            self._channel.listen(port, handler, time.monotonic() + FILE_SECONDS)
 
     def read(self, path: str) -> bytes:
-        capture = Capture(self._limits.read + 1, 0)
-        answer = self._request(
-            "read", path, b"%d" % (self._limits.read + 1), seconds=FILE_SECONDS, capture=capture
-        )
-        if answer.exit_code == 2:
+        limit, deadline = self._limits.read, time.monotonic() + FILE_SECONDS
+        with self._blaming():
+            data, result = self._channel.read(checked(path), limit + 1, deadline)
+        if result.code == errno.ENOENT:
             raise FileNotFoundError(f"no such file: {path}")
-        self._check_file_answer(answer, path)
-        if capture.total > self._limits.read:
-            raise OSError(f"larger than {self._limits.read} bytes: {path}")
-        return capture.contents()
+        check_file_result(result, path)
+        if len(data) > limit:
+            raise OSError(f"larger than {limit} bytes: {path}")
+        return data
 
     def write(self, path: str, data: bytes) -> None:
-        for at in range(0, max(1, len(data)), WRITE_CHUNK):
-            body = escape(data[at : at + WRITE_CHUNK])
-            kind = "append" if at else "write"
-            answer = self._request(kind, path, body, seconds=FILE_SECONDS, capture=Capture(4096, 0))
-            self._check_file_answer(answer, path)
+        with self._blaming():
+            result = self._channel.write(checked(path), data, time.monotonic() + FILE_SECONDS)
+        check_file_result(result, path)
 
     def diff(self) -> Diff:
         self._ooms.count()  # the cgroup goes away with the last process
@@ -190,40 +208,65 @@ class DockerSandbox:
         self.close()
 
     def _start_supervisor(self) -> None:
+        name = self._container.short_id
         try:
-            self._channel.start(
-                SUPERVISOR.read_text(),
-                self._workdir,
-                idle_seconds=self._limits.idle_seconds,
-                patience=START_SECONDS,
-            )
-        except (ChannelClosed, ChannelSilent) as error:
-            raise SandboxError(f"container {self._container.short_id} does not start: {error}") from error
+            self._channel.start(time.monotonic() + START_SECONDS)
+        except StreamSilent as error:
+            raise SandboxError(f"container {name} does not start: {error}") from error
+        except (StreamClosed, BrokenFrame) as error:
+            image = self._container.attrs["Config"]["Image"]
+            if self._channel.said_hello:
+                raise TaskError(
+                    f"image {image} has no usable shell: neither bash nor sh starts in it"
+                ) from error
+            raise SandboxError(f"container {name} does not start: {error}") from error
 
-    def _request(self, kind: str, place: str, body: bytes, *, seconds: float, capture: Capture) -> Answer:
+    def _start(
+        self,
+        command: str,
+        timeout: float,
+        cwd: str | None,
+        head: int,
+        tail: int,
+        deadline: float,
+        *,
+        stdin: bool = False,
+    ) -> Stream:
+        return self._channel.exec(
+            command.encode(errors="surrogateescape"),
+            checked(self._workdir if cwd is None else cwd),
+            seconds=timeout,
+            head=head,
+            tail=tail,
+            fallback=cwd is None,
+            stdin=stdin,
+            deadline=deadline,
+        )
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """Turns the end of the channel into `SandboxGone` or `SandboxError`, by what the daemon says."""
         if self._gone:
             raise SandboxGone(self._gone)
-        if "\0" in place:
-            raise OSError("a path cannot contain a NUL byte")
         try:
-            return self._channel.request(
-                kind, place, body, seconds=seconds, grace=GRACE_SECONDS, capture=capture
-            )
-        except (ChannelClosed, ChannelSilent) as error:
+            yield
+        except (StreamClosed, StreamSilent, BrokenFrame) as error:
             self._blame(error)
-            raise AssertionError("unreachable") from error
 
     def _blame(self, error: Exception) -> None:
         """Decide, from what the daemon says, whose doing the end of the channel was; raises one or the other."""
         name = self._container.short_id
+        if isinstance(error, BrokenFrame):
+            self._gone = f"the sandbox no longer answers: {error}"
+            raise SandboxGone(self._gone) from error
         with daemon_errors(f"container {name} stopped answering, and so did the daemon"):
-            if isinstance(error, ChannelClosed):
+            if isinstance(error, StreamClosed):
                 self._container.wait(timeout=GRACE_SECONDS)
             self._container.reload()
             by_itself = self._container.attrs["State"]["Running"] or died_by_itself(
                 self._container, self._born
             )
-            if isinstance(error, ChannelSilent) and supervisor_is_well(self._container):
+            if isinstance(error, StreamSilent) and supervisor_is_well(self._container):
                 raise SandboxError(
                     f"container {name} did not get to answer: is this machine overloaded?"
                 ) from error
@@ -232,16 +275,18 @@ class DockerSandbox:
         self._gone = f"the sandbox no longer answers: {error}"
         raise SandboxGone(self._gone) from error
 
-    def _check_file_answer(self, answer: Answer, path: str) -> None:
-        if answer.exit_code == 21:
-            raise IsADirectoryError(f"is a directory: {path}")
-        if answer.exit_code == 22:
-            raise OSError(f"not a regular file: {path}")
-        if answer.timed_out:
-            raise OSError(f"no end of it after {FILE_SECONDS:.0f} s: {path}")
-        if answer.exit_code:
-            reason = answer.capture.contents()[-300:].decode(errors="replace").strip()
-            raise OSError(f"{path}: {reason}")
+
+def checked(path: str) -> str:
+    if "\0" in path:
+        raise OSError("a path cannot contain a NUL byte")
+    return path
+
+
+def check_file_result(result: Result, path: str) -> None:
+    if result.code == errno.EISDIR:
+        raise IsADirectoryError(f"is a directory: {path}")
+    if result.code:
+        raise OSError(f"{path}: {result.text}")
 
 
 def stop(container: Container) -> None:
@@ -250,40 +295,3 @@ def stop(container: Container) -> None:
     if container.attrs["State"]["Running"]:
         container.kill()
     container.wait(timeout=60)
-
-
-def died_by_itself(container: Container, born: int) -> bool:
-    """True when the daemon saw it die and nobody asked for that.
-
-    A daemon that was restarted meanwhile has forgotten the death: then it was the daemon's doing.
-    """
-    events = client().events(
-        since=born,
-        until=int(time.time()) + 1,
-        decode=True,
-        filters={"container": container.id, "type": "container"},
-    )
-    actions = [event["Action"] for event in events]
-    return "die" in actions and "kill" not in actions
-
-
-def supervisor_is_well(container: Container) -> bool:
-    """Whether a silent supervisor is only kept waiting, by the host's own list of processes.
-
-    False when it is gone or was stopped, or when its container runs so much that the starvation is home-made.
-    """
-    if not container.attrs["State"]["Running"]:
-        return False
-    listed = container.top(ps_args="-eo pid,ppid,stat")["Processes"]
-    init = str(container.attrs["State"]["Pid"])
-    children = sorted((int(pid), state) for pid, parent, state in listed if parent == init)
-    busy = sum(state[0] in "RD" for _, _, state in listed)
-    return bool(children) and children[0][1][0] not in "TtZX" and busy < STARVING
-
-
-UNSAFE = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\\]")
-
-
-def escape(data: bytes) -> bytes:
-    """Bytes for bash's `printf %b`, which turns them into exactly `data`."""
-    return UNSAFE.sub(lambda match: b"\\0%03o" % match[0][0], data)

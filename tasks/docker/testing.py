@@ -23,7 +23,7 @@ from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
-from tasks.docker.channel import Capture
+from tasks.docker.capture import Capture
 from tasks.docker.daemon import DAEMON_ERRORS, client, daemon_errors, remove
 from tasks.docker.sandbox import container_options
 from tasks.errors import TaskError
