@@ -1,4 +1,4 @@
-"""Tool calls: read from a reply, natively or out of its text, and checked against the tools that exist.
+"""Tool calls: read from a reply, natively or out of its text, and checked against the tools that exist (see `formats`).
 
 Small local models write their calls as text: in ```json fences, as bare JSON, in <tool_call> tags, at times with
 the braces doubled. What is recovered that way is counted, because it is help that the server did not give.
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from scaffolds.base import ToolCallCounts, ToolCallMode
+from scaffolds.base import ToolCallCounts
 from scaffolds.model import Reply
 from scaffolds.tools import Arguments, Tool
 from tasks.untrusted import clean, fit
@@ -50,24 +50,24 @@ class Call(NamedTuple):
     """What the tool is given; None when there is a problem."""
 
 
-def read_calls(
-    reply: Reply, mode: ToolCallMode, tools: Mapping[str, Tool], counts: ToolCallCounts
-) -> list[Call]:
-    """The calls of one reply, each one counted once: native, recovered, or malformed."""
-    calls: list[Call] = []
-    if mode is not ToolCallMode.TEXT:
-        calls = [_native(call.id, call.name, call.arguments) for call in reply.tool_calls]
-    if not calls and mode is not ToolCallMode.NATIVE:
-        calls = list(islice(recover(reply.content, tools), MOST_RECOVERED))
-    if not calls and mode is ToolCallMode.NATIVE:
-        counts.written += _written(reply, tools)
-    checked = [_check(call, tools) for call in calls]
-    for call in checked:
+def native(reply: Reply, tools: Mapping[str, Tool]) -> list[Call]:
+    """The calls that the server parsed, checked."""
+    return [_check(_native(call.id, call.name, call.arguments), tools) for call in reply.tool_calls]
+
+
+def recovered(reply: Reply, tools: Mapping[str, Tool]) -> list[Call]:
+    """The calls in the text of a reply, checked."""
+    return [_check(call, tools) for call in islice(recover(reply.content, tools), MOST_RECOVERED)]
+
+
+def count(calls: list[Call], counts: ToolCallCounts) -> list[Call]:
+    """The same calls, each one counted once: native, recovered, or malformed."""
+    for call in calls:
         _count(call, counts)
-    return checked
+    return calls
 
 
-def _written(reply: Reply, tools: Container[str]) -> int:
+def unread(reply: Reply, tools: Container[str]) -> int:
     """Calls that the model made and the server did not parse, also where it took them for thoughts."""
     for text in (reply.content[:LONGEST_READ], reply.reasoning[:LONGEST_READ]):
         found = sum(call.name in tools for call in islice(recover(text, tools), MOST_RECOVERED))
@@ -165,7 +165,7 @@ def _complaint(error: ValidationError) -> str:
 
 
 def describe(tools: Mapping[str, Tool]) -> str:
-    """The tools as prompt text, for `--tool-calls text`."""
+    """The tools as prompt text."""
     lines = [
         "You have these tools. To call one, write a JSON object in a fence, exactly like this, and stop:",
         '```json\n{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}\n```',

@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scaffolds.base import Metrics, Settings, Step, Stop, ToolCallMode, ToolCallRecord, Trajectory
-from scaffolds.calls import Call, describe, read_calls
+from scaffolds.base import Metrics, Settings, Step, Stop, ToolCallRecord, Trajectory
+from scaffolds.calls import Call
+from scaffolds.formats import FORMATS, CallFormat
 from scaffolds.model import CUT_OFF, ContextOverflow, Message, Model, Reply, TimeUp, ToolSchema
 from scaffolds.tools import BashArguments, Tool
 from tasks.sandbox import Sandbox, SandboxGone
@@ -45,11 +46,13 @@ class Loop:
     without_call: int = 0
     malformed: int = 0
 
+    @property
+    def _format(self) -> CallFormat:
+        return FORMATS[self.settings.tool_calls]
+
     def run(self, system: str, task: str) -> Trajectory:
         """Work until there is a reason to stop. Raises `ModelError` and `SandboxError` only."""
-        schemas: Sequence[ToolSchema] = [tool.schema for tool in self.tools.values()]
-        if self.settings.tool_calls is ToolCallMode.TEXT:
-            system, schemas = f"{system}\n\n{describe(self.tools)}", ()
+        system, schemas = self._format.prompt(system, self.tools)
         self._open(system, task)
         stop = None
         while stop is None:
@@ -87,7 +90,7 @@ class Loop:
         """Everything that follows from one reply; a reason to stop, if there is one."""
         count_reply(self.result, reply)
         self.history.append(reply.message)
-        calls = read_calls(reply, self.settings.tool_calls, self.tools, self.result.calls)
+        calls = self._format.read(reply, self.tools, self.result.calls)
         before = self.result.active_seconds
         observations: list[str] = []
         try:
@@ -120,15 +123,11 @@ class Loop:
             self.result.active_seconds += time.monotonic() - started
 
     def _answer(self, calls: Sequence[Call], observations: Sequence[str], reply: Reply) -> None:
-        """Appends what the model hears: a `tool` message for a native call, a `user` message for a recovered one."""
-        for call, text in zip(calls, observations, strict=False):
-            if call.id is not None:
-                self.history.append({"role": "tool", "tool_call_id": call.id, "content": text})
-        told = [f"[{c.name}]\n{text}" for c, text in zip(calls, observations, strict=False) if c.id is None]
+        """Appends what the model hears: of its calls, or that there was none."""
+        self.history += self._format.answer(calls, observations)
         if not calls:
-            told = [CUT if reply.finish_reason == CUT_OFF else REMIND]
-        if told:
-            self.history.append({"role": "user", "content": "\n\n".join(told)})
+            text = CUT if reply.finish_reason == CUT_OFF else REMIND
+            self.history.append({"role": "user", "content": text})
 
     def _patience(self, calls: Sequence[Call]) -> Stop | None:
         """Ends a session in which nothing understandable comes any more."""

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from scaffolds.base import ToolCallCounts, ToolCallMode
-from scaffolds.calls import Call, describe, read_calls
+from scaffolds.calls import Call, describe
 from scaffolds.editor import Editor, EditorArguments
+from scaffolds.formats import FORMATS
 from scaffolds.model import Reply, ToolCall, Usage
 from scaffolds.tools import Bash, Submit, Tool
 
@@ -22,7 +23,7 @@ def reply(text: str = "", *native: ToolCall) -> Reply:
 
 def read(text: str, mode: ToolCallMode = ToolCallMode.LENIENT) -> tuple[list[Call], ToolCallCounts]:
     counts = ToolCallCounts()
-    return read_calls(reply(text), mode, TOOLS, counts), counts
+    return FORMATS[mode].read(reply(text), TOOLS, counts), counts
 
 
 LS = '{"name": "bash", "arguments": {"command": "ls"}}'
@@ -71,7 +72,7 @@ def test_a_call_in_the_format_of_a_family_shows_that_the_server_has_no_parser(te
     assert read(text, ToolCallMode.NATIVE)[1].written == 1
     counts = ToolCallCounts()
     swallowed = reply()._replace(reasoning=f"I will look. {text}")
-    read_calls(swallowed, ToolCallMode.NATIVE, TOOLS, counts)
+    FORMATS[ToolCallMode.NATIVE].read(swallowed, TOOLS, counts)
     assert counts.written == 1
 
 
@@ -101,8 +102,8 @@ def test_several_calls_keep_their_order_and_their_number_is_bounded() -> None:
 def test_native_calls_win_over_text() -> None:
     counts = ToolCallCounts()
     both = reply(LS, ToolCall("call_1", "submit", "{}"))
-    assert [c.name for c in read_calls(both, ToolCallMode.LENIENT, TOOLS, counts)] == ["submit"]
-    assert [c.name for c in read_calls(both, ToolCallMode.TEXT, TOOLS, counts)] == ["bash"]
+    assert [c.name for c in FORMATS[ToolCallMode.LENIENT].read(both, TOOLS, counts)] == ["submit"]
+    assert [c.name for c in FORMATS[ToolCallMode.TEXT].read(both, TOOLS, counts)] == ["bash"]
     assert (counts.native, counts.recovered) == (1, 1)
 
 
@@ -130,7 +131,7 @@ MALFORMED = {
 @pytest.mark.parametrize("call", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_call_that_cannot_be_run_says_why(call: ToolCall) -> None:
     counts = ToolCallCounts()
-    (read_call,) = read_calls(reply("", call), ToolCallMode.NATIVE, TOOLS, counts)
+    (read_call,) = FORMATS[ToolCallMode.NATIVE].read(reply("", call), TOOLS, counts)
     assert read_call.problem
     assert read_call.checked is None
     assert (counts.native, counts.malformed) == (0, 1)
@@ -138,7 +139,7 @@ def test_a_call_that_cannot_be_run_says_why(call: ToolCall) -> None:
 
 def test_null_for_what_is_optional_is_nothing() -> None:
     call = ToolCall("c", "str_replace_editor", '{"command": "view", "path": "a", "view_range": null}')
-    (found,) = read_calls(reply("", call), ToolCallMode.NATIVE, TOOLS, ToolCallCounts())
+    (found,) = FORMATS[ToolCallMode.NATIVE].read(reply("", call), TOOLS, ToolCallCounts())
     assert (found.problem, found.checked) == ("", EditorArguments(command="view", path="a"))
 
 
