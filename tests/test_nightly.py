@@ -25,7 +25,7 @@ from evals.results.table import Results, Row, System
 from evals.run import manifest as manifests
 from evals.run.lock import run_lock
 from evals.run.plan import RunPlan, load_plan
-from evals.run.queue import Tally
+from evals.run.tally import Tally
 from tasks.errors import UserError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.runs_on_disk import write_attempt

@@ -74,6 +74,8 @@ def make_run(
     backend: PlainBackend | None = None,
     tasks: Sequence[Task] = TASKS,
     look: Callable[[AttemptKey], Look | None] = lambda _key: None,
+    refusal: Callable[[], str] = lambda: "",
+    scaffolds: Sequence[str] = ("a", "b"),
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
     context = RunContext(
@@ -88,8 +90,8 @@ def make_run(
         settings=Settings(),
         model=None,
     )
-    keys = list(all_keys(["a", "b"], [task.id for task in tasks], attempts))
-    return Run(context, tasks, keys, RunHooks(grade, wait, look), Ledger(directory / "ledger.jsonl"))
+    keys = list(all_keys(scaffolds, [task.id for task in tasks], attempts))
+    return Run(context, tasks, keys, RunHooks(grade, wait, look, refusal), Ledger(directory / "ledger.jsonl"))
 
 
 def record_of(directory: Path, scaffold: str = "a", task: str = "one", attempt: int = 1) -> Record:
@@ -156,7 +158,9 @@ def test_a_server_that_goes_away_suspends_and_costs_nothing(tmp_path: Path) -> N
     assert len(list(tmp_path.glob("*/one/1.failed-*"))) == 7
 
 
-def test_a_server_that_is_up_but_keeps_failing_is_not_judged_and_tried_three_times(tmp_path: Path) -> None:
+def test_a_server_that_is_up_but_keeps_failing_is_not_judged_after_three_tries_and_one_at_the_end(
+    tmp_path: Path,
+) -> None:
     def act(task: str) -> None:
         if task == "two":
             raise ModelError("stalled", kind=Trouble.STALLED)
@@ -166,7 +170,7 @@ def test_a_server_that_is_up_but_keeps_failing_is_not_judged_and_tried_three_tim
     failure = record_of(tmp_path, "a", "two").failure
     assert failure is not None
     assert failure.party == "server"
-    assert len(list(tmp_path.glob("a/two/1.failed-*"))) == 3
+    assert len(list(tmp_path.glob("a/two/1.failed-*"))) == 4
     line = score("a", load_attempts(tmp_path, list(all_keys(["a"], IDS, 1))))
     assert (line.judged, line.unjudged_by) == (2, {"server": 1})
     assert line.bounds == (pytest.approx(1 / 3), pytest.approx(2 / 3))
@@ -212,7 +216,7 @@ def test_a_refusal_before_anything_worked_ends_the_run_with_one_line(tmp_path: P
 def test_a_daemon_that_dies_ends_the_run_and_records_nothing_false(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evals.run.queue.DAEMON_PATIENCE", 0.0)
+    monkeypatch.setattr("evals.run.outages.DAEMON_PATIENCE", 0.0)
 
     def act(_task: str) -> None:
         raise SandboxError("cannot connect")

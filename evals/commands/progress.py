@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from evals.report.text import plain
-from evals.run.queue import Tally
+from evals.run.tally import Tally
 
 LINE_EVERY = 30.0
 """Seconds between plain lines where the output is not a terminal."""

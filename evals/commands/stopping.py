@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stoppable(run: Run, directory: Path, console: Console) -> Iterator[None]:
-    """Once: what runs is finished first. Twice: its containers are removed and the process ends, with no record made."""
+    """Once: what runs is finished and graded first. Twice: its containers are removed and the process ends, with no record made."""
     from evals.run.lock import interruptible
 
     def gently() -> None:
         run.stop()
-        console.print("stopping: what runs is finished first; Ctrl-C again stops now", style="yellow")
+        console.print(
+            "stopping: what runs is finished and graded first; Ctrl-C again stops now", style="yellow"
+        )
 
     def at_once() -> None:
         from tasks.docker.backend import DockerBackend

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.record import AttemptKey, Failure, Record
+from evals.record import AttemptKey, Failure, Grade, Party, Record
 from evals.run.flags import flags_of_commands, flags_of_patch
 from evals.run.trajectory import StepLog
 from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory
@@ -30,6 +30,8 @@ from tasks.untrusted import clean
 
 CHANGED_FILE = re.compile(r"^--- a/(.+)$", re.MULTILINE)
 """In a patch: a file that was there before."""
+AGAIN = (Party.SERVER, Party.SANDBOX)
+"""Who may do better another time."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,23 @@ class Work(NamedTuple):
     commands: list[str]
 
 
-def run_attempt(key: AttemptKey, task: Task, context: RunContext) -> Record:
-    """Do it and record it. Raises `ModelError`, `SandboxError` and `TaskError` after setting the remains aside."""
+def unseen(_step: Step) -> None:
+    """The observer of those who do not watch."""
+
+
+def run_attempt(
+    key: AttemptKey, task: Task, context: RunContext, seen: Callable[[Step], None] = unseen
+) -> Record:
+    """Do it and record it; `seen` is told of each step as it ends.
+
+    Raises `ModelError`, `SandboxError` and `TaskError` after setting the remains aside.
+    """
     directory = key.directory(context.directory)
     set_aside(directory, "interrupted")
     directory.mkdir(parents=True)
     started, clock = datetime.now(UTC), time.monotonic()
     try:
-        work = _logged_work(key, task, context, directory)
+        work = _logged_work(key, task, context, directory, seen)
     except Exception:
         set_aside(directory, "failed")
         raise
@@ -133,9 +144,11 @@ def _fix_shown(task: Task, shown: tuple[str, ...] | None) -> bool | None:
     return None if shown is None or not changed else not changed.isdisjoint(shown)
 
 
-def _logged_work(key: AttemptKey, task: Task, context: RunContext, directory: Path) -> Work:
+def _logged_work(
+    key: AttemptKey, task: Task, context: RunContext, directory: Path, seen: Callable[[Step], None]
+) -> Work:
     """The work, with its steps streamed to disk and closed into a trajectory."""
-    with StepLog(directory) as log:
+    with StepLog(directory, seen) as log:
         prepared = context.backend.prepare(task)
         trajectory, diff, facts = _work(key, task, context, prepared, log, directory)
         commands = _commands(log.steps())
@@ -210,11 +223,23 @@ def record_failure(key: AttemptKey, task: Task, context: RunContext, failure: Fa
 
 
 def forget_unjudged(run: Path, keys: Sequence[AttemptKey]) -> int:
-    """Set aside attempts that the server or the sandbox spoiled, so that the next run makes them again."""
-    spoiled = 0
-    for key in keys:
-        path = key.directory(run) / "record.json"
-        if path.exists() and Record.model_validate_json(path.read_bytes()).failure is not None:
-            set_aside(path.parent, "unjudged")
-            spoiled += 1
-    return spoiled
+    """Make the next run try again what server or sandbox spoiled; returns how many."""
+    return sum(forget(directory) or forget_grade(directory) for directory in (k.directory(run) for k in keys))
+
+
+def forget(directory: Path) -> bool:
+    """Set an attempt aside that was spoiled, so that it is made again; False where it was seen through."""
+    path = directory / "record.json"
+    if not path.exists() or Record.model_validate_json(path.read_bytes()).failure is None:
+        return False
+    set_aside(directory, "unjudged")
+    return True
+
+
+def forget_grade(directory: Path) -> bool:
+    """Drop a grade without a verdict that is not the task's doing, so that the attempt is graded again."""
+    path = directory / "grade.json"
+    if not path.exists() or Grade.model_validate_json(path.read_bytes()).party not in AGAIN:
+        return False
+    path.unlink()
+    return True

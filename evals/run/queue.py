@@ -13,24 +13,23 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from evals.record import AttemptKey, Failure, Grade, Outcome, Party, Record
-from evals.run.attempt import RunContext, record_failure, run_attempt, set_aside
+from evals.record import AttemptKey, Failure, Grade, Party, Record
+from evals.run.attempt import AGAIN, RunContext, forget, record_failure, run_attempt, set_aside
+from evals.run.controls import CONTROLS
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
+from evals.run.outages import TRIES, Handled, Outages, PatientBackend, Refused
+from evals.run.tally import Tally
 from evals.run.tool_calls import evidence
-from scaffolds.model import ModelError, Trouble
+from scaffolds.model import ModelError
 from tasks.disk import write_json
-from tasks.errors import DiskFullError, MachineError, TaskError, UserError
+from tasks.errors import DiskFullError, TaskError, UserError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
-
-TRIES = 3
-"""Attempts at an attempt that a healthy-looking server or daemon may spoil before it counts as not judged."""
-DAEMON_PATIENCE = 60.0
-"""Seconds that the run waits for a daemon that stopped answering."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +42,8 @@ class RunHooks:
     """Block until the model server answers (or the given function says stop); True when it had been away."""
     look: Callable[[AttemptKey], Look | None] = lambda _key: None
     """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
-
-
-@dataclass
-class Tally:
-    """Live counts for the progress display; one lock guards all."""
-
-    total: int = 0
-    done: int = 0
-    graded: int = 0
-    resolved: int = 0
-    unjudged: int = 0
-    completion_tokens: int = 0
-    """Of this session, for tokens a second; what was recorded before does not count."""
-    running: int = 0
-    suspended: str = ""
-    unjudged_reasons: Counter[str] = field(default_factory=Counter)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    refusal: Callable[[], str] = lambda: ""
+    """Why the server will not answer even a short prompt; "" when it does, or is away."""
 
 
 class Run:
@@ -74,14 +58,25 @@ class Run:
         ledger: Ledger,
     ) -> None:
         self.tally = Tally(total=len(keys))
-        self._context, self._hooks, self._ledger = context, hooks, ledger
-        self._tasks = {task.id: task for task in tasks}
         self._stopping = threading.Event()
-        self._server_gate = threading.Lock()
+        self._context = replace(context, backend=PatientBackend(context.backend, self.tally, self._stopping))
+        self._hooks, self._ledger = hooks, ledger
+        self._tasks = {task.id: task for task in tasks}
+        self._outages = Outages(
+            self.tally,
+            self._stopping,
+            wait_for_server=hooks.wait_for_server,
+            refusal=hooks.refusal,
+            daemon_answers=context.backend.answers,
+        )
+        self._refused = Refused(tasks=len({key.task_id for key in keys if key.scaffold not in CONTROLS}))
+        self._worked = False
+        """Whether the model server ever saw an attempt through, in this session or one before it."""
         self._fatal: Exception | None = None
+        self._spoiled: dict[AttemptKey, Grade | None] = {}
+        """What server or sandbox spoiled in this session, with its grade where it has one."""
         self._settled: set[str] = set()
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
-        self._recorded_here = 0
         self._todo: deque[AttemptKey] = deque()
         self._to_grade: list[AttemptKey] = []
         self._sort(keys)
@@ -97,8 +92,9 @@ class Run:
                 self._todo.append(key)
                 continue
             self.tally.done += 1
+            self._worked = self._worked or (key.scaffold not in CONTROLS and self._was_made(key))
             if (directory / "grade.json").exists():
-                self._count(Grade.model_validate_json((directory / "grade.json").read_bytes()))
+                self.tally.count(Grade.model_validate_json((directory / "grade.json").read_bytes()))
             else:
                 self._to_grade.append(key)
 
@@ -139,43 +135,76 @@ class Run:
             self._grading = grading
             for key in self._to_grade:
                 self._submit_grade(key)
-            threads = [
-                threading.Thread(target=self._worker, name=f"attempt-{n}", daemon=True)
-                for n in range(workers)
-            ]
-            for thread in threads:
-                thread.start()
-            while any(thread.is_alive() for thread in threads):
-                watch()
-                time.sleep(0.25)
-            while self.tally.graded + self.tally.unjudged < self.tally.done and self._grades_are_coming():
-                watch()
-                time.sleep(0.1)
+            self._attempt_all(workers, watch)
+            if self._try_spoiled_again():
+                self._attempt_all(workers, watch)
         watch()
         self._ledger.append("work-ended", done=self.tally.done, stopped=self._stopping.is_set())
         self._ledger.close()
         if self._fatal is not None:
             raise self._fatal
 
+    def _attempt_all(self, workers: int, watch: Callable[[], None]) -> None:
+        """Until the queue is empty and every attempt in it is graded, or the run stops."""
+        threads = [
+            threading.Thread(target=self._worker, name=f"attempt-{n}", daemon=True) for n in range(workers)
+        ]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            watch()
+            time.sleep(0.25)
+        self._guard(self._refused.give_up)
+        while self.tally.graded + self.tally.unjudged < self.tally.done and self._grades_are_coming():
+            watch()
+            time.sleep(0.1)
+
+    def _try_spoiled_again(self) -> bool:
+        """Once, when all else is done: what server, sandbox or registry spoiled in this session; never for a score."""
+        spoiled = [key for key in self._spoiled if key.scaffold not in self._settled]
+        if self._stopping.is_set() or not spoiled:
+            return False
+        self._ledger.append("unjudged-again", attempts=len(spoiled))
+        for key in spoiled:
+            grade = self._spoiled.pop(key)
+            with self.tally.lock:
+                if grade is not None:
+                    self.tally.count(grade, -1)
+                if forget(key.directory(self._context.directory)):
+                    self._todo.append(key)
+                    self.tally.done -= 1
+                    continue
+            self._submit_grade(key)
+        return True
+
     def _grades_are_coming(self) -> bool:
-        return self._hooks.grade is not None and self._fatal is None and not self._stopping.is_set()
+        return self._hooks.grade is not None and self._fatal is None
+
+    def _was_made(self, key: AttemptKey) -> bool:
+        """Whether a recorded attempt was seen through."""
+        path = key.directory(self._context.directory) / "record.json"
+        return Record.model_validate_json(path.read_bytes()).failure is None
 
     def _next(self) -> AttemptKey | None:
         with self.tally.lock:
             if self._stopping.is_set() or not self._todo:
                 return None
-            self.tally.running += 1
-            return self._todo.popleft()
+            key = self._todo.popleft()
+            self.tally.began(key)
+            return key
 
     def _worker(self) -> None:
         while (key := self._next()) is not None:
             try:
-                self._attempt(key)
-            except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
-                self._die(error)
+                self._guard(partial(self._attempt, key))
             finally:
-                with self.tally.lock:
-                    self.tally.running -= 1
+                self.tally.ended(key)
+
+    def _guard(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
+            self._die(error)
 
     def _die(self, error: Exception) -> None:
         """The first fatal error wins; it ends the run and is raised from `work`."""
@@ -195,62 +224,37 @@ class Run:
             self._todo = deque(kept)
 
     def _attempt(self, key: AttemptKey) -> None:
-        task = self._tasks[key.task_id]
+        task, epoch = self._tasks[key.task_id], self._outages.epoch
         self._ledger.append("attempt-started", **key.model_dump())
         try:
-            record = run_attempt(key, task, self._context)
+            record = run_attempt(key, task, self._context, partial(self.tally.stepped, key))
         except ModelError as error:
-            self._server_failed(key, task, error)
+            self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
+            self._again(key, self._outages.of_server(error, epoch, worked=self._worked))
         except SandboxError as error:
-            self._sandbox_failed(key, task, error)
-        except (
-            TaskError
-        ) as error:  # no image, or one whose leaks cannot be closed: trying again changes nothing
-            self._recorded(
-                key,
-                record_failure(key, task, self._context, Failure(party=Party.SANDBOX, message=str(error))),
-            )
+            self._ledger.append("sandbox-failed", message=str(error), **key.model_dump())
+            self._again(key, self._outages.of_sandbox(error))
+        except TaskError as error:  # no image, or one with leaks that cannot be closed: final
+            self._failed(key, Failure(party=Party.SANDBOX, message=str(error)))
         else:
             self._recorded(key, record)
 
-    def _server_failed(self, key: AttemptKey, task: Task, error: ModelError) -> None:
-        """Suspend until the server is back; only a failure of a server that is up uses a try.
-
-        A refusal before anything worked is a wrong setting, and ends the run instead of emptying the task list.
-        """
-        self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
-        failure = Failure(party=Party.SERVER, message=str(error))
-        if error.kind is Trouble.WRONG_MODEL or (error.kind is Trouble.REFUSED and not self._recorded_here):
-            raise UserError(f"the model server refuses: {error}") from error
-        if not error.retryable:
-            self._recorded(key, record_failure(key, task, self._context, failure))
-            return
-        with self._server_gate:
-            self.tally.suspended = f"waiting for the model server: {error}"
-            was_away = self._hooks.wait_for_server(self._stopping.is_set)
-            self.tally.suspended = ""
-        self._try_again(key, task, failure, counts=not was_away)
-
-    def _sandbox_failed(self, key: AttemptKey, task: Task, error: SandboxError) -> None:
-        self._ledger.append("sandbox-failed", message=str(error), **key.model_dump())
-        deadline = time.monotonic() + DAEMON_PATIENCE
-        while not self._context.backend.answers():
-            self.tally.suspended = "the Docker daemon does not answer"
-            if time.monotonic() > deadline or self._stopping.wait(1.0):
-                raise MachineError(
-                    "the Docker daemon went away: start it and run the same command again to resume"
-                )
-        self.tally.suspended = ""
-        self._try_again(key, task, Failure(party=Party.SANDBOX, message=str(error)), counts=True)
-
-    def _try_again(self, key: AttemptKey, task: Task, failure: Failure, *, counts: bool) -> None:
-        self._tries[key, failure.party] += counts
+    def _again(self, key: AttemptKey, handled: Handled) -> None:
+        """Back into the queue while it has tries left."""
+        failure = handled.failure
+        self._tries[key, failure.party] += handled.tries
         if self._tries[key, failure.party] < TRIES:
             with self.tally.lock:
                 self._todo.appendleft(key)
             self.settle(())  # its scaffold may have been decided meanwhile
-            return
-        self._recorded(key, record_failure(key, task, self._context, failure))
+        elif failure.party is Party.SERVER and not self._worked:
+            self._refused.hold(key, failure)
+        else:
+            self._spoiled[key] = None
+            self._failed(key, failure)
+
+    def _failed(self, key: AttemptKey, failure: Failure) -> None:
+        self._recorded(key, record_failure(key, self._tasks[key.task_id], self._context, failure))
 
     def _recorded(self, key: AttemptKey, record: Record) -> None:
         self._ledger.append(
@@ -258,12 +262,14 @@ class Run:
         )
         with self.tally.lock:
             self.tally.done += 1
-            self._recorded_here += record.failure is None
-            self.tally.completion_tokens += record.completion_tokens
             self._tool_calls.add(key, record)
             last = not self._todo and self.tally.running <= 1
         self._check_tool_calls(last=last)
         self._submit_grade(key)
+        if record.failure is None and key.scaffold not in CONTROLS:
+            self._worked = True
+            for held, failure in self._refused.release().items():
+                self._failed(held, failure)
 
     def _check_tool_calls(self, *, last: bool) -> None:
         """A server that parses no tool calls ends the run; what it spoiled is set aside, to be made again."""
@@ -283,7 +289,7 @@ class Run:
             self._grading.submit(self._grade, key)
 
     def _grade(self, key: AttemptKey) -> None:
-        if self._stopping.is_set():
+        if self._fatal is not None:
             return  # the record is on disk; the next run, or `asclaimed grade`, picks it up
         try:
             grade = grade_recorded(self._context.directory, key, self._tasks[key.task_id], self._hooks)
@@ -291,7 +297,9 @@ class Run:
                 "attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump()
             )
             with self.tally.lock:
-                self._count(grade)
+                self.tally.count(grade)
+                if key in self._spoiled or (grade.party in AGAIN and self._was_made(key)):
+                    self._spoiled[key] = grade
             self.looked(self._hooks.look(key))
         except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
             self._die(error)
@@ -302,14 +310,6 @@ class Run:
             self._ledger.append("look", **look.model_dump(mode="json"))
             if look.decided:
                 self.settle({look.scaffold})
-
-    def _count(self, grade: Grade) -> None:
-        if grade.outcome is Outcome.NOT_JUDGED:
-            self.tally.unjudged += 1
-            self.tally.unjudged_reasons[f"{grade.party}: {grade.official.reason}"] += 1
-            return
-        self.tally.graded += 1
-        self.tally.resolved += grade.outcome is Outcome.RESOLVED
 
 
 def grade_recorded(run: Path, key: AttemptKey, task: Task, hooks: RunHooks) -> Grade:

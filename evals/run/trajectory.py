@@ -5,7 +5,7 @@ ATIF is Harbor's Agent Trajectory Interchange Format; we write version 1.4 (harb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,13 +20,15 @@ STREAM = "steps.jsonl"
 class StepLog:
     """Appends each step to `steps.jsonl` as it ends, so that a kill loses no finished step and none is rewritten."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / STREAM
+    def __init__(self, directory: Path, seen: Callable[[Step], None]) -> None:
+        """`seen` is told of each step, too."""
+        self._path, self._seen = directory / STREAM, seen
         self._handle = self._path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def __call__(self, step: Step) -> None:
         self._handle.write(step.model_dump_json() + "\n")
         self._handle.flush()
+        self._seen(step)
 
     def __enter__(self) -> Self:
         return self

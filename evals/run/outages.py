@@ -1,0 +1,172 @@
+"""When something outside fails: wait until it is back, and say whether the failed attempt used one of its tries.
+
+The model server, the daemon and the registry are waited for, so that an outage costs time and no attempt. What the
+server refuses is told apart by a short prompt of our own: one that is refused too means a wrong setting or key.
+Not here: what is done about an attempt (`queue`), the client's own retries (`scaffolds.openai`).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from evals.record import AttemptKey, Failure, Party
+from evals.run.tally import Tally
+from scaffolds.model import ModelError, Trouble
+from tasks.backend import Backend, Prepared, Progress, quiet
+from tasks.errors import MachineError, UserError
+from tasks.sandbox import Limits, RegistryError, Sandbox, SandboxError
+from tasks.task import Task
+
+TRIES = 3
+"""Attempts at an attempt that a healthy-looking server or daemon may spoil before it counts as not judged."""
+DAEMON_PATIENCE = 60.0
+"""Seconds that the run waits for a daemon that stopped answering."""
+REFUSAL_PATIENCE = 1800.0
+"""Seconds that the run waits for a server that answered before and now refuses everything: a proxy, an account."""
+REFUSED_TASKS = 3
+"""Different tasks that a server may fail at before anything has worked; then the setting is wrong, not a prompt."""
+
+
+class Waits(NamedTuple):
+    """Seconds between two pulls of one image, and how long in all."""
+
+    first: float = 5.0
+    longest: float = 300.0
+    patience: float = 3600.0
+
+
+PULL_WAITS = Waits()
+
+
+class Handled(NamedTuple):
+    """What a failed attempt comes to."""
+
+    failure: Failure
+    tries: int
+    """How many of `TRIES` this used: 0 for an outage, all where trying again changes nothing."""
+
+
+class Outages:
+    """Shared by all workers of a run. Each worker notes `epoch` before an attempt and hands it in when that failed."""
+
+    def __init__(
+        self,
+        tally: Tally,
+        stopping: threading.Event,
+        *,
+        wait_for_server: Callable[[Callable[[], bool]], bool],
+        refusal: Callable[[], str],
+        daemon_answers: Callable[[], bool],
+    ) -> None:
+        self.epoch = 0
+        """Outages of the server so far, known or not to the attempts that they hit."""
+        self._tally, self._stopping = tally, stopping
+        self._wait_for_server, self._refusal = wait_for_server, refusal
+        self._daemon_answers = daemon_answers
+        self._gate = threading.Lock()
+
+    def of_server(self, error: ModelError, since: int, *, worked: bool) -> Handled:
+        """Block until the server answers. Raises `UserError` for a server that will not work with these settings."""
+        failure = Failure(party=Party.SERVER, message=str(error))
+        if error.kind is Trouble.WRONG_MODEL:
+            raise UserError(f"the model server refuses: {error}") from error
+        with self._tally.waits(f"waiting for the model server: {error}"), self._gate:
+            self.epoch += self._wait_for_server(self._stopping.is_set)
+            if error.kind is Trouble.REFUSED:
+                self.epoch += self._wait_while_refused(worked=worked)
+            if self.epoch > since:
+                return Handled(failure, 0)
+        return Handled(failure, 1 if error.retryable else TRIES)
+
+    def _wait_while_refused(self, *, worked: bool) -> bool:
+        """True if the server refused a short prompt as well, and takes it again now."""
+        deadline, pause = time.monotonic() + REFUSAL_PATIENCE, 1.0
+        refused = False
+        while reason := self._refusal():
+            refused = True
+            if not worked or time.monotonic() > deadline:
+                raise UserError(f"the model server refuses: {reason}")
+            if self._stopping.wait(pause):
+                break
+            pause = min(2 * pause, 60.0)
+        return refused
+
+    def of_sandbox(self, error: SandboxError) -> Handled:
+        """Block until the daemon answers. Raises `MachineError` for one that stays away."""
+        failure = Failure(party=Party.SANDBOX, message=str(error))
+        if isinstance(error, RegistryError):  # it was waited for where the image was asked for
+            return Handled(failure, 0 if self._stopping.is_set() else TRIES)
+        deadline = time.monotonic() + DAEMON_PATIENCE
+        with self._tally.waits("the Docker daemon does not answer"):
+            while not self._daemon_answers():
+                if time.monotonic() > deadline or self._stopping.wait(1.0):
+                    raise MachineError(
+                        "the Docker daemon went away: start it and run the same command again to resume"
+                    )
+        return Handled(failure, 1)
+
+
+class Refused:
+    """Attempts that the server failed at before any worked: held back, for only what follows says whose fault it was."""
+
+    def __init__(self, *, tasks: int) -> None:
+        self._enough = min(REFUSED_TASKS, tasks)
+        self._held: dict[AttemptKey, Failure] = {}
+
+    def hold(self, key: AttemptKey, failure: Failure) -> None:
+        """Raises `UserError` when enough different tasks met the same fate."""
+        self._held[key] = failure
+        if len({held.task_id for held in self._held}) >= self._enough:
+            self.give_up()
+
+    def release(self) -> dict[AttemptKey, Failure]:
+        """Something worked: what was held is those prompts' own trouble."""
+        held, self._held = self._held, {}
+        return held
+
+    def give_up(self) -> None:
+        """Raises `UserError` if anything is held: nothing worked, and no attempt is spent on it."""
+        if self._held:
+            first = next(iter(self._held.values()))
+            raise UserError(f"the model server refuses: {first.message}")
+
+
+class PatientBackend:
+    """A backend that tries a pull again which its registry may allow later; see `tasks.backend.Backend`.
+
+    After one image was waited for in vain, others are tried once each until the registry hands one out again.
+    """
+
+    def __init__(self, backend: Backend, tally: Tally, stopping: threading.Event) -> None:
+        self._backend, self._tally, self._stopping = backend, tally, stopping
+        self._hopeless = False
+
+    def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
+        """As the backend's, later if need be. Raises `RegistryError` when patience or the run is at its end."""
+        pause, deadline = PULL_WAITS.first, time.monotonic() + PULL_WAITS.patience
+        while True:
+            try:
+                prepared = self._backend.prepare(task, progress)
+            except RegistryError as error:
+                if self._hopeless or self._stopping.is_set() or time.monotonic() > deadline:
+                    self._hopeless |= not self._stopping.is_set()
+                    raise
+                with self._tally.waits(f"waiting for the registry: {error}"):
+                    self._stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - so that workers spread
+                pause = min(2 * pause, PULL_WAITS.longest)
+            else:
+                self._hopeless &= prepared.origin != "pulled"
+                return prepared
+
+    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
+        return self._backend.open(image, workdir=workdir, limits=limits, labels=labels)
+
+    def reap(self, run: str | None = None) -> None:
+        self._backend.reap(run)
+
+    def answers(self) -> bool:
+        return self._backend.answers()
