@@ -24,7 +24,7 @@ from scaffolds.openai.config import ModelConfig, Retries
 from tasks.sandbox import Limits, Sandbox
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, call, say, stream
-from tests.fakes.plain_backend import PlainBackend
+from tests.fakes.plain_backend import PlainBackend, plain_image
 from tests.fakes.plain_sandbox import PlainSandbox
 from tests.test_run import make_task
 
@@ -144,7 +144,8 @@ class Stage:
             model=OpenAIModel(self.config, client=self.client),
         )
         key = AttemptKey(scaffold=scaffold, task_id="one", attempt=1)
-        run_attempt(key, make_task("one"), context)
+        task = make_task("one")
+        run_attempt(key, task, plain_image(task), context)
         json.loads((key.directory(directory) / "trajectory.json").read_bytes())
         return Record.model_validate_json((key.directory(directory) / "record.json").read_bytes())
 

@@ -82,18 +82,23 @@ def unseen(_step: Step) -> None:
 
 
 def run_attempt(
-    key: AttemptKey, task: Task, context: RunContext, seen: Callable[[Step], None] = unseen
+    key: AttemptKey,
+    task: Task,
+    prepared: Prepared,
+    context: RunContext,
+    seen: Callable[[Step], None] = unseen,
 ) -> Record:
     """Do it and record it; `seen` is told of each step as it ends.
 
-    Raises `ModelError`, `SandboxError` and `TaskError` after setting the remains aside.
+    Raises `ModelError` and `SandboxError` after setting the remains aside.
     """
     directory = key.directory(context.directory)
     set_aside(directory, "interrupted")
     directory.mkdir(parents=True)
     started, clock = datetime.now(UTC), time.monotonic()
     try:
-        work = _logged_work(key, task, context, directory, seen)
+        with StepLog(directory, seen) as log:
+            work = _logged_work(key, task, prepared, context, log, directory)
     except Exception:
         set_aside(directory, "failed")
         raise
@@ -145,20 +150,18 @@ def _fix_shown(task: Task, shown: tuple[str, ...] | None) -> bool | None:
 
 
 def _logged_work(
-    key: AttemptKey, task: Task, context: RunContext, directory: Path, seen: Callable[[Step], None]
+    key: AttemptKey, task: Task, prepared: Prepared, context: RunContext, log: StepLog, directory: Path
 ) -> Work:
     """The work, with its steps streamed to disk and closed into a trajectory."""
-    with StepLog(directory, seen) as log:
-        prepared = context.backend.prepare(task)
-        trajectory, diff, facts = _work(key, task, context, prepared, log, directory)
-        commands = _commands(log.steps())
-        log.finish(
-            trajectory,
-            session=f"{context.run_id}/{key.scaffold}/{key.task_id}/{key.attempt}",
-            scaffold=key.scaffold,
-            version=context.version,
-            model=context.model_name,
-        )
+    trajectory, diff, facts = _work(key, task, context, prepared, log, directory)
+    commands = _commands(log.steps())
+    log.finish(
+        trajectory,
+        session=f"{context.run_id}/{key.scaffold}/{key.task_id}/{key.attempt}",
+        scaffold=key.scaffold,
+        version=context.version,
+        model=context.model_name,
+    )
     return Work(prepared, trajectory, diff, facts, commands)
 
 

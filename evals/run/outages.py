@@ -10,15 +10,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from evals.record import AttemptKey, Failure, Party
 from evals.run.tally import Tally
 from scaffolds.model import ModelError, Trouble
-from tasks.backend import Backend, Prepared, Progress, quiet
+from tasks.backend import Backend, Prepared
 from tasks.errors import MachineError, UserError
-from tasks.sandbox import Limits, RegistryError, Sandbox, SandboxError
+from tasks.sandbox import RegistryError, SandboxError
 from tasks.task import Task
 
 TRIES = 3
@@ -135,8 +135,8 @@ class Refused:
             raise UserError(f"the model server refuses: {first.message}")
 
 
-class PatientBackend:
-    """A backend that tries a pull again which its registry may allow later; see `tasks.backend.Backend`.
+class PatientPulls:
+    """A backend's images, where a pull that its registry may allow later is tried again.
 
     After one image was waited for in vain, others are tried once each until the registry hands one out again.
     """
@@ -145,12 +145,12 @@ class PatientBackend:
         self._backend, self._tally, self._stopping = backend, tally, stopping
         self._hopeless = False
 
-    def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
+    def prepare(self, task: Task) -> Prepared:
         """As the backend's, later if need be. Raises `RegistryError` when patience or the run is at its end."""
         pause, deadline = PULL_WAITS.first, time.monotonic() + PULL_WAITS.patience
         while True:
             try:
-                prepared = self._backend.prepare(task, progress)
+                prepared = self._backend.prepare(task, self._seen)
             except RegistryError as error:
                 if self._hopeless or self._stopping.is_set() or time.monotonic() > deadline:
                     self._hopeless |= not self._stopping.is_set()
@@ -161,12 +161,11 @@ class PatientBackend:
             else:
                 self._hopeless &= prepared.origin != "pulled"
                 return prepared
+            finally:
+                self._tally.preparing = ""
 
-    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
-        return self._backend.open(image, workdir=workdir, limits=limits, labels=labels)
-
-    def reap(self, run: str | None = None) -> None:
-        self._backend.reap(run)
-
-    def answers(self) -> bool:
-        return self._backend.answers()
+    def _seen(self, what: str, fraction: float | None) -> None:
+        """Shows a long pull, and ends it when the run stops."""
+        self._tally.preparing = what if fraction is None else f"{what} {100 * fraction:.0f} %"
+        if self._stopping.is_set():
+            raise RegistryError("the run was stopped")

@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from evals.run.attempt import AGAIN, RunContext, forget, record_failure, run_att
 from evals.run.controls import CONTROLS
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
-from evals.run.outages import TRIES, Handled, Outages, PatientBackend, Refused
+from evals.run.outages import TRIES, Handled, Outages, PatientPulls, Refused
 from evals.run.tally import Tally
 from evals.run.tool_calls import evidence
 from scaffolds.model import ModelError
@@ -59,8 +59,8 @@ class Run:
     ) -> None:
         self.tally = Tally(total=len(keys))
         self._stopping = threading.Event()
-        self._context = replace(context, backend=PatientBackend(context.backend, self.tally, self._stopping))
-        self._hooks, self._ledger = hooks, ledger
+        self._context, self._hooks, self._ledger = context, hooks, ledger
+        self._pulls = PatientPulls(context.backend, self.tally, self._stopping)
         self._tasks = {task.id: task for task in tasks}
         self._outages = Outages(
             self.tally,
@@ -227,7 +227,9 @@ class Run:
         task, epoch = self._tasks[key.task_id], self._outages.epoch
         self._ledger.append("attempt-started", **key.model_dump())
         try:
-            record = run_attempt(key, task, self._context, partial(self.tally.stepped, key))
+            record = run_attempt(
+                key, task, self._pulls.prepare(task), self._context, partial(self.tally.stepped, key)
+            )
         except ModelError as error:
             self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
             self._again(key, self._outages.of_server(error, epoch, worked=self._worked))

@@ -33,6 +33,8 @@ class Tally:
     completion_tokens: int = 0
     """Of this session, counted as steps end; what was recorded before does not count."""
     under_way: dict[AttemptKey, UnderWay] = field(default_factory=dict)
+    preparing: str = ""
+    """The last that was heard of an image on its way here."""
     waiting: list[str] = field(default_factory=list)
     """One reason for each worker that waits for something outside to come back."""
     suspended: str = ""
