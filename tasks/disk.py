@@ -1,22 +1,34 @@
-"""Files that are whole or absent, the user's cache directory, and locks that hold between processes."""
+"""Files that are whole or absent, a cache directory that heals, and locks that hold between processes.
+
+Everything in the cache may be deleted at any time when nothing runs; `asclaimed cache` lists and prunes it.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from tasks.errors import MachineError
+
+T = TypeVar("T")
 
 
 def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/asclaimed`, made when it is missing."""
+    """`$XDG_CACHE_HOME/asclaimed`, made when it is missing. Raises `MachineError` where it cannot be."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     directory = Path(home) / "asclaimed"
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(
+            f"cannot make the cache directory {directory} ({error.strerror}): set XDG_CACHE_HOME to one that you may write"
+        ) from error
     return directory
 
 
@@ -26,25 +38,50 @@ def exclusive(name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator
 
     `on_wait` is called once when somebody else holds it.
     """
-    directory = cache_directory() / "locks"
-    directory.mkdir(exist_ok=True)
-    with (directory / hashlib.sha256(name.encode()).hexdigest()[:32]).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    with lock_file(cache_directory() / "locks" / hashlib.sha256(name.encode()).hexdigest()[:32], on_wait):
         yield
+
+
+@contextmanager
+def lock_file(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the kernel's lock on a file, which stays where it is afterwards; an `on_wait` that raises gives up."""
+    from filelock import FileLock, Timeout  # not at import: `asclaimed --help` needs no lock
+
+    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive us
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def load_cached(path: Path, parse: Callable[[bytes], T]) -> T | None:
+    """What a cache file holds, None when there is none. One that `parse` refuses (`ValueError`) is removed: make it again."""
+    try:
+        return parse(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        path.unlink(missing_ok=True)
+        return None
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write so that a reader, or a kill -9, sees the whole file or none."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

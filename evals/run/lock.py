@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from tasks.disk import lock_file
 from tasks.errors import UserError
 
 STOPPED = 130
@@ -19,19 +19,16 @@ STOPPED = 130
 def run_lock(run: Path) -> Iterator[None]:
     """Hold the directory. The kernel lets go when the process dies, however it dies."""
     run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("a+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            raise UserError(
-                f"another asclaimed (process {owner}) works on {run}: wait for it, or use another directory"
-            ) from None
-        handle.seek(0)
-        handle.truncate()
-        handle.write(str(os.getpid()))
-        handle.flush()
+    file = run / ".lock"
+
+    def refuse() -> None:
+        owner = file.read_text(errors="replace").strip()[:20] or "unknown"
+        raise UserError(
+            f"another asclaimed (process {owner}) works on {run}: wait for it, or use another directory"
+        )
+
+    with lock_file(file, refuse):
+        file.write_text(str(os.getpid()))
         yield
 
 

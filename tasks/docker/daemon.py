@@ -31,6 +31,11 @@ DISK_FULL = re.compile(r"(no space left on device|disk quota exceeded)(: unknown
 DAEMON_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
+def is_local() -> bool:
+    """Whether the daemon runs on this machine, as far as the way to it tells: over a socket in the file system."""
+    return client().api.base_url.startswith("http+docker://localhost")
+
+
 @cache
 def client() -> docker.DockerClient:
     """The process's one client. Raises `MachineError` where no daemon answers."""

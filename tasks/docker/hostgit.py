@@ -7,6 +7,7 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Container, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
@@ -37,8 +38,12 @@ def environment(repository: Path, **extra: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+class GitError(OSError):
+    """A git of ours failed: its store is broken, or the disk is."""
+
+
 def git(repository: Path, *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
-    """stdout of one git command; raises `OSError` with git's own last words."""
+    """stdout of one git command; raises `GitError` with git's own last words."""
     done = subprocess.run(
         ["git", *arguments],
         input=stdin,
@@ -47,7 +52,7 @@ def git(repository: Path, *arguments: str, stdin: bytes = b"", env: Mapping[str,
         check=False,
     )
     if done.returncode:
-        raise OSError(f"git {arguments[0]}: {done.stderr[-300:].decode(errors='replace').strip()}")
+        raise GitError(f"git {arguments[0]}: {done.stderr[-300:].decode(errors='replace').strip()}")
     return done.stdout
 
 
@@ -138,12 +143,14 @@ class FastImport:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if kind is None:
-            self._pipe.write(b"done\n")
+            with suppress(BrokenPipeError):
+                self._pipe.write(b"done\n")
         else:
             self._process.kill()
         words = self._process.communicate()[1]
-        if kind is None and self._process.returncode:
-            raise OSError(f"git fast-import: {words[-300:].decode(errors='replace').strip()}")
+        ended_early = kind is not None and issubclass(kind, BrokenPipeError)
+        if ended_early or (kind is None and self._process.returncode):
+            raise GitError(f"git fast-import: {words[-300:].decode(errors='replace').strip()}")
 
 
 class IgnoreRules:
@@ -169,7 +176,7 @@ class IgnoreRules:
         while answer.count(b"\0") < 4:  # source, line, pattern, path
             piece = os.read(self._process.stdout.fileno(), 1 << 16)
             if not piece:
-                raise OSError("git check-ignore ended early")
+                raise GitError("git check-ignore ended early")
             answer += piece
         pattern = answer.split(b"\0")[2]
         return bool(pattern) and not pattern.startswith(b"!")

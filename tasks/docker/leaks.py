@@ -9,13 +9,14 @@ Not covered: answers that the image's author left in plain files; `search_contai
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.disk import cache_directory, exclusive
+from pydantic import TypeAdapter
+
+from tasks.disk import cache_directory, exclusive, load_cached, write_atomic
 from tasks.docker.daemon import client, daemon_errors
 from tasks.docker.images import present
 from tasks.docker.sandbox import DockerSandbox, open_sandbox, stop
@@ -38,22 +39,41 @@ class Cleaned(NamedTuple):
     """What a reader should know: other clones removed, other copies of the package on disk."""
 
 
+CLEANED = TypeAdapter(Cleaned)
+
+
 def clean(image_id: str, workdir: str) -> Cleaned:
     """Close the leaks of an image, or find that it was done before.
 
     Raises `TaskError` when the image cannot be made clean, `SandboxError` when the daemon fails.
     """
-    key = hashlib.sha256(f"{image_id} {workdir}".encode() + SCRIPT.read_bytes()).hexdigest()[:32]
+    key = clean_key(image_id, workdir)
     with exclusive(f"clean-{key}"):
-        file = cache_directory() / "clean" / f"{key}.json"
-        if file.exists():
-            known = Cleaned(*json.loads(file.read_text()))
-            if present(known.image):
-                return Cleaned(known.image, tuple(known.notes))
+        if known := remembered(key):
+            return known
         done = clean_now(image_id, workdir, key)
+        file = clean_file(key)
         file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(done))
+        write_atomic(file, CLEANED.dump_json(done))
         return done
+
+
+def known_clean(image_id: str, workdir: str) -> bool:
+    """Whether `clean` would find that it was done before."""
+    return remembered(clean_key(image_id, workdir)) is not None
+
+
+def remembered(key: str) -> Cleaned | None:
+    known = load_cached(clean_file(key), CLEANED.validate_json)
+    return known if known and present(known.image) else None
+
+
+def clean_key(image_id: str, workdir: str) -> str:
+    return hashlib.sha256(f"{image_id} {workdir}".encode() + SCRIPT.read_bytes()).hexdigest()[:32]
+
+
+def clean_file(key: str) -> Path:
+    return cache_directory() / "clean" / f"{key}.json"
 
 
 def clean_now(image_id: str, workdir: str, key: str) -> Cleaned:

@@ -20,12 +20,15 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 
 from tasks.docker.daemon import daemon_errors
-from tasks.docker.hostgit import Entry, FastImport, IgnoreRules, blob_name, git, make_store
+from tasks.docker.hostgit import Entry, FastImport, GitError, IgnoreRules, blob_name, git, make_store
 from tasks.docker.start_state import (
+    STORE,
     StartState,
     archive,
+    forget_broken_store,
     in_git_directory,
     relative_name,
+    start_home,
     start_state,
     store_member,
 )
@@ -49,13 +52,22 @@ DIFF = ("diff-tree", "-p", "--binary", "--full-index", "--no-renames", "--no-ext
 def extract(container: Container, workdir: str) -> Diff:
     """What the stopped `container` changed below `workdir`. Raises `SandboxError` when daemon or disk fail."""
     with daemon_errors(f"cannot read the files of container {container.short_id}"):
-        start = start_state(container.attrs["Image"], workdir)
-        rules = start.ignore_rules()
         try:
-            with tempfile.TemporaryDirectory(prefix="asclaimed-patch-") as temporary:
-                return Extraction(container, workdir, start, rules, Path(temporary)).run()
-        finally:
-            rules.close()
+            return extract_once(container, workdir)
+        except GitError:
+            if not forget_broken_store(start_home() / STORE):
+                raise
+            return extract_once(container, workdir)
+
+
+def extract_once(container: Container, workdir: str) -> Diff:
+    start = start_state(container.attrs["Image"], workdir)
+    rules = start.ignore_rules()
+    try:
+        with tempfile.TemporaryDirectory(prefix="asclaimed-patch-") as temporary:
+            return Extraction(container, workdir, start, rules, Path(temporary)).run()
+    finally:
+        rules.close()
 
 
 class Extraction:

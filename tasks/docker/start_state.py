@@ -1,40 +1,66 @@
 """What a working directory held before the agent came: recorded once for each image, on the host.
 
 Kept under the user's cache directory: one bare object store for all images, and for each start state the paths
-that its own git tracked and its `.gitignore` files. Not covered: start states of volumes (refused).
+that its own git tracked and its `.gitignore` files. What is broken there (a crash, a full disk) is dropped and made
+again. Not covered: start states of volumes (refused).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from docker.models.containers import Container
+from pydantic import Field
 
-from tasks.disk import cache_directory, exclusive
+from tasks.disk import cache_directory, exclusive, load_cached, write_json
 from tasks.docker.daemon import client, daemon_errors, owner_labels, remove
-from tasks.docker.hostgit import Entry, FastImport, IgnoreRules, git, make_store
+from tasks.docker.hostgit import Entry, FastImport, GitError, IgnoreRules, git, make_store
 from tasks.errors import TaskError
+from tasks.sandbox import SandboxError
+from tasks.task import Frozen
 
-LAYOUT = "2"
+LAYOUT = "3"
 """Changes with what is recorded, so that an old record is never read as a new one."""
 INDEX_CAP = 256 << 20
+FACTS, STORE = "start.json", "store.git"
+
+
+class Recorded(Frozen):
+    """`start.json`, written last."""
+
+    commit: str = Field(pattern="^[0-9a-f]{40}$")
+    """In the object store."""
+    stream_bytes: int = Field(ge=0)
+    files: str
+    """Digest of the other files of the start state."""
 
 
 class StartState:
     """A recorded start: the commit in the store, what was tracked, what is ignored."""
 
-    def __init__(self, store: Path, directory: Path) -> None:
+    def __init__(self, store: Path, directory: Path, recorded: Recorded) -> None:
         self.store = store
         self._directory = directory
-        self.commit = (directory / "commit").read_text()
+        self.commit = recorded.commit
+        self.stream_bytes = recorded.stream_bytes
+        """What it takes to stream the whole directory, `.git` included."""
+
+    @classmethod
+    def load(cls, store: Path, directory: Path) -> Self | None:
+        """None when there is none, or none that is whole."""
+        recorded = load_cached(directory / FACTS, Recorded.model_validate_json)
+        if recorded is None or recorded.files != files_digest(directory) or not has(store, recorded.commit):
+            return None
+        return cls(store, directory, recorded)
 
     @cached_property
     def blobs(self) -> dict[bytes, str]:
@@ -49,11 +75,6 @@ class StartState:
         """The keys of `blobs`, sorted."""
         return sorted(self.blobs)
 
-    @property
-    def stream_bytes(self) -> int:
-        """What it takes to stream the whole directory, `.git` included."""
-        return int((self._directory / "size").read_text())
-
     @cached_property
     def tracked(self) -> frozenset[bytes]:
         """What the repository's own index listed; everything where there was no repository."""
@@ -66,35 +87,78 @@ class StartState:
 
 def start_state(image_id: str, workdir: str) -> StartState:
     """The recorded start of an image; recorded now when it was not. Raises `SandboxError`."""
-    home = cache_directory() / "start"
+    home, store = start_home(), start_home() / STORE
     directory = home / hashlib.sha256(f"{LAYOUT} {image_id} {workdir}".encode()).hexdigest()[:32]
-    store = home / "store.git"
-    if not (directory / "commit").exists():
-        with exclusive(f"start-{directory.name}"):
-            if not (directory / "commit").exists():
-                record(image_id, workdir, store, directory)
-    return StartState(store, directory)
+    if known := StartState.load(store, directory):
+        return known
+    with exclusive(f"start-{directory.name}"), daemon_errors(f"cannot record the start state of {image_id}"):
+        return StartState.load(store, directory) or record(image_id, workdir, store, directory)
 
 
-def record(image_id: str, workdir: str, store: Path, directory: Path) -> None:
+def start_home() -> Path:
+    return cache_directory() / "start"
+
+
+def record(image_id: str, workdir: str, store: Path, directory: Path) -> StartState:
+    try:
+        return record_in(image_id, workdir, store, directory)
+    except GitError:
+        if not forget_broken_store(store):
+            raise
+        return record_in(image_id, workdir, store, directory)
+
+
+def record_in(image_id: str, workdir: str, store: Path, directory: Path) -> StartState:
     with exclusive("start-store"):
         if not (store / "HEAD").exists():
             store.mkdir(parents=True, exist_ok=True)
             make_store(store)
-    directory.mkdir(parents=True, exist_ok=True)
-    with daemon_errors(f"cannot record the start state of {image_id}"):
-        container = client().containers.create(image_id, "true", labels=owner_labels(), network_mode="none")
-        try:
-            refuse_volume(container, workdir)
-            index, size = import_workdir(container, workdir, store, ref := f"refs/start/{directory.name}")
-        finally:
-            remove(container)
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    container = client().containers.create(image_id, "true", labels=owner_labels(), network_mode="none")
+    try:
+        refuse_volume(container, workdir)
+        index, size = import_workdir(container, workdir, store, ref := f"refs/start/{directory.name}")
+    finally:
+        remove(container)
     commit = git(store, "rev-parse", ref).decode().strip()
     if index is not None:
         (directory / "tracked").write_bytes(tracked_paths(store, index))
     write_ignore_files(store, commit, directory / "ignore")
-    (directory / "size").write_text(str(size))
-    (directory / "commit").write_text(commit)
+    recorded = Recorded(commit=commit, stream_bytes=size, files=files_digest(directory))
+    write_json(directory / FACTS, recorded)
+    return StartState(store, directory, recorded)
+
+
+def files_digest(directory: Path) -> str:
+    """Of the names and contents of all files beside `start.json`."""
+    digest = hashlib.sha256()
+    for file in sorted(directory.rglob("*")):
+        if file.is_file() and file != directory / FACTS:
+            data = file.read_bytes()
+            digest.update(
+                f"{file.relative_to(directory)}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data
+            )
+    return digest.hexdigest()
+
+
+def has(store: Path, commit: str) -> bool:
+    try:
+        git(store, "cat-file", "-e", f"{commit}^{{tree}}")
+    except GitError:
+        return False
+    return True
+
+
+def forget_broken_store(store: Path) -> bool:
+    """Remove an object store in which git finds something missing or damaged; returns whether it did. Slow, hence rare."""
+    with exclusive("start-store"):
+        try:
+            git(store, "fsck", "--no-dangling", "--no-progress")
+        except GitError:
+            shutil.rmtree(store, ignore_errors=True)
+            return True
+        return False
 
 
 def refuse_volume(container: Container, workdir: str) -> None:
@@ -186,7 +250,10 @@ class _Pieces(io.RawIOBase):
 
 @contextmanager
 def archive(container: Container, path: str) -> Iterator[tuple[tarfile.TarFile, int]]:
-    """A path of a container as a tar stream, with its mode as Go has it. Leaving early aborts the transfer."""
+    """A path of a container as a tar stream, with its mode as Go has it. Leaving early aborts the transfer.
+
+    Raises `SandboxError` for a stream that is no archive or breaks off: a daemon that went away in the middle.
+    """
     pieces, stat = container.get_archive(path)
     source = io.BufferedReader(_Pieces(iter(pieces)), 1 << 20)
     options: dict[str, Any] = {
@@ -198,6 +265,8 @@ def archive(container: Container, path: str) -> Iterator[tuple[tarfile.TarFile, 
     try:
         with tarfile.open(fileobj=source, **options) as tar:
             yield tar, int(stat["mode"]) if stat else 0
+    except (tarfile.TarError, EOFError) as error:
+        raise SandboxError(f"the daemon's archive of {path} is broken: {error}") from error
     finally:
         close = getattr(pieces, "close", None)
         if close:
