@@ -37,7 +37,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as home:
         with copy_of(Path(home)) as copy:
             covers = covering(copy, CACHE / "covering", files)
-        todo = [m for m in drawn if key(m, covers) not in known()]
+        known = Known()
+        todo = [m for m in drawn if not known.is_done(m, covers)]
         print(
             f"{len(found)} mutants of {len(files)} files, {len(drawn)} drawn, {len(todo)} to run", flush=True
         )
@@ -86,20 +87,35 @@ def trial(mutant: Mutant, covers: Covering, copy: Path) -> bool:
 
 
 def key(mutant: Mutant, covers: Covering) -> str:
-    """Of a result: the same change of the same file under the same tests."""
+    """The same change of the same file, and a dot, and the same tests."""
     tests = "\n".join(sorted(covers.of(mutant)))
-    return mutant.key((ROOT / mutant.file).read_bytes()) + hashlib.sha256(tests.encode()).hexdigest()[:12]
+    return f"{change(mutant)}.{hashlib.sha256(tests.encode()).hexdigest()[:12]}"
 
 
-def known() -> dict[str, bool]:
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    return {line["key"]: line["noticed"] for line in map(json.loads, lines)}
+def change(mutant: Mutant) -> str:
+    return mutant.key((ROOT / mutant.file).read_bytes())
+
+
+class Known:
+    """What earlier calls found. A mutant that was noticed once stays noticed; a survivor is tried again with other tests."""
+
+    def __init__(self) -> None:
+        lines = RESULTS.read_text().split("\n")[:-1] if RESULTS.exists() else []
+        found = {line["key"]: line["noticed"] for line in map(json.loads, lines)}
+        self._tried = set(found)
+        self._noticed = {name.partition(".")[0] for name, noticed in found.items() if noticed}
+
+    def noticed(self, mutant: Mutant) -> bool:
+        return change(mutant) in self._noticed
+
+    def is_done(self, mutant: Mutant, covers: Covering) -> bool:
+        return self.noticed(mutant) or key(mutant, covers) in self._tried
 
 
 def report(drawn: Sequence[Mutant], covers: Covering) -> None:
-    results = known()
-    done = [m for m in drawn if key(m, covers) in results]
-    survivors = [m for m in done if not results[key(m, covers)]]
+    known = Known()
+    done = [m for m in drawn if known.is_done(m, covers)]
+    survivors = [m for m in done if not known.noticed(m)]
     print("\n\nnot noticed:", *sorted(map(str, survivors)), sep="\n")
     for folder in sorted({m.file.rpartition("/")[0] for m in done}):
         here = [m.file.rpartition("/")[0] == folder for m in survivors]

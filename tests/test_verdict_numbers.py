@@ -1,0 +1,263 @@
+"""The parts of a verdict, worked out by hand: what a rate errs by, what is carried over, what the words say, what a plan costs."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evals.claims.catalog import find
+from evals.record import Outcome
+from evals.results.table import Drawn, Results, Row, System
+from evals.run.lock import run_lock
+from evals.run.trajectory import read_steps
+from evals.stats.noise import AttemptNoise, attempt_noise, df_of, prior
+from evals.stats.paired import clustered_difference
+from evals.stats.power import Design
+from evals.stats.rebase import bounds
+from evals.stats.sequential import Accrual, critical_values
+from evals.verdict.crossed import shares
+from evals.verdict.difference import steps
+from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
+from evals.verdict.plan import Cost, basics, choice, tasks_name
+from evals.verdict.rates import difference_of, rate_of
+from evals.verdict.reference import exactly, without_model
+from evals.verdict.verify import unjudged
+from evals.verdict.words import certainty, grader_of
+from tasks.errors import UserError
+
+VERIFIED = "swe-bench-verified"
+
+
+def results(*passes: tuple[int, ...], name: str = "bash", **facts: object) -> Results:
+    """One tuple a task: 1 for each attempt that passes."""
+    rows = tuple(
+        Row(System("m", name), f"t{t}", f"r{t % 3}", n, Outcome.RESOLVED if passed else Outcome.UNRESOLVED)
+        for t, attempts in enumerate(passes)
+        for n, passed in enumerate(attempts, 1)
+    )
+    return Results(source="s", benchmark="b", rows=rows, **facts)  # type: ignore[arg-type]
+
+
+def test_attempts_at_a_task_are_averaged_harmonically() -> None:
+    table = results((1, 1, 0, 0), (1,)).table()
+    assert attempts_each(table) == pytest.approx(2 / (1 / 4 + 1 / 1))
+
+
+def test_noise_is_carried_to_another_rate_as_a_share() -> None:
+    table = results(*[(1,)] * 5, *[(0,)] * 5).table()
+    assert at_rate(0.1, table, 0.8) == pytest.approx(0.1 / 0.25 * 0.16)
+    assert at_rate(0.4, table, 0.8) == pytest.approx(0.16), "at most all of it"
+    assert at_rate(0.1, table, 1.0) == pytest.approx(0.4 * 0.98 * 0.02)
+    assert at_rate(0.1, table, 0.0) == pytest.approx(0.4 * 0.98 * 0.02)
+
+
+def test_the_spread_between_tasks_is_mixed_with_what_is_expected() -> None:
+    table = results((1,), (1,), (0,), (0,)).table()
+    assert between_tasks(table, 0.5) == pytest.approx((3 * (1 / 3) + 10 * 0.25) / 13)
+    assert between_tasks(results((1,)).table(), 0.5) == pytest.approx(0.25)
+    assert between_tasks(results((1,)).table(), 1.0) == pytest.approx(0.98 * 0.02)
+
+
+def test_a_measured_rate_and_its_parts() -> None:
+    done = results((1, 1), (1, 0), (0, 0), (0, 0))
+    found = measured(done, done.table(), AttemptNoise(0.1, "x"), Estimand.FIXED, 0.5)
+    assert (found.rate, found.tasks, found.parts.tasks) == (pytest.approx(3 / 8), 4, 4)
+    assert found.parts.within == pytest.approx(0.05)
+    assert found.noisy == pytest.approx(0.05 / 4)
+    assert found.parts.variance(4) == pytest.approx(0.05 / 4), "all tasks were run: only run noise is left"
+
+
+@pytest.mark.parametrize(
+    ("facts", "size"),
+    [({}, 2), ({"drawn": Drawn.SAMPLE}, 2), ({"drawn": Drawn.SAMPLE, "excluded": {"t9": "fails"}}, 2),
+     ({"planned": 7}, 7)],
+)  # fmt: skip
+def test_the_benchmark_has_the_planned_tasks_where_its_size_is_not_known(
+    facts: dict[str, object], size: int
+) -> None:
+    assert benchmark_size(results((1,), (0,), **facts)) == size
+
+
+def test_a_sample_stands_for_the_whole_benchmark_without_what_was_excluded() -> None:
+    part = Results("s", VERIFIED, results((1,)).rows, drawn=Drawn.SAMPLE, excluded={"x": "", "y": ""})
+    assert benchmark_size(part) == 498
+
+
+def test_accrual_shrinks_with_what_is_left_to_run() -> None:
+    parts = Accrual(tasks=100, between=0.2, within=0.05, shared=0.001, fixed=True)
+    assert parts.variance(50) == pytest.approx(0.15 * (1 / 50 - 1 / 100) + 0.05 / 50 + 0.001)
+    assert parts._replace(fixed=False).variance(50) == pytest.approx(0.15 / 50 + 0.05 / 50 + 0.001)
+    assert parts._replace(between=0.01).variance(50) == pytest.approx(0.05 / 50 + 0.001)
+    assert parts.fractions([50, 100], 100) == pytest.approx([parts.variance(100) / parts.variance(50), 1.0])
+
+
+def test_two_equal_looks_have_the_known_boundaries() -> None:
+    """α · t³ at t = ½ is 0.00625: z = 2.4977; what is left is spent at the end."""
+    first, last = critical_values([0.5, 1.0])
+    assert first == pytest.approx(2.4977, abs=1e-3)
+    assert 1.6449 < last < 1.68
+    assert critical_values([1.0], alpha=0.025) == pytest.approx([1.95996], abs=1e-3)
+
+
+def test_noise_that_is_expected() -> None:
+    assert prior(0.5).variance == pytest.approx(0.48 * 0.25)
+    assert prior(0.2).variance == pytest.approx(0.63 * 0.16), "weak systems solve by luck more often"
+    assert prior(0.3).variance == pytest.approx(0.48 * 0.21)
+    assert prior(1.0).variance == pytest.approx(0.48 * 0.98 * 0.02)
+    assert prior(0.0).variance == pytest.approx(0.63 * 0.98 * 0.02)
+
+
+def test_noise_that_was_measured_weighs_with_its_tasks() -> None:
+    outcomes = np.array([[1.0, 0.0]] * 10 + [[1.0, 1.0]] * 10)
+    mixed = (20 * 0.25 + 10 * 0.48 * 0.75 * 0.25) / 30
+    assert attempt_noise(outcomes).variance == pytest.approx(mixed)
+    assert attempt_noise(outcomes).basis.startswith("measured on 20 tasks")
+    assert attempt_noise(outcomes).df >= 1
+
+
+def test_degrees_of_freedom_of_a_part() -> None:
+    known = AttemptNoise(0.1, "x", df=10)
+    assert df_of(0.3, 0.1, known) == pytest.approx(90)
+    assert df_of(0.3, 0.0, known) == math.inf
+
+
+def test_a_claim_on_other_tasks_without_a_model_is_bounded() -> None:
+    """50 of 100; without 10 of them between 40 and 50 of 90; with 10 more between 50 and 60 of 110."""
+    assert bounds(0.5, 100, 10)[2:] == pytest.approx((40 / 90, 50 / 90))
+    assert bounds(0.5, 100, 0, 10)[2:] == pytest.approx((50 / 110, 60 / 110))
+    assert bounds(0.05, 100, 10).low == 0.0
+    assert bounds(0.95, 100, 10).high == 1.0
+    assert exactly(0.5, 9)[:4] == (0.5, 0.0, 0.0, 0.5)
+
+
+def test_a_claim_of_unknown_benchmark_is_held_against_what_is_possible() -> None:
+    claim = find("qwen3.6-27b/swe-bench-verified").model_copy(update={"benchmark": "b", "n_tasks": 4})
+    less = without_model(claim, 0.5, results((1,), (1,), (0,)))
+    assert (less.low, less.high, less.slack) == pytest.approx((1 / 3, 2 / 3, 1 / 6))
+    assert (less.rate, less.error, less.tasks, less.moved) == (pytest.approx(0.5), 0.0, 3, 1)
+    assert without_model(claim, 0.5, results(*[(1,)] * 4)) == exactly(0.5, 4)
+    more = without_model(claim, 0.5, results(*[(1,)] * 5))
+    assert (more.low, more.high, more.moved) == (pytest.approx(2 / 5), pytest.approx(3 / 5), 1)
+
+
+def test_half_an_attempt_and_the_rounding_are_held_against_the_difference() -> None:
+    claim = find("qwen3.6-27b/swe-bench-verified")
+    assert steps(claim, results(*[(1, 0)] * 10).table()) == pytest.approx(0.0005 + 0.5 / 20)
+
+
+@pytest.mark.parametrize(
+    ("direction", "low", "high", "above", "below", "sided", "words"),
+    [
+        ("certainly lower", -9.5, -3.2, 9.5, 3.2, False,
+         "certainly lower than the claim, by 3.2 to 9.5 points; reproduced for any margin above 9.5, not reproduced for any below 3.2"),
+        ("certainly higher", 0.5, 6.0, 6.0, 0.5, False,
+         "certainly higher than the claim, by 0.5 to 6.0 points; reproduced for any margin above 6.0, exceeded for any below 0.5"),
+        ("", -1.0, 2.0, 2.0, 0.0, False,
+         "not told apart from the claim: -1.0 to +2.0 points; reproduced for any margin above 2.0"),
+        ("certainly lower", -9.5, -3.2, 9.5, 3.2, True,
+         "certainly lower than the claim, by 3.2 to 9.5 points; at least as claimed for any margin above 9.5, below it for any below 3.2"),
+    ],
+)  # fmt: skip
+def test_what_is_certain_in_words(
+    direction: str, low: float, high: float, above: float, below: float, sided: bool, words: str
+) -> None:
+    assert certainty(direction, low, high, above, below, at_least=sided) == words
+
+
+def test_two_files_are_not_two_graders() -> None:
+    assert grader_of("imported: a.json") == grader_of("imported: b.json") == "imported"
+    assert grader_of("swebench==5.0.2") == "swebench==5.0.2"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failed", "counts"),
+    [
+        (Outcome.NOT_JUDGED, "server", True),
+        (Outcome.NOT_JUDGED, "missing", False),
+        (Outcome.UNRESOLVED, "", False),
+    ],
+)
+def test_an_attempt_that_was_never_made_is_missing_and_not_unjudged(
+    outcome: Outcome, failed: str, counts: bool
+) -> None:
+    assert unjudged(Row(System("m", "s"), "t", "r", 1, outcome, failure=failed)) is counts
+
+
+def test_a_rate_of_these_tasks_errs_by_run_noise_alone_and_stays_a_rate() -> None:
+    sure = rate_of(results(*[(1,)] * 4))
+    assert (sure.value, sure.interval.high) == (1.0, 1.0)
+    none = rate_of(results(*[(0,)] * 4))
+    assert (none.value, none.interval.low) == (0.0, 0.0)
+    half = rate_of(results(*[(1,)] * 50, *[(0,)] * 50))
+    assert half.interval == pytest.approx(
+        (0.5 - 1.96 * (0.12 / 100) ** 0.5, 0.5 + 1.96 * (0.12 / 100) ** 0.5), abs=1e-3
+    )
+    assert rate_of(results()) == (0.0, (0.0, 1.0))
+
+
+def test_a_difference_stays_within_what_a_difference_can_be() -> None:
+    best, worst = results(*[(1,)] * 3), results(*[(0,)] * 3, name="edit")
+    found = difference_of(best, worst)
+    assert (found.value, found.interval.high, found.tasks) == (1.0, 1.0, 3)
+    assert difference_of(worst, best).interval.low == -1.0
+    alike = difference_of(best, best)
+    assert (alike.value, alike.p) == (0.0, 1.0)
+
+
+def test_differences_over_repositories_are_clipped() -> None:
+    first, second = [1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]
+    found = clustered_difference(first, second, ["a", "a", "b", "c"])
+    assert found.low >= -1.0
+    assert found.high == 1.0
+    flipped = clustered_difference(second, first, ["a", "a", "b", "c"])
+    assert flipped.low == -1.0
+    assert flipped.difference == -found.difference == -0.75
+
+
+def test_shares_of_the_variance_make_a_whole() -> None:
+    rng = np.random.default_rng(3)
+    outcomes = (rng.random((2, 2, 40, 1)) < 0.5).astype(float)
+    found = shares(outcomes, 0.1)
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert "task × system and run-to-run noise" in found
+    assert "run-to-run noise" in shares(np.repeat(outcomes, 2, axis=3), 0.1)
+
+
+def test_what_a_plan_costs() -> None:
+    way = choice(Design(tasks=100, attempts=3, error=0.02, power=0.81), Cost(12_000, 50.0), subset=True)
+    assert (way.tokens, way.hours) == (3_600_000, 20.0)
+    assert (way.error, way.power, way.subset) == (2.0, 0.81, True)
+    assert choice(Design(1, 1, 0.1, 0.5), Cost(10, None), subset=False).hours is None
+
+
+def test_a_plan_asks_for_numbers_that_mean_something() -> None:
+    claim = find("qwen3.6-27b/swe-bench-verified")
+    assert basics(claim, 0.05, 0.8) == (pytest.approx(0.772), 500)
+    for margin, power in [(0.0, 0.8), (1.0, 0.8), (0.05, 0.0), (0.05, 1.0)]:
+        with pytest.raises(UserError, match="a margin lies between"):
+            basics(claim, margin, power)
+    assert tasks_name("SWE-bench Verified") == "swebench-verified"
+    assert tasks_name("terminal-bench-2.0") == "terminal-bench-2.0=FILE"
+
+
+def test_a_lock_names_its_owner_and_nobody_before(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("99999999999")
+    code = f"from pathlib import Path\nfrom evals.run.lock import run_lock\nwith run_lock(Path({str(tmp_path)!r})): pass"
+    with run_lock(tmp_path):
+        owner = (tmp_path / ".lock").read_text()
+        other = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+        )
+    assert f"another asclaimed (process {owner}) works on" in other.stderr
+    assert len(owner) < 11
+
+
+def test_a_torn_last_step_is_not_a_step_yet(tmp_path: Path) -> None:
+    (tmp_path / "steps").write_text('{"source": "agent", "message": "a"}\n{"source": "agent", "mess')
+    assert [step.message for step in read_steps(tmp_path / "steps")] == ["a"]
