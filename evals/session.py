@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from evals.run.ledger import Ledger
 from evals.run.plan import RunPlan
 from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run, RunHooks
-from scaffolds.base import Scaffold, Settings
+from scaffolds.base import Scaffold, Settings, ToolCallMode
 from tasks import catalog
 from tasks.backend import Progress
 from tasks.docker.backend import DockerBackend
@@ -110,7 +110,9 @@ def open_run(plan: RunPlan, directory: Path, progress: Progress, *, grade: bool 
         grader = (
             stack.enter_context(Grader(plan.grader, plan.sandbox, run=manifest.run_id)) if grade else None
         )
-        hooks = RunHooks(grader.grade if grader else None, make_waiter(plan))
+        hooks = RunHooks(
+            grader.grade if grader else None, make_waiter(plan, manifest), refusal=make_refusal(plan)
+        )
         interim = make_interim(directory, manifest)
         if interim:
             hooks = replace(hooks, look=interim.after)
@@ -162,12 +164,30 @@ def make_model(plan: RunPlan, manifest: manifests.Manifest) -> OpenAIModel | Non
     return OpenAIModel(plan.model, window=(manifest.server or {}).get("window"))
 
 
-def make_waiter(plan: RunPlan) -> Callable[[Callable[[], bool]], bool]:
-    """How the run waits for a server that went away."""
+def make_waiter(plan: RunPlan, manifest: manifests.Manifest) -> Callable[[Callable[[], bool]], bool]:
+    """How the run waits for a server that went away; it must come back with the same model."""
 
     def wait(stopping: Callable[[], bool]) -> bool:
         from scaffolds.openai.probe import wait_until_up
 
-        return wait_until_up(plan.model, stopping) if plan.model else False
+        was_away = False
+        while plan.model is not None and wait_until_up(plan.model, stopping) and not stopping():
+            was_away = True
+            with suppress(MachineError):  # away again: wait on
+                manifests.check_model(manifest.server, probe_server(plan))
+        return was_away
 
     return wait
+
+
+def make_refusal(plan: RunPlan) -> Callable[[], str]:
+    """How the run tells a refused prompt from a refused setting."""
+
+    def refusal() -> str:
+        from scaffolds.openai.probe import refusal
+        from scaffolds.tools import Submit
+
+        tools = () if plan.tool_calls is ToolCallMode.TEXT else (Submit.schema,)
+        return refusal(plan.model, tools) if plan.model else ""
+
+    return refusal

@@ -12,7 +12,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -29,6 +29,19 @@ from tasks.task import Frozen, Task
 
 SCHEMA = 1
 PACKAGES = ("asclaimed", "openai", "docker", "swebench", "pydantic", "datasets")
+
+
+MODEL_FACTS = {
+    "parameters": "number of parameters",
+    "weight_bytes": "size in bytes",
+    "vocabulary": "vocabulary",
+    "quantization": "quantization",
+    "digest": "digest",
+    "root": "root",
+    "template_sha256": "chat template",
+    "window": "context window",
+}
+"""What a server may say that identifies its model as an attempt meets it, and how a refusal calls it."""
 
 
 class TaskEntry(Frozen):
@@ -177,6 +190,7 @@ def begin_or_resume(run: Path, fresh: Manifest) -> Manifest:
         write_json(run / "manifest.json", fresh)
         return fresh
     old = load(run)
+    check_model(old.server, fresh.server)
     before, now = _binding(old), _binding(fresh)
     for key in {**before, **now}:  # the plan's own keys come first, so the user's change is what is named
         if before.get(key) != now.get(key):
@@ -189,13 +203,32 @@ def begin_or_resume(run: Path, fresh: Manifest) -> Manifest:
 
 def _binding(manifest: Manifest) -> dict[str, Any]:
     """What may not change between two sessions of one run, flattened to dotted keys."""
-    flat = _flatten(manifest.plan.model_dump(mode="json", exclude=set(RunPlan.FREE)))
+    flat = _flatten(manifest.plan.model_dump(mode="json", exclude=RunPlan.FREE))
     flat["subset (content)"] = manifest.subset and manifest.subset.model_dump(mode="json")
     flat["claim (content)"] = manifest.claim and manifest.claim.model_dump(mode="json")
     flat["tasks (content)"] = [f"{task.id}:{task.hash}" for task in manifest.tasks]
     flat["scaffold source"] = manifest.scaffold_source
     flat["asclaimed version"] = manifest.versions["asclaimed"]
     return flat
+
+
+def check_model(before: dict[str, Any] | None, now: dict[str, Any] | None) -> None:
+    """Raises `UserError` where a server behind the same name has another model. What either does not say is not judged."""
+    old, new = identity(before or {}), identity(now or {})
+    for fact in old:
+        if fact in new and old[fact] != new[fact]:
+            raise UserError(
+                f"the server has another model than the run began with: its {fact} was {_short(old[fact])}, now it is "
+                f"{_short(new[fact])}. Serve the same model to resume, or use --out for a new run"
+            )
+
+
+def identity(server: dict[str, Any]) -> dict[str, Any]:
+    """What tells a model from another, of what its server says: never the address, nor where its file lies."""
+    known = {words: server[fact] for fact, words in MODEL_FACTS.items() if server.get(fact) is not None}
+    if path := server.get("model_path"):
+        known["file"] = PureWindowsPath(str(path)).name
+    return known
 
 
 def _flatten(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:

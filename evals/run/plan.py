@@ -19,8 +19,12 @@ from tasks.task import Frozen
 class RunPlan(Frozen):
     """Everything that decides what a run measures. Frozen in the manifest."""
 
-    FREE: ClassVar[tuple[str, ...]] = ("workers", "graders")
-    """Keys that may change on a resume: they decide how fast, not what."""
+    FREE: ClassVar[dict[str, Any]] = {
+        "workers": True,
+        "graders": True,
+        "model": {"base_url", "deadlines", "retries"},
+    }
+    """Keys that may change on a resume: they decide where and how fast, not what."""
 
     tasks: str = "bundled"
     """Catalog name or path."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -16,9 +16,9 @@ import httpx2
 import openai
 from pydantic import Field
 
-from scaffolds.model import ContextOverflow, ModelError
-from scaffolds.openai.client import sdk_client, transport_errors
-from scaffolds.openai.config import ModelConfig
+from scaffolds.model import ContextOverflow, ModelError, ToolSchema, Trouble
+from scaffolds.openai.client import OpenAIModel, sdk_client, transport_errors
+from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.errors import Transient
 from tasks.errors import MachineError, UserError
 from tasks.task import Frozen
@@ -29,6 +29,8 @@ PATIENCE_SECONDS = 5.0
 LOADING_SECONDS = 300.0
 """How long `probe` waits for a server that says that it is loading its model."""
 POLL_SECONDS = 2.0
+SHORT_TOKENS = 16
+SHORT_DEADLINES = Deadlines(first_byte=60, total=120)
 
 
 class Dialect(StrEnum):
@@ -56,6 +58,12 @@ class ServerFacts(Frozen):
     quantization: str | None = None
     model_path: str | None = None
     parameters: int | None = None
+    weight_bytes: int | None = None
+    vocabulary: int | None = None
+    root: str | None = None
+    """What vLLM loaded under the model's name: an id on a hub, or a path."""
+    digest: str | None = None
+    """Ollama's, of the weights."""
     template_sha256: str | None = None
     defaults: dict[str, Any] = Field(default_factory=dict)
     """Sampling that the server uses where we send none."""
@@ -86,6 +94,24 @@ def wait_until_up(
             was_away = True
             time.sleep(poll)
     return was_away
+
+
+def refusal(config: ModelConfig, tools: Sequence[ToolSchema] = ()) -> str:
+    """Why the server will not answer even a short prompt; "" when it does, or when it does not answer at all.
+
+    Sent with the run's own sampling: what it refuses here is a setting, a key or an account, and no prompt.
+    """
+    sampling = config.sampling.model_copy(update={"max_tokens": SHORT_TOKENS})
+    retries = Retries(attempts=1)
+    short = config.model_copy(update={"sampling": sampling, "retries": retries, "deadlines": SHORT_DEADLINES})
+    with sdk_client(short) as client:
+        try:
+            OpenAIModel(short, client=client).complete([{"role": "user", "content": "Say yes."}], tools=tools)
+        except ContextOverflow:
+            return ""
+        except ModelError as error:
+            return "" if error.kind in (Trouble.DOWN, Trouble.STALLED) else str(error)
+    return ""
 
 
 def _is_up(client: openai.OpenAI, config: ModelConfig) -> bool:
@@ -175,6 +201,9 @@ def _from_listing(entry: Mapping[str, Any]) -> dict[str, Any]:
         window=meta.get("n_ctx") or entry.get("max_model_len"),
         quantization=meta.get("ftype"),
         parameters=meta.get("n_params"),
+        weight_bytes=meta.get("size"),
+        vocabulary=meta.get("n_vocab"),
+        root=entry.get("root"),
     )
 
 
@@ -200,7 +229,11 @@ def _from_ollama(model: str, loaded: Mapping[str, Any]) -> dict[str, Any]:
     for entry in loaded.get("models") or ():
         if model in (entry.get("name"), str(entry.get("name")).removesuffix(":latest")):
             details = entry.get("details") or {}
-            return _keep(window=entry.get("context_length"), quantization=details.get("quantization_level"))
+            return _keep(
+                window=entry.get("context_length"),
+                quantization=details.get("quantization_level"),
+                digest=entry.get("digest"),
+            )
     return {}
 
 
