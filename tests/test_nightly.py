@@ -426,3 +426,19 @@ def test_two_nights_at_once_are_refused(tmp_path: Path) -> None:
     world = World(tmp_path, tasks=2)
     with run_lock(tmp_path / "nights"), pytest.raises(UserError, match="another asclaimed"):
         world.night()
+
+
+def test_every_night_says_what_it_can_see_and_what_it_cannot_tell(tmp_path: Path) -> None:
+    world = World(tmp_path, tasks=12, attempts=1)
+    _, first = world.night(fresh=True)
+    said = "\n".join(first.outlook)
+    assert "sees a drop of" in said
+    assert "by night 5" in said
+    assert "a baseline of one attempt at each task" in said
+    assert "cannot be told from a regression" in said
+    assert "cannot be told from a regression" in to_markdown(first)
+    better = World(tmp_path / "more", tasks=12, attempts=2)
+    for number in range(5):
+        _, night = better.night(number, fresh=True)
+    assert "one attempt" not in "\n".join(night.outlook)
+    assert "5 nights scatter" in "\n".join(night.outlook)

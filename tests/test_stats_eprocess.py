@@ -66,3 +66,10 @@ def test_evidence_grows_with_a_drop_now_or_later() -> None:
     assert month_of(now)[2] > bound
     assert month_of(later)[:9].max() < bound < month_of(later)[-1]
     assert eprocess.evidence([]) == [0.0]
+
+
+def test_what_a_set_up_can_see_gets_smaller_with_nights_tasks_and_baseline() -> None:
+    tasks = np.ones(200, int)
+    usual = eprocess.visible(3 * tasks, tasks, 5, 0.05)
+    assert eprocess.visible(3 * tasks, tasks, 30, 0.05) < usual < eprocess.visible(tasks, tasks, 5, 0.05)
+    assert eprocess.visible(3 * tasks[:50], tasks[:50], 5, 0.05) == pytest.approx(2 * usual, rel=0.01)

@@ -1,7 +1,7 @@
 """Section of `calibrate`: coverage and width of subset estimates by the true rate, and for the newest submissions.
 
-Each submission is left out of fit and multiplier with its whole team, and its subset is drawn for its own rate, as one
-draws it for a claim. Standard errors are over submissions: samples of one are no independent evidence.
+Each submission is left out of the fit with its whole team, and its subset is drawn for its own rate, as one draws it for
+a claim; the multiplier is the one that `estimate` uses. Standard errors are over submissions: samples of one are no independent evidence.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from evals.calibrate.main import crosswise
-from evals.calibrate.section import SIZES, Bench, Section, percent, table
+from evals.calibrate.section import SIZES, Bench, Section, percent, shipped, table
 from evals.stats import leftout
 from evals.stats.intervals import Interval
 
@@ -26,14 +25,12 @@ def strata(bench: Bench) -> Section:
     groups |= {f"newest {NEWEST}": newest, "all": set(range(len(rates)))}
     rows = []
     for n in SIZES:
-        usual = list(leftout.errors(bench.public, bench.fits, n, bench.draws, bench.seed))
         near = [
             one
             for draw in range(bench.draws)
             for one in leftout.errors_near(bench.public, bench.fits, n, 0.0, bench.seed + 1000 * draw)
         ]
-        order = [one.submission for fold in {e.fold for e in near} for one in near if one.fold == fold]
-        intervals = list(zip(order, crosswise(near, usual), strict=True))
+        intervals = [(one.submission, Interval(*one.reach(shipped(n)))) for one in near]
         rows += [(name, n, len(group), *summary(intervals, group)) for name, group in groups.items()]
     head = ("true rate", "n", "submissions", "coverage", "half-width")
     return Section("Subsets near the claim, by the true rate", table(head, rows))

@@ -64,7 +64,10 @@ def nightly(
         with suppress(OSError):  # it may be what failed
             publish(junit, failed_junit(reason), summary, failed_markdown(reason))
         raise typer.Exit(INFRASTRUCTURE) from None
-    typer.echo(night.model_dump_json(indent=1) if as_json else f"{night.exit}: {plain(night.reason, 500)}")
+    said = "\n".join(
+        [f"{night.exit}: {plain(night.reason, 500)}", *(plain(one, 500) for one in night.outlook)]
+    )
+    typer.echo(night.model_dump_json(indent=1) if as_json else said)
     typer.echo(f"{directory / 'nightly.md'}", err=True)
     raise typer.Exit(night.exit.code)
 

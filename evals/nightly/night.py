@@ -23,6 +23,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from evals.nightly.evidence import Baseline, Standing, Watched, standing, watched
+from evals.nightly.outlook import outlook
 from evals.nightly.reuse import Action, Choice, alike, changed, decide, read_grade, seed
 from evals.record import AttemptKey, Grade, Outcome
 from evals.results.load import from_run_dir
@@ -100,6 +101,8 @@ class Night(Frozen):
     """Share of what was run or graded tonight."""
     exit: Exit
     reason: str
+    outlook: tuple[str, ...] = ()
+    """What this set-up can see, by when, and what it cannot tell from a regression."""
 
 
 @dataclass(frozen=True)
@@ -249,9 +252,8 @@ def judge(
         for name in plan.run.scaffolds
     )
     history = [one for night in earlier for one in night.watched]
-    standings = tuple(
-        standing([*(w for w in history if w.scaffold == one.scaffold), one], alpha) for one in shown
-    )
+    series = [[*(w for w in history if w.scaffold == one.scaffold), one] for one in shown]
+    standings = tuple(standing(one, alpha) for one in series)
     unjudged = sum(row.outcome is Outcome.NOT_JUDGED for row in touched) / max(len(touched), 1)
     flipped = tuple(
         f"{k.scaffold}/{k.task_id}/{k.attempt}" for k, old in before.items() if changed(directory, k, old)
@@ -269,6 +271,7 @@ def judge(
         unjudged=unjudged,
         exit=verdict,
         reason=reason,
+        outlook=tuple(line for one in series for line in outlook(reference, one, alpha)),
     )
 
 

@@ -40,6 +40,7 @@ def to_markdown(night: Night) -> str:
         "",
         "Evidence is the logarithm of an e-value over all nights; below its alarm it says nothing. Compared, passed and "
         "expected are of attempts that were made anew; a reused one is no evidence.",
+        *(["", *(f"- {markdown(line, 500)}" for line in night.outlook)] if night.outlook else []),
     ]
     return "\n".join(lines) + "\n"
 

@@ -8,7 +8,8 @@ The ranks under that law are independent from night to night, however the tasks 
 fair: the product is a conformal test martingale, an e-process. It starts at 1 and, while nothing got worse, exceeds
 1/alpha at any time with chance ≤ alpha (Ville 1939; Vovk, Gammerman, Shafer 2005; Ramdas et al. 2023).
 Ties count against an alarm; to have few of them, passes are weighed almost, not quite, alike.
-Not covered: noise that a whole night shares (a slow server); such a night is a change like any other.
+Not covered: noise that a whole night shares (a slow server): such a night is a change like any other, and every night's
+output says so, with how much the nights scatter beyond luck.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-EFFECT = 0.27
-"""The drop of a task's chance that is bet on, in standard deviations of one attempt: 8 points where that is 30 points,
-as for typical noise at a rate of 60 %. The bet is fair whatever the noise is, and wins on other drops too."""
+EFFECTS = (0.08, 0.13, 0.2, 0.3, 0.45)
+"""Drops of a task's chance that are bet on, with equal stakes, in standard deviations of one attempt: 2 to 13 points
+where that is 30 points, as for typical noise at a rate of 60 %. Bets are fair whatever the noise is."""
 AT_ONCE = 0.8
 """Share of the stake on a drop since the baseline; the rest is spread over later nights, 1/(k (k − 1)) on night k + 1."""
+STAKES_WON = 2.0
+"""Of the bets on several sizes, so few share the stake by then: neighbours of the true size win nearly as much."""
+CAUGHT = 0.84
+"""Normal quantile of 4/5."""
 WEIGHTS = (7, 8, 9)
 """Of tasks in turn."""
 FINEST = 1e-12
@@ -97,20 +102,38 @@ def shifts(made: Counts) -> tuple[float, ...]:
 def evidence(nights: Sequence[Night]) -> NDArray[np.float64]:
     """log e-value of a drop after each of these nights, (nights,); a single 0 before the first.
 
-    Each rank, as a normal score, is bet against one whose mean is shifted. A mixture over the night on which the drop
-    began; those still to come keep their stake.
+    Each rank, as a normal score, is bet against one whose mean is shifted. A mixture over the size of the drop and the
+    night on which it began; those still to come keep their stake.
     """
     if not nights:
         return np.zeros(1)
     count = len(nights)
     began = np.arange(1, count + 1)
-    moved = EFFECT * np.array([[*night.shifts, *[0.0] * (count - len(night.shifts))] for night in nights])
+    shift = np.array([[*night.shifts, *[0.0] * (count - len(night.shifts))] for night in nights])
+    moved = np.array(EFFECTS)[:, None, None] * shift
     scores = special.ndtri([[night.rank] for night in nights])
-    bets = np.zeros((count, count))
+    bets = np.zeros(moved.shape)
     np.multiply(-moved, scores + moved / 2, out=bets, where=began <= began[:, None])
     stakes = np.where(began == 1, AT_ONCE, (1 - AT_ONCE) / (np.maximum(began - 1, 1) * began))
-    won = np.logaddexp.reduce(np.cumsum(bets, axis=0) + np.log(stakes), axis=1)
+    won = np.logaddexp.reduce(np.cumsum(bets, axis=1) + np.log(stakes / len(EFFECTS)), axis=(0, 2))
     return np.asarray(np.logaddexp(won, np.log((1 - AT_ONCE) / count)))
+
+
+def visible(baseline: Counts, tonight: Counts, nights: int, alpha: float) -> float:
+    """The smallest drop since the baseline that `nights` like this one catch with chance 4/5, in standard deviations
+    of one attempt.
+
+    `baseline` and `tonight` (T,): attempts at each task. The scores add up to a normal whose mean grows as its variance;
+    a bet of about the right size has to win back its share of the stakes. To be checked by simulation (`calibrate`).
+    """
+    made = [baseline]
+    information = 0.0
+    for _ in range(nights):
+        made.append(tonight)
+        information += shifts(np.array(made))[0] ** 2
+    needed = threshold(alpha) + np.log(STAKES_WON / AT_ONCE)
+    reach = CAUGHT + np.sqrt(CAUGHT**2 + 2 * needed)
+    return float(reach / np.sqrt(information))
 
 
 def threshold(alpha: float) -> float:
