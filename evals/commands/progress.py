@@ -1,4 +1,4 @@
-"""A run's live line: done / total, resolved, unjudged, tokens a second, time left. One place that draws, no logic."""
+"""A run's live line: done / total, resolved, unjudged, what is under way, tokens a second, time left. Draws, no logic."""
 
 from __future__ import annotations
 
@@ -57,14 +57,39 @@ class RunProgress:
             )
 
     def facts(self) -> str:
-        """`3 resolved · 1 unjudged · 12.4 tok/s · 4 min left`."""
+        """`3 resolved of 7 graded · 1 unjudged · 2 under way: 41 steps, the longest for 12 min · 12.4 tok/s · 4 min left`."""
         tally, elapsed = self._tally, time.monotonic() - self._start
-        parts = [f"{tally.resolved} resolved of {tally.graded} graded", f"{tally.unjudged} unjudged"]
+        parts = []
+        if tally.done:
+            parts += [f"{tally.resolved} resolved of {tally.graded} graded", f"{tally.unjudged} unjudged"]
+        parts += self._under_way()
         if tally.completion_tokens:
             parts.append(f"{tally.completion_tokens / elapsed:.1f} tok/s")
         fresh = tally.done - self._done_before
-        if fresh and tally.done < tally.total:
-            parts.append(f"{(tally.total - tally.done) * elapsed / fresh / 60:.0f} min left")
+        if fresh > 0 and tally.done < tally.total:
+            parts.append(f"{duration((tally.total - tally.done) * elapsed / fresh)} left")
+        return " · ".join([*parts, *self._waits()]) or "starting"
+
+    def _under_way(self) -> list[str]:
+        """What the attempts that have not ended are at: the only news in a run's first half hour."""
+        running = list(self._tally.under_way.values())
+        if not running:
+            return []
+        longest = duration(time.monotonic() - min(attempt.began for attempt in running))
+        steps = sum(attempt.steps for attempt in running)
+        return [f"{len(running)} under way: {steps} step{'s' * (steps != 1)}, the longest for {longest}"]
+
+    def _waits(self) -> list[str]:
+        tally = self._tally
         if tally.suspended:
-            parts.append(f"SUSPENDED: {plain(tally.suspended, 120)}")
-        return " · ".join(parts)
+            return [f"SUSPENDED: {plain(tally.suspended, 120)}"]
+        if waiting := list(tally.waiting):
+            return [f"{len(waiting)} of {tally.running}: {plain(waiting[0], 120)}"]
+        return [plain(tally.preparing, 120)] if tally.preparing else []
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,61 @@
+"""What a person sees while a run works, from its first minute on."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from evals.commands.progress import RunProgress, duration
+from evals.record import AttemptKey
+from evals.run.tally import Tally
+from scaffolds.base import Metrics, Step
+from tests.test_run import TASKS, make_run
+
+KEYS = [AttemptKey(scaffold="a", task_id=name, attempt=1) for name in ("one", "two")]
+
+
+def screen(tally: Tally) -> RunProgress:
+    return RunProgress(tally, Console(file=io.StringIO()))
+
+
+def test_a_run_that_has_not_ended_anything_shows_what_is_under_way(tmp_path: Path) -> None:
+    lines: list[str] = []
+    run = make_run(tmp_path, lambda _task: lines.append(progress.facts()), tasks=TASKS[:1], scaffolds=["a"])
+    progress = screen(run.tally)
+    assert progress.facts() == "starting"
+    run.work(workers=1, graders=1)
+    assert lines == ["1 under way: 1 step, the longest for 0 s"]
+    assert progress.facts() == "1 resolved of 1 graded · 0 unjudged"
+
+
+def test_tokens_count_as_steps_end() -> None:
+    tally = Tally(total=2)
+    tally.began(KEYS[0])
+    progress = screen(tally)
+    for _step in range(3):
+        tally.stepped(KEYS[0], Step(source="agent", message="hm", metrics=Metrics(completion_tokens=40)))
+    tally.stepped(KEYS[0], Step(source="user", message="a reminder"))
+    assert tally.completion_tokens == 120
+    assert progress.facts().startswith("1 under way: 3 steps, the longest for 0 s · ")
+    assert progress.facts().endswith(" tok/s")
+
+
+def test_waiting_is_shown_and_suspended_only_when_everybody_waits() -> None:
+    tally = Tally(total=2)
+    progress = screen(tally)
+    for key in KEYS:
+        tally.began(key)
+    with tally.waits("waiting for the registry: 429"):
+        assert progress.facts().endswith("1 of 2: waiting for the registry: 429")
+        with tally.waits("waiting for the registry: 429"):
+            assert progress.facts().endswith("SUSPENDED: waiting for the registry: 429")
+    tally.preparing = "pulling x 40 %"
+    assert progress.facts().endswith("pulling x 40 %")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (720, "12 min"), (12240, "3.4 h")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
