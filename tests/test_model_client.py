@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scaffolds.model import ContextOverflow, ModelError, Trouble
+from scaffolds.model import ContextOverflow, ModelError, TimeUp, Trouble
 from scaffolds.openai.client import OpenAIModel, encode
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say, stream
@@ -163,6 +163,52 @@ def test_what_will_not_pass_is_refused_at_once(trouble: Answer) -> None:
     assert "\n" not in str(caught.value)
 
 
+def without_a_stream(answer: Answer) -> Callable[[Mapping[str, Any]], Answer]:
+    """llama-cpp-python: an error after the stream has begun is an empty stream of status 200."""
+    return lambda body: stream() if body.get("stream") else answer
+
+
+def test_an_empty_stream_is_asked_again_without_one() -> None:
+    with FakeServer(without_a_stream(OVERFLOWS[1])) as server:
+        with pytest.raises(ContextOverflow):
+            model(server).complete(HELLO)
+        assert [request.body.get("stream", False) for request in server.requests] == [True, False]
+    with FakeServer(without_a_stream(say("ok"))) as server:
+        client = model(server)
+        assert client.complete(HELLO).content == "ok"
+    assert client.warnings == {}
+
+
+def test_an_empty_stream_that_nobody_explains_passes() -> None:
+    with FakeServer(stream("data: [DONE]\n\n")) as server:
+        with pytest.raises(ModelError) as caught:
+            model(server).complete(HELLO)
+        assert len(server.requests) == 2
+    assert caught.value.retryable
+
+
+WEB_PAGES = [
+    Answer([b"<!DOCTYPE html><html>Sign in</html>"], content_type="text/html; charset=utf-8"),
+    Answer([b"\n<html><body>Open WebUI</body></html>"]),
+]
+
+
+@pytest.mark.parametrize("page", WEB_PAGES, ids=["by type", "by content"])
+def test_a_web_page_is_noticed_at_once(page: Answer) -> None:
+    with FakeServer(page) as server:
+        with pytest.raises(ModelError, match=r"web page.*--base-url") as caught:
+            model(server).complete(HELLO)
+        assert len(server.requests) == 1
+    assert (caught.value.kind, caught.value.retryable) == (Trouble.REFUSED, False)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_names_the_option(status: int) -> None:
+    refusal = error(status, {"error": "bad key"})
+    with FakeServer(refusal) as server, pytest.raises(ModelError, match=r"bad key.*--api-key-env"):
+        model(server).complete(HELLO)
+
+
 OVERFLOWS = [
     error(
         400,
@@ -210,8 +256,10 @@ def test_every_servers_overflow_is_one_fact_and_never_tried_again(overflow: Answ
 
 def test_an_answer_that_fills_the_window_is_an_overflow_and_a_long_one_is_not() -> None:
     with FakeServer(say("1, 2", finish="length", prompt=224, completion=32)) as server:
-        with pytest.raises(ContextOverflow):
+        with pytest.raises(ContextOverflow) as caught:
             model(server, window=256).complete(HELLO)
+        assert caught.value.reply is not None
+        assert caught.value.reply.content == "1, 2"
         assert model(server, window=257).complete(HELLO).finish_reason == "length"
 
 
@@ -287,6 +335,34 @@ def test_a_slow_first_byte_is_no_stall() -> None:
     )
     with FakeServer(slow) as server:
         assert model(server, deadlines=Deadlines(silence=0.2)).complete(HELLO).content == "ok"
+
+
+SLOW = {
+    "before the headers": Answer([b"{}"], delay=3),
+    "in small pieces": stream(*[PING] * 60, pause=0.05),
+}
+
+
+@pytest.mark.parametrize("where", SLOW)
+def test_the_attempts_own_time_ends_a_call_and_is_never_tried_again(where: str) -> None:
+    started = time.monotonic()
+    with FakeServer(SLOW[where]) as server:
+        client = model(server)
+        with pytest.raises(TimeUp) as caught:
+            client.complete(HELLO, seconds=0.5)
+        assert len(server.requests) == 1
+    assert 0.4 <= caught.value.seconds <= time.monotonic() - started < 2
+    told = {"silent_until_time_limit": 1} if where == "before the headers" else {}
+    assert client.warnings == told  # a server that may be dead is no plain limit
+
+
+def test_a_server_that_is_dead_by_its_own_deadline_is_not_out_of_the_attempts_time() -> None:
+    """Both are 1,800 s by default: a server that never answers must not count as the agent's failure."""
+    with FakeServer(SLOW["before the headers"]) as server:
+        client = model(server, deadlines=Deadlines(first_byte=0.4), retries=Retries(attempts=1))
+        with pytest.raises(ModelError) as caught:
+            client.complete(HELLO, seconds=0.4)
+    assert caught.value.kind is Trouble.STALLED
 
 
 def test_each_request_is_a_prefix_of_the_next() -> None:

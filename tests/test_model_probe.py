@@ -114,7 +114,20 @@ def test_a_refusal_is_the_users_to_mend() -> None:
         probe(config(server))
 
 
-@pytest.mark.parametrize("body", [Answer([b"<html>"]), {"data": 5}, {"data": [1, None]}, error(404, "")])
+def test_a_web_page_in_the_place_of_an_api_is_one_line() -> None:
+    page = Answer([b"<!DOCTYPE html><html></html>"], content_type="text/html")
+    pages = {"/v1/models": page}
+    with FakeServer(say(""), get=pages) as server, pytest.raises(UserError, match=r"web page.*--base-url"):
+        probe(config(server))
+
+
+def test_a_refused_key_names_the_option() -> None:
+    refusal = {"/v1/models": error(401, {"error": {"message": "bad key"}})}
+    with FakeServer(say(""), get=refusal) as server, pytest.raises(UserError, match="--api-key-env"):
+        probe(config(server))
+
+
+@pytest.mark.parametrize("body", [Answer([b"no json"]), {"data": 5}, {"data": [1, None]}, error(404, "")])
 def test_a_list_that_is_none_stops_nobody(body: Any) -> None:
     with FakeServer(say(""), get={"/v1/models": body}) as server:
         assert probe(config(server)).models == ()

@@ -42,6 +42,16 @@ def test_view_numbers_the_lines(desk: Desk) -> None:
     assert desk.do("view", "a.txt", view_range=[1, 99]).count("\n") == 3
 
 
+def test_lines_are_counted_as_grep_counts_them(desk: Desk) -> None:
+    """A form feed, U+2028 or U+0085 ends no line: GNU sources hold them, and a view must agree with an insert."""
+    text = "one\x0c\ntwo\u2028still two\x85\nthree\r\nfour"
+    (desk.root / "f.txt").write_bytes(text.encode())
+    assert desk.do("view", "f.txt", view_range=[3, 3]) == "     3\tthree"
+    assert "     4\tnew\n     5\tfour" in desk.do("insert", "f.txt", insert_line=3, new_str="new")
+    assert desk.text("f.txt") == text.replace("four", "new\nfour")
+    assert "     5\tFOUR" in desk.do("str_replace", "f.txt", old_str="four", new_str="FOUR")
+
+
 @pytest.mark.parametrize("bad", [[0, 1], [3, 2], [9, 10], [1], [1, 2, 3]])
 def test_view_refuses_a_range_outside_the_file(desk: Desk, bad: list[Any]) -> None:
     assert desk.do("view", view_range=bad).startswith("Nothing changed: view_range")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig, Retries
 from tasks.task import Brief
 from tests.fakes.local_sandbox import LocalSandbox
-from tests.fakes.openai_server import Answer, FakeServer, call, error, say
+from tests.fakes.openai_server import Answer, FakeServer, call, error, say, stream
 
 BRIEF = Brief(task_id="t", repo="r/r", problem_statement="add() subtracts")
 LS = call("bash", {"command": "ls"})
@@ -26,14 +27,21 @@ class Trial:
     """One attempt's remains."""
 
     def __init__(
-        self, root: Path, *script: Answer, scaffold: str = "bash", die_on: str | None = None, **settings: Any
+        self,
+        root: Path,
+        *script: Answer,
+        scaffold: str = "bash",
+        die_on: str | None = None,
+        window: int | None = None,
+        **settings: Any,
     ) -> None:
         (root / "calc.py").write_text("def add(a, b):\n    return a - b\n")
         self.sandbox = LocalSandbox(root, die_on=die_on)
         self.steps: list[Step] = []
         self.root = root
         with FakeServer(*script) as self.server:
-            model = OpenAIModel(ModelConfig(base_url=self.server.url, model="m", retries=Retries(attempts=1)))
+            config = ModelConfig(base_url=self.server.url, model="m", retries=Retries(attempts=1))
+            model = OpenAIModel(config, window=window)
             runner = load(scaffold, Settings(on_step=self.steps.append, **settings))
             self.result: Trajectory = runner.solve(BRIEF, model, self.sandbox)
 
@@ -151,6 +159,40 @@ def test_native_mode_leaves_written_calls_alone(tmp_path: Path) -> None:
 def test_a_cut_answer_is_told_so(tmp_path: Path) -> None:
     trial = Trial(tmp_path, say("let me think " * 10, finish="length"), SUBMIT)
     assert "cut off" in trial.last_messages()[-1]["content"]
+
+
+def test_the_call_that_fills_the_window_is_recorded(tmp_path: Path) -> None:
+    filling = say("thinking …", finish="length", prompt=200, completion=56, reasoning="on and on")
+    trial = Trial(tmp_path, LS, filling, window=256)
+    assert (trial.result.stop, trial.result.steps) == (Stop.CONTEXT_OVERFLOW, 2)
+    assert (trial.result.prompt_tokens, trial.result.completion_tokens) == (210, 61)
+    assert (trial.steps[-1].message, trial.steps[-1].reasoning_content) == ("thinking …", "on and on")
+
+
+def test_the_time_limit_ends_a_call_that_is_under_way(tmp_path: Path) -> None:
+    slow = stream(*[{"choices": [{"delta": {"content": "x"}}]}] * 100, pause=0.1)
+    started = time.monotonic()
+    trial = Trial(tmp_path, LS, slow, budget=Budget(seconds=1))
+    assert (trial.result.stop, trial.result.steps) == (Stop.TIME_LIMIT, 1)
+    assert time.monotonic() - started < 4
+    assert 1 <= trial.result.active_seconds < 3
+
+
+def test_the_time_limit_ends_the_calls_of_one_reply(tmp_path: Path) -> None:
+    """Sixteen commands of a minute each were a quarter of an hour beyond it."""
+    sleep = '```json\n{"name": "bash", "arguments": {"command": "sleep 0.6"}}\n```\n'
+    trial = Trial(tmp_path, say(sleep * 9), budget=Budget(seconds=1), tool_calls=ToolCallMode.LENIENT)
+    assert (trial.result.stop, len(trial.sandbox.commands)) == (Stop.TIME_LIMIT, 2)
+    assert trial.result.calls.recovered == 9
+
+
+def test_a_preset_decides_how_much_of_an_output_is_shown(tmp_path: Path) -> None:
+    budget = Budget(observation_characters=1000)
+    trial = Trial(tmp_path, call("bash", {"command": "seq 9999"}), SUBMIT, budget=budget)
+    shown = trial.steps[2].observations[0]
+    assert 1000 < len(shown) < 1060
+    assert shown.startswith("1\n2\n")
+    assert shown.endswith("9999\n")
 
 
 def test_a_flood_and_a_timeout_are_observations(tmp_path: Path) -> None:

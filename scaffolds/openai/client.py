@@ -254,21 +254,19 @@ def _stall(watch: Watch, total: float, started: float) -> Stalled:
 
 def _draft(response: httpx2.Response, raw: bytes) -> Draft:
     """Reads an answer by what it is, not by what was asked: some servers ignore `stream`."""
-    kind = response.headers.get("content-type", "")
-    is_stream = kind.startswith("text/event-stream")
-    if is_web_page(kind, raw):
-        raise ModelError(WEB_PAGE, kind=Trouble.REFUSED, retryable=False)
+    refuse_web_page(response, raw)
+    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
     try:
         return parse_stream(raw) if is_stream else parse_whole(raw)
     except (AttributeError, TypeError, KeyError) as error:
         raise Transient(f"the answer has an unknown shape: {error}") from error
 
 
-def is_web_page(content_type: str, raw: bytes) -> bool:
-    """HTML in the place of JSON: no API is there, however often it is asked."""
-    return content_type.startswith("text/html") or raw[:200].lstrip().lower().startswith(
-        (b"<!doctype", b"<html")
-    )
+def refuse_web_page(response: httpx2.Response, raw: bytes) -> None:
+    """Raises `ModelError` for HTML in the place of JSON: no API is there, however often it is asked."""
+    is_html = response.headers.get("content-type", "").startswith("text/html")
+    if is_html or raw[:200].lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise ModelError(WEB_PAGE, kind=Trouble.REFUSED, retryable=False)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ import openai
 from pydantic import Field
 
 from scaffolds.model import ContextOverflow, ModelError, ToolSchema, Trouble
-from scaffolds.openai.client import OpenAIModel, sdk_client, transport_errors
+from scaffolds.openai.client import OpenAIModel, refuse_web_page, sdk_client, transport_errors
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.errors import Transient
 from tasks.errors import MachineError, UserError
@@ -255,9 +255,10 @@ def _get(client: openai.OpenAI, path: str) -> Mapping[str, Any]:
 
 
 def _ask(client: openai.OpenAI, path: str) -> Mapping[str, Any]:
-    """The same, with the errors of `transport_errors`; no JSON counts as an empty object."""
+    """The same, with the errors of `transport_errors`; no JSON counts as an empty object, a web page as a refusal."""
     with transport_errors():
         response = client.get(path, cast_to=httpx2.Response, options={"timeout": PATIENCE_SECONDS})
+    refuse_web_page(response, response.content)
     try:
         body = loads(response.content)
     except ValueError:
