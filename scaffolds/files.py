@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 import secrets
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -24,11 +23,11 @@ CHARACTER_BUDGET = 24_000
 MOST_CHARACTERS = 200_000
 CHARACTERS_A_TOKEN, SHARE_OF_WINDOW = 3, 0.4
 """A file that is changed is written once more in the answer, so it takes its place twice."""
-MOST_WORDS = 80
-SOURCES = re.compile(
-    r"\.(c|cc|clj|cpp|cs|css|ex|go|h|hpp|html|java|jsx?|kt|lua|m|php|pl|pyx?|r|rb|rs|scala|sh|sql|swift|tsx?|vue|zig)$",
-    re.IGNORECASE,
-)
+MOST_WORDS = 60
+CODE_WEIGHT = 2.0
+"""Of a word that looks like code, beside one of plain English."""
+CODE = "c cc clj cpp cs css ex go h hpp html java js jsx kt lua m php pl py pyx r rb rs scala sh sql swift ts tsx vue zig"
+SOURCES = re.compile(rf"\.({CODE.replace(' ', '|')})$", re.IGNORECASE)
 CONFIGURATION = re.compile(r"\.(cfg|ini|toml|ya?ml)$", re.IGNORECASE)
 TESTS = re.compile(
     r"(^|/)(tests?|testing|fixtures|docs?|examples?)/|(^|/)(test_|conftest)|_test\.|\.(test|spec)\."
@@ -37,10 +36,11 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 
 LIST = "git ls-files -z 2>/dev/null | tr '\\0' '\\n' | grep . || find . -type f -not -path '*/.*' | sed 's|^./||'"
 SEARCH = (
-    "export LC_ALL=C; (git grep -zIwoF {words} 2>/dev/null || grep -rZIwoF {words} . 2>/dev/null | sed 's|^./||')"
-    " | sort -u"
+    "export LC_ALL=C; for w in {words}; do printf '\\0%s\\n' $w; "
+    "(git grep -lzIwF -e $w -- {code} 2>/dev/null || grep -rlZIwF -e $w . 2>/dev/null | sed -z 's|^./||')"
+    " | tr '\\0' '\\n'; done"
 )
-"""A line `path NUL word` for each word and file that holds it, in one pass over the tree."""
+"""Each word, after a NUL, and every file of code that holds it, a line each. (`-o` finds all in one pass, 7 times slower.)"""
 
 
 def budget_for(window: int | None) -> int:
@@ -97,16 +97,17 @@ def words_of(statement: str) -> dict[str, float]:
     return {word: CODE_WEIGHT if is_code(word) else 1.0 for word in order[:MOST_WORDS]}
 
 
-CODE_WEIGHT = 2.0
-
-
 def _occurrences(sandbox: Sandbox, words: list[str], workdir: str, timeout: float) -> dict[str, list[str]]:
     """Word → every file of the tree that contains it as a whole word."""
-    command = SEARCH.format(words=" ".join(f"-e {shlex.quote(word)}" for word in words))
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    code = " ".join(f"':(icase)*.{suffix}'" for suffix in CODE.split())
+    command = SEARCH.format(words=" ".join(words), code=code)  # a word is letters, digits and _
+    found: dict[str, list[str]] = {}
+    word = ""
     for line in lines_of(sandbox, command, workdir, timeout) if words else ():
-        path, _, word = line.partition("\0")
-        found[word].append(path)
+        if line.startswith("\0"):
+            word = line[1:]
+        else:
+            found.setdefault(word, []).append(line)
     return found
 
 

@@ -31,13 +31,18 @@ class Preset(Frozen):
     command_seconds: float | None = Field(default=None, gt=0)
     temperature: float | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    cost_limit_usd: float | None = None
-    observation_characters: int | None = None
+    observation_characters: int | None = Field(default=None, ge=100)
     not_reproduced: tuple[str, ...]
+    """For readers: printed when a run starts, and part of its report."""
 
     def plan_values(self) -> dict[str, Any]:
         """The plan's keys that this preset fills, nested as in a plan's YAML."""
-        budget = {"steps": self.steps, "seconds": self.seconds, "command_seconds": self.command_seconds}
+        budget = {
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "command_seconds": self.command_seconds,
+            "observation_characters": self.observation_characters,
+        }
         sampling = {"temperature": self.temperature, "top_p": self.top_p}
         values: dict[str, Any] = {"scaffolds": [self.scaffold], "budget": _given(budget)}
         if given := _given(sampling):
@@ -61,6 +66,12 @@ def load_preset(name: str) -> Preset:
         return Preset(name=name, **values)
     except (yaml.YAMLError, ValidationError, TypeError) as error:
         raise UserError(f"the preset {name} is broken: {' '.join(str(error).split())[:300]}") from None
+
+
+def left_out(name: str | None) -> list[str]:
+    """What of a preset is not reproduced, a line each, for people."""
+    preset = load_preset(name) if name else None
+    return [f"preset {name} does not reproduce {line}" for line in (preset.not_reproduced if preset else ())]
 
 
 def under_plan(plan: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from evals.run.plan import load_plan
 from scaffolds import SCAFFOLDS
-from scaffolds.preset import load_preset, names, under_plan
+from scaffolds.preset import left_out, load_preset, names, under_plan
 from tasks.errors import UserError
 
 
@@ -21,7 +22,7 @@ def test_each_preset_names_version_source_and_what_it_leaves_out(name: str) -> N
 def test_the_numbers_of_mini_swe_agent() -> None:
     assert load_preset("mini-swe-agent-2.4.6").plan_values() == {
         "scaffolds": ["bash"],
-        "budget": {"steps": 250, "command_seconds": 60},
+        "budget": {"steps": 250, "command_seconds": 60, "observation_characters": 10_000},
     }
 
 
@@ -34,7 +35,7 @@ def test_a_plan_wins_over_its_preset_key_by_key() -> None:
     assert under_plan(plan) == {
         "preset": "swe-agent-1.1.0",
         "scaffolds": ["edit"],
-        "budget": {"steps": 9, "command_seconds": 30},
+        "budget": {"steps": 9, "command_seconds": 30, "observation_characters": 100_000},
         "model": {"model": "m", "sampling": {"temperature": 0, "top_p": 0.5}},
     }
     assert under_plan({"budget": {}}) == {"budget": {}}
@@ -43,3 +44,26 @@ def test_a_plan_wins_over_its_preset_key_by_key() -> None:
 def test_an_unknown_preset_is_one_line_with_the_choices() -> None:
     with pytest.raises(UserError, match=r"mini-swe-agent-2\.4\.6"):
         load_preset("../../etc/passwd")
+
+
+def test_openhands_has_its_limit_of_today() -> None:
+    budget = load_preset("openhands-benchmarks-4e5469e").plan_values()["budget"]
+    assert budget == {"steps": 500, "observation_characters": 30_000}
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_number_of_a_preset_reaches_the_plan(name: str) -> None:
+    """A number that nobody acts on is a promise; what cannot be kept is said instead."""
+    given = load_preset(name).model_dump(
+        exclude={"name", "version", "source", "scaffold", "not_reproduced"}, exclude_none=True
+    )
+    plan = load_plan(None, {"preset": name, "model": {"base_url": "http://h/v1", "model": "m"}})
+    assert plan.model is not None
+    in_force = {**plan.budget.model_dump(), **plan.model.sampling.model_dump()}
+    assert {key: in_force[key] for key in given} == given
+
+
+def test_what_is_left_out_is_told() -> None:
+    lines = left_out("mini-swe-agent-2.4.6")
+    assert lines[0] == "preset mini-swe-agent-2.4.6 does not reproduce prompts, which are upstream's own"
+    assert left_out(None) == []
