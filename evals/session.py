@@ -5,6 +5,7 @@ The only place where the parts of the house meet. Each part is replaceable in te
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,7 @@ from evals.run.plan import RunPlan
 from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run, RunHooks
 from scaffolds.base import Scaffold, Settings, ToolCallMode
+from scaffolds.preset import left_out
 from tasks import catalog
 from tasks.backend import Progress
 from tasks.docker.backend import DockerBackend
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from evals.verdict.interim import InterimAnalysis
     from scaffolds.openai.client import OpenAIModel
 
+IGNORED = "OPENAI_BASE_URL"
+"""What other clients read; here a plan says all that was asked, so that its manifest does."""
 LEAST_FREE_BYTES = 500_000_000
 
 
@@ -55,7 +59,17 @@ def check_scaffolds(plan: RunPlan) -> None:
     if len(set(plan.scaffolds)) < len(plan.scaffolds):
         raise UserError("a scaffold is named twice: each runs once over all attempts")
     if plan.model is None and not set(plan.scaffolds) <= set(CONTROLS):
-        raise UserError("give the model server: --base-url http://127.0.0.1:8080/v1 --model NAME")
+        hint = f" ({IGNORED} is not read)" if os.environ.get(IGNORED) else ""
+        raise UserError(f"give the model server: --base-url http://127.0.0.1:8080/v1 --model NAME{hint}")
+
+
+def notes(plan: RunPlan) -> list[str]:
+    """What whoever starts this run should know before the first attempt, a line each."""
+    lines = left_out(plan.preset)
+    elsewhere = os.environ.get(IGNORED, "").rstrip("/")
+    if plan.model is not None and elsewhere not in ("", plan.model.base_url):
+        lines.append(f"{IGNORED} is not read: the server is {plan.model.base_url}")
+    return lines
 
 
 def check_machine(run: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from evals.run.plan import load_plan
+from evals.run.plan import RunPlan, load_plan
 from tasks.errors import UserError
 
 
@@ -64,3 +68,24 @@ def test_a_wrong_plan_is_refused_in_one_line(tmp_path: Path, text: str, named: s
 def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read the plan"):
         load_plan(tmp_path / "none.yaml", {})
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kinds = typing.get_args(field.annotation) or (field.annotation,)
+        inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+        yield from keys_of(inner, f"{prefix}{name}.") if inner else (f"{prefix}{name}",)
+
+
+def documented() -> Iterator[str]:
+    """The first column of the table of keys; `.tokens` after `budget.steps` is `budget.tokens`."""
+    text = (Path(__file__).parents[1] / "runs/README.md").read_text()
+    for row in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE):
+        last = ""
+        for name in re.findall(r"`([\w.]+)`", row):
+            last = last.rpartition(".")[0] + name if name.startswith(".") else name
+            yield last
+
+
+def test_every_key_of_a_plan_is_documented_and_nothing_else() -> None:
+    assert sorted(documented()) == sorted(keys_of(RunPlan))

@@ -153,6 +153,8 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     console = Console(stderr=True)
     directory = out or session.default_directory(plan)
     session.check_scaffolds(plan)
+    for line in session.notes(plan):
+        console.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
     with run_lock(directory):
         if retry_unjudged and (directory / "manifest.json").exists():
             forget_unjudged(directory, open_keys(directory, manifest.load(directory)))

@@ -20,6 +20,7 @@ from evals.stats.paired import PairedDifference, paired_difference
 from evals.verdict.measure import from_subset
 from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.verify import verify
+from scaffolds.preset import left_out
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -264,6 +265,7 @@ def _findings(
             f"rates are estimates for all {facts.subset.benchmark_size} tasks, from {facts.subset.n} drawn with known "
             "chances"
         )
+    lines += left_out(facts.plan.preset)
     for line in scores:
         if line.missing:
             lines.append(f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet")
