@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from tests.mutants.covering import Covering, covering
+from tests.mutants.covering import Covering, covering, given
 from tests.mutants.mutate import Mutant, mutants
 from tests.mutants.trial import ROOT, SLOW_TO_IMPORT, copy_of, notice
 
@@ -36,7 +36,7 @@ def main() -> None:
         import_module(name)
     with tempfile.TemporaryDirectory(prefix="mutants-") as home:
         with copy_of(Path(home)) as copy:
-            covers = covering(copy, CACHE / "covering", files)
+            covers = given(options.tests) if options.tests else covering(copy, CACHE / "covering", files)
         known = Known()
         todo = [m for m in drawn if not known.is_done(m, covers)]
         print(
@@ -55,6 +55,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("files", nargs="*", help="instead of all that make a verdict; patterns may be used")
     parser.add_argument("--sample", type=int, help="only so many, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument(
+        "--tests", nargs="+", help="only these test files, for every mutant: quick, nothing is measured"
+    )
     parser.add_argument("--workers", type=int, default=2)
     return parser.parse_args()
 
