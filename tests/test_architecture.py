@@ -32,7 +32,7 @@ FLOORS = (
     ("evals.run",),
     ("evals.grade", "evals.results", "evals.bench", "evals.imports"),
     ("evals.nightly", "evals.verdict"),
-    ("evals.calibrate", "evals.report", "evals.session"),
+    ("evals.calibrate", "evals.report"),
     ("evals.commands",),
     ("evals.cli",),
     ("evals.__main__",),
@@ -169,7 +169,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_a_run_starts_without_its_statistics() -> None:
     """They take longer to import than everything else, and only a claim needs them before the report."""
-    assert after("import evals.session", ("scipy", "statsmodels", "numpy")) == []
+    assert after("import evals.commands.session", ("scipy", "statsmodels", "numpy")) == []
 
 
 CLAIM = "qwen3.6-27b/swe-bench-verified"

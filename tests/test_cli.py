@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -21,6 +24,18 @@ def test_every_command_is_where_the_index_says(name: str) -> None:
     asked = CliRunner().invoke(app, [name, "--help"], prog_name="asclaimed")
     assert asked.exit_code == 0
     assert asked.output.startswith(f"Usage: asclaimed {name} ")
+
+
+def test_the_package_itself_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "evals", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == help_page()
+    done = subprocess.run(
+        [sys.executable, "-m", "evals", "bogus"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "No such command" in done.stderr
 
 
 def test_a_slip_of_the_finger_finds_the_command() -> None:

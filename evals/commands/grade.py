@@ -99,7 +99,7 @@ def _grade_cases(directory: Path, grader: str, compare: list[str], as_json: bool
 
 def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Path:
     """Turn predictions into a run directory; what cannot be used is said on stderr."""
-    from evals import session
+    from evals.commands import session
     from evals.imports.predictions import read_predictions, record_predictions
     from evals.report.text import plain
     from evals.run.plan import RunPlan

@@ -128,7 +128,7 @@ def outside(plan: NightlyPlan) -> NightHooks:
     """The real world: Docker, the model server, the run."""
     from functools import partial
 
-    from evals import session
+    from evals.commands import session
     from evals.nightly.night import NightHooks
 
     return NightHooks(
@@ -137,7 +137,7 @@ def outside(plan: NightlyPlan) -> NightHooks:
 
 
 def load_checked_tasks(plan: RunPlan) -> list[Task]:
-    from evals import session
+    from evals.commands import session
     from evals.run.plan_tasks import load_tasks
 
     session.check_scaffolds(plan)
@@ -159,7 +159,7 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     """Make and grade what is missing; Ctrl-C stops as it does in `asclaimed run`."""
     from rich.console import Console
 
-    from evals import session
+    from evals.commands import session
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.run.lock import run_lock

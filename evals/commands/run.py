@@ -141,7 +141,7 @@ def _ids(text: str | None) -> list[str] | None:
 def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool) -> None:
     from rich.console import Console
 
-    from evals import session
+    from evals.commands import session
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.imports.predictions import write_predictions
