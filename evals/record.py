@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from scaffolds.base import Stop, ToolCallMode
 from tasks.task import Frozen
@@ -47,6 +48,64 @@ class Failure(Frozen):
 
     party: Party
     message: str
+
+
+class FlagKind(StrEnum):
+    """What a flag is about, and so what it counts for."""
+
+    LOOKS_FOR_ANSWERS = "looks_for_answers"
+    """A command reached for the fix itself: `verify`'s worst reading counts such a pass as failed."""
+    REPLACES_RUNNER = "replaces_runner"
+    """The patch could stand in for the test runner: counts like the first, until a strict RESOLVED clears it."""
+    TOUCHES_TESTS = "touches_tests"
+    """The patch changes how tests are run, or existing tests: evidence beside, until a strict RESOLVED clears it."""
+    SERVER = "server"
+    """The client noticed something about the model server: evidence beside, about the measurement and not the agent."""
+    OTHER = "other"
+    """Evidence beside."""
+
+
+class Flag(Frozen):
+    """Something that a reader should look at: never a punishment, never a verdict."""
+
+    kind: FlagKind
+    what: str
+    """Which rule was met: `conftest`, `history beyond the start`, `context_truncated`."""
+    detail: str = ""
+    """The first path or command that met it: hostile text."""
+    count: int = 1
+
+    def __str__(self) -> str:
+        verb = _VERBS.get(self.kind, "")
+        times = f" ×{self.count}" if self.count > 1 else ""
+        return f"{verb}{self.what}{times}" + (f": {self.detail}" if self.detail else "")
+
+
+_VERBS = {
+    FlagKind.LOOKS_FOR_ANSWERS: "command looks for ",
+    FlagKind.REPLACES_RUNNER: "patch touches ",
+    FlagKind.TOUCHES_TESTS: "patch touches ",
+    FlagKind.SERVER: "server: ",
+}
+_RUNNER_WORDS = ("interpreter start-up", "a module that shadows the test runner")
+
+
+def flag_of_text(written: str) -> Flag:
+    """A flag that was written as one line of text, as older records hold it."""
+    for kind, verb in _VERBS.items():
+        if written.startswith(verb):
+            what, _, detail = written.removeprefix(verb).partition(": ")
+            what, _, count = what.partition(" ×")
+            if what in _RUNNER_WORDS:
+                kind = FlagKind.REPLACES_RUNNER
+            elif kind is FlagKind.REPLACES_RUNNER:
+                kind = FlagKind.TOUCHES_TESTS
+            return Flag(kind=kind, what=what, detail=detail, count=int(count) if count.isdecimal() else 1)
+    return Flag(kind=FlagKind.OTHER, what=written)
+
+
+def _flag_on_disk(value: object) -> object:
+    return flag_of_text(value) if isinstance(value, str) else value
 
 
 class Record(Frozen):
@@ -85,8 +144,8 @@ class Record(Frozen):
     fix_shown: bool | None = None
     """Whether a file that the reference fix changes was among them: where none was, the task could not be solved."""
     oom_kills: int = 0
-    flags: tuple[str, ...] = ()
-    """Evidence for a reader, never a punishment: test infrastructure touched, answers looked for."""
+    flags: tuple[Annotated[Flag, BeforeValidator(_flag_on_disk)], ...] = ()
+    """Evidence for a reader, never a punishment: see `FlagKind`, and `standing` for what a grade clears."""
     started: str
     """ISO 8601, UTC."""
 
@@ -131,6 +190,22 @@ class Grade(Frozen):
     seconds: float = 0.0
     test_seconds: float = 0.0
     """The bare test run's share of `seconds`."""
+
+
+CLEARED_BY_CONTROLS = (FlagKind.REPLACES_RUNNER, FlagKind.TOUCHES_TESTS)
+COUNTED = (FlagKind.LOOKS_FOR_ANSWERS, FlagKind.REPLACES_RUNNER)
+"""Kinds for which the worst reading of a score counts a pass as failed."""
+
+
+def standing(flags: Sequence[Flag], grade: Grade | None) -> tuple[Flag, ...]:
+    """The flags that a grade does not clear.
+
+    A strict RESOLVED of its own brought its own tests and runner, and its controls failed where they had to: what the
+    patch does to tests cannot have made that pass. (A strict column with a reason repeats the official one.)
+    """
+    strict = grade.strict if grade else None
+    controlled = strict is not None and strict.outcome is Outcome.RESOLVED and not strict.reason
+    return tuple(flag for flag in flags if not (controlled and flag.kind in CLEARED_BY_CONTROLS))
 
 
 class Decision(StrEnum):

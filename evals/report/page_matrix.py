@@ -108,7 +108,7 @@ def cell(run: Path, attempt: Attempt) -> Cell:
         sign=LEGEND[outcome][0],
         stop=str(record.stop) if record and record.stop else "",
         why="" if attempt.outcome is Outcome.RESOLVED else attempt.reason,
-        flags=record.flags if record else (),
+        flags=tuple(map(str, record.flags)) if record else (),
         links=links(run, attempt) if record else (),
     )
 

@@ -171,4 +171,4 @@ def flagged(attempts: list[Attempt]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for attempt in attempts:
         if attempt.record and attempt.record.flags:
             key = attempt.key
-            yield f"{key.scaffold} {key.task_id}#{key.attempt}", attempt.record.flags
+            yield f"{key.scaffold} {key.task_id}#{key.attempt}", tuple(map(str, attempt.record.flags))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.claims.claim import Protocol
-from evals.record import Outcome
+from evals.record import COUNTED, Outcome, standing
 from evals.results.score import Attempt, load_attempts
 from evals.results.table import Drawn, Results, Row, System, merge
 from evals.run import manifest as manifests
@@ -88,7 +88,7 @@ def row_of(attempt: Attempt, model: str, repo: str, task_hash: str) -> Row:
         attempt=key.attempt,
         outcome=attempt.outcome or Outcome.NOT_JUDGED,
         official=None if official is Outcome.NOT_JUDGED else official is Outcome.RESOLVED,
-        flagged=bool(record and record.flags),
+        flagged=record is not None and any(f.kind in COUNTED for f in standing(record.flags, grade)),
         stop=str(record.stop) if record and record.stop else "",
         failure=str(attempt.party or "") if attempt.outcome else "missing",
         malformed=record.calls_malformed if record else 0,

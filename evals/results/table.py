@@ -67,6 +67,7 @@ class Row(NamedTuple):
     official: bool | None = None
     """Resolved, by the official grader alone; None when it did not judge."""
     flagged: bool = False
+    """A flag stands that counts (`evals.record.COUNTED`): the agent looked for the answer, or stood in for the runner."""
     stop: str = ""
     failure: str = ""
     """Whose doing it is that there is no outcome."""

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.record import AttemptKey, Failure, Grade, Party, Record
-from evals.run.flags import flags_of_commands, flags_of_patch
+from evals.record import AttemptKey, Failure, Grade, Party, Record, flag_of_text
+from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.trajectory import StepLog
 from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory
 from scaffolds.model import Conversation, ModelSource
@@ -138,7 +138,11 @@ def _compose(
         files_shown=trajectory.files_shown,
         fix_shown=_fix_shown(task, trajectory.files_shown),
         oom_kills=facts.oom_kills,
-        flags=(*flags_of_patch(diff.patch), *flags_of_commands(commands), *trajectory.warnings),
+        flags=(
+            *flags_of_patch(diff.patch),
+            *flags_of_commands(commands, product_names(task.brief.repo, changed_paths(diff.patch))),
+            *map(flag_of_text, trajectory.warnings),
+        ),
         started=started.isoformat(timespec="seconds"),
     )
 
