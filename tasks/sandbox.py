@@ -26,6 +26,8 @@ class Limits(Frozen):
     output_tail: int = Field(default=64 << 10, ge=0)
     read: int = Field(default=64 << 20, ge=0)
     """The largest file that `read` returns."""
+    allow_unlimited: bool = False
+    """Go on where the machine cannot enforce `memory` or `pids`; otherwise nothing is started there."""
     idle_seconds: int = Field(default=48 * 3600, ge=1)
     """The supervisor ends when no request comes for so long, even if the stream never breaks."""
 

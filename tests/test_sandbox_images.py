@@ -13,7 +13,7 @@ from docker.errors import NotFound
 from tasks.disk import exclusive
 from tasks.docker import daemon, images
 from tasks.docker.debian import DEFAULT_MIRROR, PACKAGES, apt_mirror
-from tasks.errors import MachineError, TaskError
+from tasks.errors import TaskError
 from tasks.task import ImageSpec
 
 ROOT = Path(__file__).parents[1]
@@ -54,19 +54,6 @@ def test_the_hash_of_a_context_is_of_all_that_matters(tmp_path: Path) -> None:
     (tmp_path / "__pycache__" / "x.pyc").write_text("")
     seen.add(images.context_hash(tmp_path, ""))
     assert len(seen) == 4
-
-
-def test_without_a_daemon_one_line_says_what_to_do(tmp_path: Path) -> None:
-    code = (
-        "from tasks.docker.daemon import client\nfrom tasks.errors import MachineError\n"
-        "try: client()\nexcept MachineError as error: print(error, error.exit_code)"
-    )
-    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == f"no Docker daemon at unix://{tmp_path}/none.sock: start it or run `make setup` 3\n"
-    assert issubclass(MachineError, Exception)
 
 
 def test_a_lock_is_held_between_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,9 @@ def run(
         float | None, typer.Option(min=1, help="Agent-active seconds an attempt may take.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Attempts at once.")] = None,
+    allow_unlimited: Annotated[
+        bool, typer.Option(help="Go on where Docker cannot limit memory or processes (rootless, cgroup v1).")
+    ] = False,
     margin: Annotated[
         float | None, typer.Option(help="Equivalence margin in points, fixed now for `verify`.")
     ] = None,
@@ -106,6 +109,7 @@ def run(
             "budget.steps": max_steps,
             "budget.seconds": max_seconds,
             "workers": workers,
+            "sandbox.allow_unlimited": allow_unlimited or None,
             "margin": margin,
             "claim": claim,
             "looks": looks.replace(",", " ").split() if looks else None,

@@ -129,15 +129,25 @@ def doctor() -> None:
 
 
 def _docker() -> str:
-    from tasks.docker.daemon import client
+    from tasks.docker.daemon import facts, unenforced
+    from tasks.docker.endpoint import endpoint
 
     try:
-        facts = client().info()
+        info = dict(facts())
     except MachineError as error:
         return str(error)
-    facts["memory"] = facts["MemTotal"] / 2**30
-    return "{ServerVersion}, {Driver}, cgroup v{CgroupVersion}, {NCPU} cores, {memory:.1f} GiB".format(
-        **facts
+    memory = info.get("MemTotal", 0) / 2**30
+    missing = unenforced(info)
+    return (
+        "{version}, {driver}, cgroup v{cgroup}, {cores} cores, {memory:.1f} GiB, at {where}{limits}".format(
+            version=info.get("ServerVersion", "?"),
+            driver=info.get("Driver", "?"),
+            cgroup=info.get("CgroupVersion", "1"),
+            cores=info.get("NCPU", "?"),
+            memory=memory,
+            where=endpoint(),
+            limits=f"; it CANNOT limit {' and '.join(missing)}" if missing else "",
+        )
     )
 
 

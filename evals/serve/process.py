@@ -17,8 +17,8 @@ from evals.serve.image import server_image
 from evals.serve.probe import HOST
 from tasks.backend import Progress
 from tasks.disk import cache_directory
-from tasks.docker.daemon import process_start
 from tasks.docker.service import Program, Service
+from tasks.host import process_start
 
 CACHE_RAM_MIB = 1024
 """For prompts of conversations that lost their slot: attempts at the same task start with the same prompt."""

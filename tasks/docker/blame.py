@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import time
-
 from docker.models.containers import Container
 
-from tasks.docker.daemon import client
+from tasks.docker.daemon import events_of
 
 STARVING = 32
 """Running processes of one container from which on a silent supervisor is its own container's doing."""
 
 
-def died_by_itself(container: Container, born: int) -> bool:
+def died_by_itself(container: Container) -> bool:
     """True when the daemon saw it die and nobody asked for that.
 
     A daemon that was restarted meanwhile has forgotten the death: then it was the daemon's doing.
     """
-    events = client().events(
-        since=born,
-        until=int(time.time()) + 1,
-        decode=True,
-        filters={"container": container.id, "type": "container"},
-    )
-    actions = [event["Action"] for event in events]
+    actions = [event["Action"] for event in events_of(container, type="container")]
     return "die" in actions and "kill" not in actions
 
 

@@ -11,8 +11,9 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
-from pathlib import Path
+from typing import Any
 
 import docker
 import requests
@@ -20,8 +21,10 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
+from tasks.docker.endpoint import endpoint, no_daemon, one_line
 from tasks.errors import DiskFullError, MachineError
-from tasks.sandbox import SandboxError
+from tasks.host import boot_id, pid_namespace, process_start
+from tasks.sandbox import Limits, SandboxError
 
 CONNECTIONS = 256
 """Kept-alive connections: more than the attempts that any run has at once."""
@@ -31,25 +34,20 @@ DISK_FULL = re.compile(r"(no space left on device|disk quota exceeded)(: unknown
 DAEMON_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
-def is_local() -> bool:
-    """Whether the daemon runs on this machine, as far as the way to it tells: over a socket in the file system."""
-    return client().api.base_url.startswith("http+docker://localhost")
-
-
 @cache
 def client() -> docker.DockerClient:
-    """The process's one client. Raises `MachineError` where no daemon answers."""
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    """The process's one client. Raises `MachineError` where no daemon answers, with the reason and where we looked."""
     try:
         shared = docker.from_env(timeout=ANSWER_SECONDS, max_pool_size=CONNECTIONS)
         shared.ping()
-    except DAEMON_ERRORS as error:
-        if "Permission denied" in str(error):
-            raise MachineError(
-                f"may not use the Docker daemon at {where}: join the group `docker`"
-            ) from error
-        raise MachineError(f"no Docker daemon at {where}: start it or run `make setup`") from error
+    except (*DAEMON_ERRORS, ValueError) as error:  # ValueError: a context file that is no JSON
+        raise MachineError(no_daemon(endpoint(), error)) from error
     return shared
+
+
+def is_local() -> bool:
+    """Whether the daemon runs on this machine, as far as the way to it tells: over a socket in the file system."""
+    return client().api.base_url.startswith("http+docker://localhost")
 
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -61,6 +59,42 @@ def architecture() -> str:
     """The daemon's CPU, as `uname -m` has it."""
     said = str(client().version().get("Arch", ""))
     return MACHINES.get(said, said)
+
+
+def now() -> datetime:
+    """The daemon's clock, as its events are stamped: a laptop's or a virtual machine's may be seconds away from ours."""
+    return datetime.fromisoformat(client().info()["SystemTime"])
+
+
+def events_of(container: Container, **filters: str) -> list[dict[str, Any]]:
+    """What the daemon remembers of a container until a moment from now, by its own clock."""
+    until = int(now().timestamp()) + 2  # the last of them may be on its way
+    wanted = {"container": str(container.id), **filters}
+    return list(client().events(since=0, until=until, decode=True, filters=wanted))
+
+
+def require_limits(limits: Limits) -> None:
+    """Raises `MachineError` when the daemon would drop a limit in silence, as rootless ones on cgroup v1 do."""
+    missing = () if limits.allow_unlimited else unenforced(facts())
+    if missing:
+        raise MachineError(
+            f"the Docker daemon at {endpoint()} cannot limit {' and '.join(missing)}: one attempt could take the whole machine. "
+            "Use a daemon that runs as root or with cgroup v2, or give --allow-unlimited (sandbox.allow_unlimited in a plan)"
+        )
+
+
+@cache
+def facts() -> Mapping[str, Any]:
+    """The daemon's description of itself, as it was when it was first asked."""
+    with daemon_errors("cannot ask the Docker daemon what it is"):
+        found: dict[str, Any] = client().info()
+        return found
+
+
+def unenforced(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Limits of ours that a daemon says it cannot enforce; one that does not say (Podman) is believed to."""
+    names = {"MemoryLimit": "memory", "PidsLimit": "the number of processes"}
+    return tuple(name for key, name in names.items() if info.get(key) is False)
 
 
 @contextmanager
@@ -83,10 +117,6 @@ def daemon_errors(doing: str) -> Iterator[None]:
 def disk_is_full(reason: str) -> bool:
     """Whether the daemon's words end in the kernel's for a full disk or quota; a path that a container chose cannot fake that."""
     return bool(DISK_FULL.search(reason))
-
-
-def one_line(text: object, most: int = 300) -> str:
-    return " ".join(str(text).split())[:most]
 
 
 def owner_labels() -> dict[str, str]:
@@ -148,21 +178,3 @@ def remove(container: Container) -> None:
         except APIError as error:
             if error.status_code != 409:  # 409: the removal is under way already
                 raise
-
-
-@cache
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-@cache
-def pid_namespace() -> str:
-    return str(Path("/proc/self/ns/pid").readlink())
-
-
-def process_start(pid: int) -> str | None:
-    """Start time of a process in clock ticks since boot; None when there is none. Pids are used again, pairs are not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return None

@@ -21,7 +21,8 @@ from docker.models.images import Image
 from tasks.backend import Progress, quiet
 from tasks.disk import exclusive
 from tasks.docker import debian
-from tasks.docker.daemon import LABEL, client, daemon_errors, one_line
+from tasks.docker.daemon import LABEL, client, daemon_errors
+from tasks.docker.endpoint import one_line
 from tasks.docker.pull import Unreachable, pull_image
 from tasks.errors import TaskError
 from tasks.sandbox import RegistryError

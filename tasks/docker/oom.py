@@ -6,12 +6,11 @@ Not covered: a daemon on another machine, whose cgroups we cannot read; there th
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 from docker.models.containers import Container
 
-from tasks.docker.daemon import client
+from tasks.docker.daemon import events_of
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -19,10 +18,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 class OomWatch:
     """Counts out-of-memory kills in one running container; remembers the highest count it saw."""
 
-    def __init__(self, container: Container, born: int) -> None:
-        """`born`: seconds since the epoch, before the container's start."""
+    def __init__(self, container: Container) -> None:
+        """`container` runs, and its attributes are fresh."""
         self._container = container
-        self._born = born
         self._seen = 0
         self._counter = oom_counter(int(container.attrs["State"]["Pid"]), str(container.id))
 
@@ -35,9 +33,7 @@ class OomWatch:
         return self._seen
 
     def _events(self) -> int:
-        filters = {"container": self._container.id, "event": "oom"}
-        until = int(time.time()) + 1
-        return sum(1 for _ in client().events(since=self._born, until=until, decode=True, filters=filters))
+        return len(events_of(self._container, event="oom"))
 
 
 def oom_counter(pid: int, container_id: str) -> Path | None:

@@ -20,7 +20,8 @@ from docker.types.daemon import CancellableStream
 from requests import PreparedRequest, Response
 
 from tasks.backend import Progress, quiet
-from tasks.docker.daemon import DAEMON_ERRORS, disk_is_full, one_line
+from tasks.docker.daemon import DAEMON_ERRORS, disk_is_full
+from tasks.docker.endpoint import one_line
 from tasks.errors import DiskFullError, TaskError
 from tasks.sandbox import RegistryError
 

@@ -23,7 +23,15 @@ from tasks import supervisor
 from tasks.docker import patch
 from tasks.docker.blame import died_by_itself, supervisor_is_well
 from tasks.docker.channel import Channel
-from tasks.docker.daemon import LABEL, architecture, client, daemon_errors, owner_labels, remove
+from tasks.docker.daemon import (
+    LABEL,
+    architecture,
+    client,
+    daemon_errors,
+    owner_labels,
+    remove,
+    require_limits,
+)
 from tasks.docker.oom import OomWatch
 from tasks.docker.process import Process
 from tasks.docker.stream import Connection, Result, Stream
@@ -87,7 +95,8 @@ def open_sandbox(
 def container_options(
     limits: Limits, labels: Mapping[str, str], user: str, network: bool, environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Everything that keeps what is inside inside."""
+    """Everything that keeps what is inside inside. Raises `MachineError` when the daemon cannot."""
+    require_limits(limits)
     return {
         "entrypoint": [supervisor.PATH],
         "user": user,
@@ -121,7 +130,6 @@ class DockerSandbox:
         self._limits = limits
         self._gone: str | None = None
         self._closed = False
-        self._born = int(time.time()) - 1
         with daemon_errors(f"cannot attach to container {container.short_id}"):
             self._channel = Channel(AttachStream(container.attach_socket(params=ATTACH)))
 
@@ -130,7 +138,7 @@ class DockerSandbox:
         with daemon_errors(f"cannot start container {self._container.short_id}"):
             self._container.start()
             self._container.reload()
-        self._ooms = OomWatch(self._container, self._born)
+        self._ooms = OomWatch(self._container)
         self._start_supervisor()
 
     @property
@@ -263,9 +271,7 @@ class DockerSandbox:
             if isinstance(error, StreamClosed):
                 self._container.wait(timeout=GRACE_SECONDS)
             self._container.reload()
-            by_itself = self._container.attrs["State"]["Running"] or died_by_itself(
-                self._container, self._born
-            )
+            by_itself = self._container.attrs["State"]["Running"] or died_by_itself(self._container)
             if isinstance(error, StreamSilent) and supervisor_is_well(self._container):
                 raise SandboxError(
                     f"container {name} did not get to answer: is this machine overloaded?"

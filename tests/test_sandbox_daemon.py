@@ -1,0 +1,140 @@
+"""Daemons that are not the one of a developer's machine: elsewhere, rootless, with another clock, or none at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from docker.errors import DockerException
+
+from tasks.docker import daemon
+from tasks.docker.endpoint import no_daemon
+from tasks.docker.images import sandbox_base
+from tasks.docker.sandbox import open_sandbox
+from tasks.docker.start_state import archive
+from tasks.host import boot_id, pid_namespace, process_start
+from tasks.sandbox import SandboxError, SandboxGone
+from tests.fakes.docker_daemon import daemon_that_says
+
+ROOT = Path(__file__).parents[1]
+ROOTLESS = {"MemoryLimit": False, "PidsLimit": False, "CgroupVersion": "1", "ServerVersion": "20.10"}
+ASK = """
+from tasks.docker.daemon import client, require_limits
+from tasks.errors import MachineError
+from tasks.sandbox import Limits
+try: require_limits(Limits())
+except MachineError as error: print(error, error.exit_code)
+require_limits(Limits(allow_unlimited=True))
+"""
+CONNECT = """
+from tasks.docker.daemon import client
+from tasks.errors import MachineError
+try: client()
+except MachineError as error: print(error, error.exit_code)
+"""
+
+
+def said(code: str, **environment: str) -> str:
+    """What a fresh Python prints: the client is made once a process."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_without_a_daemon_one_line_says_where_why_and_what_to_do(tmp_path: Path) -> None:
+    where = f"unix://{tmp_path}/none.sock"
+    assert said(CONNECT, DOCKER_HOST=where) == (
+        f"no Docker daemon answers at {where} (DOCKER_HOST) ([Errno 2] No such file or directory): start it or run "
+        "`make setup`, or point DOCKER_HOST or `docker context use` to one that runs 3\n"
+    )
+
+
+def test_the_current_context_is_followed_and_named(tmp_path: Path) -> None:
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"nas").hexdigest()
+    meta.mkdir(parents=True)
+    endpoint = {"docker": {"Host": "tcp://127.0.0.1:9", "SkipTLSVerify": False}}
+    (meta / "meta.json").write_text(json.dumps({"Name": "nas", "Metadata": {}, "Endpoints": endpoint}))
+    (tmp_path / "config.json").write_text('{"currentContext": "nas"}')
+    line = said(CONNECT, DOCKER_CONFIG=str(tmp_path))
+    assert line.startswith("no Docker daemon answers at tcp://127.0.0.1:9 (Docker context nas) (")
+    assert "Connection refused" in line
+
+
+def test_the_reason_brings_its_own_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "pip install paramiko" in no_daemon("ssh://nas", DockerException("Install paramiko package"))
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/corporate.pem")
+    error = ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    assert "REQUESTS_CA_BUNDLE names another CA bundle" in no_daemon("tcp://nas:2376", error)
+    assert "join the group `docker`" in no_daemon("x", PermissionError(13, "Permission denied"))
+
+
+def test_a_daemon_that_drops_limits_is_refused_unless_that_is_allowed() -> None:
+    with daemon_that_says(ROOTLESS) as host:
+        line = said(ASK, DOCKER_HOST=host)
+    assert line.startswith(
+        f"the Docker daemon at {host} (DOCKER_HOST) cannot limit memory and the number of processes"
+    )
+    assert "--allow-unlimited" in line
+    assert line.endswith(" 3\n")
+    assert daemon.unenforced({"MemoryLimit": True}) == ()
+
+
+def test_the_doctor_says_where_it_looked_and_what_is_not_limited() -> None:
+    code = "import sys; sys.argv = ['asclaimed', 'doctor']\nfrom evals.cli import main\nmain()"
+    with daemon_that_says(ROOTLESS) as host:
+        text = " ".join(said(code, DOCKER_HOST=host, COLUMNS="300").split())
+    assert f"at {host} (DOCKER_HOST); it CANNOT limit memory and the number of processes" in text
+
+
+def test_a_system_without_proc_is_described_by_its_tools(tmp_path: Path) -> None:
+    assert isinstance(boot_id(tmp_path), str)
+    assert pid_namespace(tmp_path) == ""
+    mine = process_start(os.getpid(), tmp_path)
+    assert mine
+    assert mine == process_start(os.getpid(), tmp_path)
+    assert process_start(2**22 + 1, tmp_path) is None
+    assert process_start(os.getpid()) != process_start(1)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("ahead", [30, -30])
+def test_a_daemon_with_another_clock_still_knows_whose_doing_it_was(
+    docker_daemon: None, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    true_time = time.time
+    with open_sandbox(sandbox_base().id) as box:
+        monkeypatch.setattr(time, "time", lambda: true_time() - ahead)
+        with pytest.raises(SandboxGone):
+            box.exec("kill -9 -1", timeout=20)
+    with open_sandbox(sandbox_base().id) as box:
+        daemon.client().containers.get(box.container_id).kill()
+        with pytest.raises(SandboxError, match="killed from outside"):
+            box.exec("true", timeout=20)
+
+
+class Torn:
+    """A container whose daemon goes away in the middle of an archive."""
+
+    def get_archive(self, _path: str) -> tuple[list[bytes], dict[str, int]]:
+        return [b"no tar at all, and not even a block"], {"mode": 0}
+
+
+def test_an_archive_that_breaks_off_is_the_sandboxs_failure() -> None:
+    with pytest.raises(SandboxError, match="the daemon's archive of /testbed is broken"):  # noqa: SIM117
+        with archive(Torn(), "/testbed"):  # type: ignore[arg-type]
+            pass
