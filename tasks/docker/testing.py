@@ -91,7 +91,7 @@ class TestContainers:
         with daemon_errors(f"cannot start a container of {self._image}"):
             try:
                 container = client().containers.create(
-                    self._image, ["-c", f"exec sleep {life:.0f}"], **options
+                    self._image, ["-c", f"exec sleep {life:.0f}"], entrypoint="bash", **options
                 )
             except ImageNotFound as error:
                 raise TaskError(f"image {self._image} is not on this machine") from error
