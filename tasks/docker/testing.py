@@ -87,6 +87,7 @@ class TestContainers:
     def _container(self) -> Iterator[Container]:
         limits = self._limits
         options = container_options(limits.container, self._labels, "root", limits.network, {})
+        options["entrypoint"] = "bash"  # no supervisor: nobody talks to a test machine but the daemon
         life = limits.apply_seconds + limits.seconds + 600
         with daemon_errors(f"cannot start a container of {self._image}"):
             try:
