@@ -167,5 +167,10 @@ def test_attempts_that_depend_in_part_count_in_part() -> None:
     )
 
 
+def test_two_tasks_are_enough_for_a_variance() -> None:
+    """Means 1 and ½: a variance of ⅛ / 2, so 0.1875 / 0.0625 = 3 attempts' worth."""
+    assert interval(attempts((1, 1), (1, 0))) == pytest.approx(wilson(0.75 * 3, 3), abs=1e-9)
+
+
 def test_one_task_is_one_draw() -> None:
     assert interval(attempts((1, 1, 0, 0))) == pytest.approx(wilson(0.5, 1), abs=1e-9)

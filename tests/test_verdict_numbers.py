@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import textwrap
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +18,19 @@ from evals.results.table import Drawn, Results, Row, System
 from evals.run.lock import run_lock
 from evals.run.trajectory import read_steps
 from evals.stats.noise import AttemptNoise, attempt_noise, df_of, prior
-from evals.stats.paired import clustered_difference
+from evals.stats.paired import Discordant, clustered_difference, tango_score
 from evals.stats.power import Design
 from evals.stats.rebase import bounds
 from evals.stats.sequential import Accrual, critical_values
+from evals.stats.subset import parameters
 from evals.verdict.crossed import shares
-from evals.verdict.difference import steps
+from evals.verdict.difference import Question, compared, steps
 from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
-from evals.verdict.plan import Cost, basics, choice, tasks_name
+from evals.verdict.plan import Cost, basics, choice, plan, tasks_name
 from evals.verdict.rates import difference_of, rate_of
 from evals.verdict.reference import exactly, without_model
 from evals.verdict.verify import unjudged
-from evals.verdict.words import certainty, grader_of
+from evals.verdict.words import certainty, grader_of, what_it_takes
 from tasks.errors import UserError
 
 VERIFIED = "swe-bench-verified"
@@ -261,3 +263,45 @@ def test_a_lock_names_its_owner_and_nobody_before(tmp_path: Path) -> None:
 def test_a_torn_last_step_is_not_a_step_yet(tmp_path: Path) -> None:
     (tmp_path / "steps").write_text('{"source": "agent", "message": "a"}\n{"source": "agent", "mess')
     assert [step.message for step in read_steps(tmp_path / "steps")] == ["a"]
+
+
+def question(benchmark: str, n: int, margin: float = 0.2) -> Question:
+    claim = find("qwen3.6-27b/swe-bench-verified").model_copy(update={"benchmark": benchmark, "n_tasks": n})
+    return Question(claim, 0.5, margin, Estimand.FIXED, 0.05)
+
+
+def test_a_claim_that_had_to_be_predicted_brings_its_error() -> None:
+    known = parameters("swebench-verified")
+    assert known is not None
+    left_out = dict.fromkeys(known.ids[::25], "broken")
+    kept = [task for task in known.ids if task not in left_out]
+    rows = tuple(
+        Row(System("m", "s"), task, "r", 1, Outcome.RESOLVED if n % 2 else Outcome.UNRESOLVED)
+        for n, task in enumerate(kept)
+    )
+    part = Results("s", VERIFIED, rows, excluded=left_out)
+    asked, noise = question(VERIFIED, 500), AttemptNoise(0.05, "x")
+    found = compared(asked, part, part.table(), noise)
+    assert found.against.error > 0.001
+    own = at_rate(0.05, part.table(), found.against.rate) / 500
+    assert found.parts.shared == pytest.approx(own + found.against.error**2, rel=1e-9)
+
+
+def test_what_is_possible_of_a_claim_is_room_that_no_attempt_wins_back() -> None:
+    part = results(*[(1,)] * 30, *[(0,)] * 30)
+    noise = AttemptNoise(0.05, "x")
+    assert "no number of runs decides" in what_it_takes(question("b", 100), part, part.table(), noise, 0.0)
+    assert "more attempt" in what_it_takes(question("b", 60), part, part.table(), noise, 0.0)
+
+
+def test_rounding_of_the_claim_is_a_part_of_the_least_margin() -> None:
+    claim = find("qwen3.6-27b/swe-bench-verified")
+    finer = claim.model_copy(update={"score": Decimal("77.200")})
+    assert 0.03 < plan(claim, margin=0.08).least_margin - plan(finer, margin=0.08).least_margin < 0.07
+
+
+def test_two_systems_that_agree_everywhere_differ_by_nothing() -> None:
+    assert tango_score(Discordant(0, 0, 10), 0.0) == 0.0
+    assert tango_score(Discordant(0, 0, 10), 0.1) == pytest.approx(
+        -10 * 0.1 / math.sqrt(10 * 0.1 * 0.9), abs=0.5
+    )
