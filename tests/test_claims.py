@@ -156,3 +156,24 @@ def test_a_file_that_is_no_mapping_is_told_what_it_lacks(tmp_path: Path, text: s
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(UserError, match="must hold keys and values, `maker:` and `claims:`"):
         read(tmp_path / "mine.yaml")
+
+
+def test_a_dash_in_a_table_is_not_stated() -> None:
+    for name in ("qwen3.6-35b-a3b/swe-bench-pro@press", "qwen3.6-35b-a3b/skillsbench@press"):
+        assert find(name).status is Status.NOT_STATED
+
+
+def test_the_newer_models_are_there_with_their_sources() -> None:
+    for name in (
+        "deepseek-v4-pro/swe-bench-verified",
+        "kimi-k2.6/swe-bench-pro",
+        "glm-5.1/swe-bench-pro",
+        "glm-4.6/swe-bench-verified@restated",
+        "minimax-m2.7/swe-bench-pro",
+        "claude-opus-4.7/swe-bench-verified",
+        "claude-sonnet-4.6/swe-bench-verified",
+        "gemini-3.1-pro/swe-bench-verified",
+    ):
+        assert find(name).status is Status.SECONDARY
+        assert find(name).source.date
+    assert find("kimi-k2.6/swe-bench-pro").protocol.temperature == 1.0

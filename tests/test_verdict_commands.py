@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from evals.claims.catalog import find
 from evals.commands.application import app
 from evals.record import AttemptKey, Outcome
+from evals.report import tables
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.table import Drawn
 from evals.verdict.plan import plan
@@ -146,3 +147,30 @@ def test_more_power_takes_more() -> None:
     assert much is not None
     assert little.tasks * little.attempts < much.tasks * much.attempts
     assert much.power >= 0.95
+
+
+def test_results_from_elsewhere_on_a_subset_get_a_verdict(tmp_path: Path) -> None:
+    """A list of what was resolved, of 100 drawn tasks: verified against the claim on all 500."""
+    subset = tmp_path / "subset.json"
+    subset.write_text(asclaimed("subset", "swebench-verified", "--n", 100, "--near", 77.2, "--json"))
+    drawn = [task["id"] for task in json.loads(subset.read_text())["tasks"]]
+    listed = tmp_path / "theirs.json"
+    listed.write_text(json.dumps({"somebody": drawn[:60]}))
+    run = tmp_path / "theirs"
+    asclaimed("import", "resolved", listed, "--out", run, "--subset", subset, "--model", "Qwen3.6-27B")
+    (verdict,) = json.loads(asclaimed("verify", CLAIM, run, "--margin", 8, "--json"))
+    assert verdict["bounds"][0]["tasks"] == 100
+    assert "estimates for the whole benchmark" in " ".join(verdict["limits"])
+    assert not verdict["carried"]
+
+
+def test_estimate_warns_once(tmp_path: Path) -> None:
+    subset, results = tmp_path / "subset.json", tmp_path / "results.json"
+    subset.write_text(asclaimed("subset", "swebench-verified", "--n", 50, "--json"))
+    ids = json.loads((Path(tables.__file__).parents[1] / "stats/data/swebench_verified.json").read_text())[
+        "ids"
+    ]
+    results.write_text(json.dumps({f"system {n}": ids for n in range(5)}))
+    text = asclaimed("estimate", "--subset", subset, "--results", results)
+    assert text.count("outside the subset") == 1
+    assert "and 4 more results" in text

@@ -50,6 +50,8 @@ class Status(StrEnum):
     """A press article repeats a number, and it agrees with the source."""
     UNSOURCED = "unsourced"
     """No source for it was found."""
+    NOT_STATED = "not-stated"
+    """A table has a dash there, which says nothing."""
     CONTRADICTED = "contradicted"
     """A better source says otherwise; `contradicted_by` names it."""
 

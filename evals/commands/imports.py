@@ -26,6 +26,10 @@ def import_results(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name the model, or choose one of several.")] = None,
     scaffold: Annotated[str | None, typer.Option(help="Name the scaffold, or choose one of several.")] = None,
+    subset: Annotated[
+        Path | None,
+        typer.Option(help="What `asclaimed subset --json` printed, if these are results on a subset."),
+    ] = None,
     verdicts: Annotated[
         Path | None, typer.Option(help="A report or list of resolved ids that judges these attempts.")
     ] = None,
@@ -36,7 +40,7 @@ def import_results(
     from evals.report.text import plain
 
     batch = read(kind, path, verdicts)
-    manifest, left_out = write_run(out, path, batch, ImportOptions(tasks, benchmark, model, scaffold))
+    manifest, left_out = write_run(out, path, batch, ImportOptions(tasks, benchmark, model, scaffold, subset))
     for line in (*batch.notes, *left_out[:20]):
         typer.echo(f"note: {plain(line)}", err=True)
     if len(left_out) > 20:

@@ -78,9 +78,9 @@ def estimate(subset: SubsetOption, results: ResultsOption, as_json: JsonOption =
     from evals.stats.results import estimates, read_results, read_subset
 
     replies = estimates(read_subset(subset), read_results(results))
-    for reply in replies.values():
-        for note in reply.notes:
-            typer.echo(f"asclaimed: {shown(note)}", err=True)
+    if warned := [note for reply in replies.values() for note in reply.notes]:
+        more = f" (and {len(warned) - 1} more results with such ids)" if len(warned) > 1 else ""
+        typer.echo(f"asclaimed: {shown(warned[0])}{more}", err=True)
     typer.echo(as_points(replies) if as_json else table(replies))
 
 

@@ -25,6 +25,8 @@ from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record
 from evals.run.ledger import Ledger
 from evals.run.manifest import Elsewhere, Manifest, TaskEntry, versions
 from evals.run.plan import RunPlan
+from evals.stats.drawn import Subset
+from evals.stats.results import read_subset
 from tasks import catalog, selection
 from tasks.errors import MachineError, UserError
 from tasks.task import Frozen
@@ -42,6 +44,8 @@ class ImportOptions(NamedTuple):
     benchmark: str | None = None
     model: str | None = None
     scaffold: str | None = None
+    subset: Path | None = None
+    """What `asclaimed subset --json` printed: the tasks that were to be solved, with their chances."""
 
 
 def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> tuple[Manifest, list[str]]:
@@ -49,6 +53,9 @@ def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> 
     refuse_used(run, run.resolve())
     named = task_list(batch, options)
     listed = batch.attempts
+    drawn = read_subset(options.subset) if options.subset else None
+    if drawn:
+        named = of_subset(drawn, named)
     batch = narrowed(filled(batch, named), options)
     tasks = named or spoken_of(batch)
     known = {task.id for task in tasks}
@@ -60,6 +67,9 @@ def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> 
     hashes = {task.id: task.hash for task in tasks}
     keyed = list(numbered(usable))
     manifest = manifest_of(run, source, batch, options, tasks, [key for key, _ in keyed])
+    manifest = manifest.model_copy(
+        update={"subset": drawn} | ({"benchmark": drawn.benchmark} if drawn else {})
+    )
     with staged(run) as stage:
         write(stage / "manifest.json", manifest)
         for key, attempt in keyed:
@@ -68,6 +78,14 @@ def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> 
         ledger.append("imported", source=str(source), kind=batch.kind, attempts=len(keyed))
         ledger.close()
     return manifest, left_out
+
+
+def of_subset(drawn: Subset, named: list[TaskEntry]) -> list[TaskEntry]:
+    """The subset's tasks in its order; with `--tasks`, as they are described there. Raises `UserError`."""
+    known = {task.id: task for task in named}
+    if named and (strange := next((task for task in drawn.ids if task not in known), None)):
+        raise UserError(f"the subset draws {strange!r}, which is no task of --tasks")
+    return [known.get(task) or entry(task) for task in drawn.ids]
 
 
 def narrowed(batch: Batch, options: ImportOptions) -> Batch:
@@ -107,7 +125,7 @@ def task_list(batch: Batch, options: ImportOptions) -> list[TaskEntry]:
         if wrong := next((task.id for task in named if not NAME.fullmatch(task.id)), None):
             raise UserError(f"{options.tasks}: the id {wrong[:80]!r} cannot name a directory")
         return named
-    if batch.rest is not None:
+    if batch.rest is not None and options.subset is None:
         raise UserError("the source lists only what was resolved, not what was tried: give --tasks NAME|FILE")
     return []
 
