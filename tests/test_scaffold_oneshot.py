@@ -10,15 +10,22 @@ from typing import Any
 
 import pytest
 
+from evals.record import AttemptKey, Outcome, Record
+from evals.report.summary import summarise
+from evals.run.attempt import RunContext, run_attempt
 from scaffolds import load
-from scaffolds.base import Budget, Settings, Step, Stop, Trajectory
+from scaffolds.base import Budget, Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.files import CHARACTER_BUDGET, LIST, budget_for, lines_of, relevant_files
 from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.whole_files import parse_files
+from tasks.sandbox import Limits
 from tasks.task import Brief
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, error, say, stream
+from tests.fakes.plain_backend import PlainBackend, plain_image
+from tests.runs_on_disk import write_run
+from tests.test_run import make_task
 
 ONE = {"pkg/calc.py": "def add(a, b):\n    return a - b\n"}
 TWO = {**ONE, "pkg/text.py": "x = 1\n"}
@@ -249,3 +256,50 @@ def test_hostile_repetition_in_an_answer_costs_no_time(form: str, answer: str) -
     started = time.process_time()
     parse_files(form.format(answer), TWO, "/testbed")
     assert time.process_time() - started < 1
+
+
+FIX = "diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n@@ -1 +1 @@\n-x = 1\n+x = 2\n"
+
+
+@pytest.mark.parametrize(("changed", "shown"), [("pkg/calc.py", True), ("pkg/app.py", False)])
+def test_a_record_says_whether_the_fix_could_be_seen(changed: str, shown: bool, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    (repository / "pkg").mkdir(parents=True)
+    (repository / "pkg/calc.py").write_text(ONE["pkg/calc.py"])
+    (repository / "pkg/app.py").write_text("x = 1\n" * CHARACTER_BUDGET)
+    task = make_task("one")
+    task = task.model_copy(
+        update={"checks": task.checks.model_copy(update={"gold_patch": FIX.format(changed)})}
+    )
+    with FakeServer(say("I cannot.")) as server:
+        context = RunContext(
+            directory=tmp_path,
+            run_id="test",
+            version="0",
+            model_name="m",
+            tool_calls=ToolCallMode.NATIVE,
+            backend=PlainBackend(lambda: LocalSandbox(repository)),
+            limits=Limits(),
+            make_scaffold=lambda name, _task, given: load(name, given),
+            settings=Settings(),
+            model=OpenAIModel(ModelConfig(base_url=server.url, model="m")),
+        )
+        key = AttemptKey(scaffold="oneshot", task_id="one", attempt=1)
+        record = run_attempt(key, task, plain_image(task), context)
+    assert (record.files_shown, record.fix_shown) == (("pkg/calc.py",), shown)
+
+
+def test_the_report_counts_tasks_on_which_nothing_of_the_fix_was_shown(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", lambda _key: Outcome.UNRESOLVED, tasks=4, scaffolds=["oneshot"])
+    (run / "ledger.jsonl").touch()
+    for task, shown in (("t0", False), ("t1", False), ("t2", True)):
+        path = run / "oneshot" / task / "1/record.json"
+        record = Record.model_validate_json(path.read_bytes())
+        path.write_text(record.model_copy(update={"fix_shown": shown, "calls_written": 2}).model_dump_json())
+    findings = summarise(run).findings
+    assert (
+        "oneshot: 6 tool calls were written as text, which the server did not parse, and were not run"
+        in findings
+    )
+    (line,) = [line for line in findings if "reference fix" in line]
+    assert line.startswith("oneshot: on 2 of 4 tasks no file that the reference fix changes was shown")

@@ -241,6 +241,20 @@ def _claim_line(claim: Claim, model: str) -> ClaimLine:
     )
 
 
+def _not_reached(line: score.ScaffoldScore, own: list[score.Attempt]) -> Iterator[str]:
+    """What kept a model from showing what it can: files that it never saw, and calls that never ran."""
+    if blind := {a.key.task_id for a in own if a.fix_not_shown}:
+        yield (
+            f"{line.scaffold}: on {len(blind)} of {line.tasks} tasks no file that the reference fix changes was "
+            "shown to the model (too large for the window, or ranked too low): they could not be solved"
+        )
+    if written := sum(a.record.calls_written for a in own if a.record):
+        yield (
+            f"{line.scaffold}: {written} tool calls were written as text, which the server did not parse, "
+            "and were not run"
+        )
+
+
 def _findings(
     run: Path,
     facts: manifest.Manifest,
@@ -273,12 +287,7 @@ def _findings(
             lines.append(
                 f"{line.scaffold}: official and strict grading differ on {', '.join(line.differing)}"
             )
-        blind = {a.key.task_id for a in attempts if a.key.scaffold == line.scaffold and a.fix_not_shown}
-        if blind:
-            lines.append(
-                f"{line.scaffold}: on {len(blind)} of {line.tasks} tasks no file that the reference fix changes was "
-                "shown to the model (too large for the window, or ranked too low): they could not be solved"
-            )
+        lines += _not_reached(line, [a for a in attempts if a.key.scaffold == line.scaffold])
         if line.calls_recovered:
             lines.append(
                 f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"
