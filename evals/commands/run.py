@@ -149,7 +149,6 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.imports.predictions import write_predictions
-    from evals.report.text import plain
     from evals.run import manifest
     from evals.run.attempt import forget_unjudged
     from evals.run.lock import run_lock
@@ -158,18 +157,14 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     console = Console(stderr=True)
     directory = out or session.default_directory(plan)
     session.check_scaffolds(plan)
-
-    def say(line: str) -> None:
-        console.print(plain(line, 500), markup=False, highlight=False, soft_wrap=True)
-
     for line in session.notes(plan):
-        say(f"note: {line}")
+        console.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
     with run_lock(directory):
         if retry_unjudged and (directory / "manifest.json").exists():
             forget_unjudged(directory, open_keys(directory, manifest.load(directory)))
         with (
             console.status("preparing") as status,
-            session.open_run(plan, directory, _show(status), grade=grade, say=say) as work,
+            session.open_run(plan, directory, _show(status), grade=grade) as work,
         ):
             status.stop()
             console.print(f"run directory {directory}", markup=False, highlight=False)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import scaffolds
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
-from evals.commands.preflight import preflight
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.run import manifest as manifests
@@ -103,18 +102,8 @@ def probe_server(plan: RunPlan) -> dict[str, Any] | None:
 
 
 @contextmanager
-def open_run(
-    plan: RunPlan,
-    directory: Path,
-    progress: Progress,
-    *,
-    grade: bool = True,
-    say: Callable[[str], None] = lambda _line: None,
-) -> Iterator[Run]:
-    """Everything checked and frozen; the caller holds the directory's lock and calls `work`.
-
-    `say` is given the few lines of the preflight.
-    """
+def open_run(plan: RunPlan, directory: Path, progress: Progress, *, grade: bool = True) -> Iterator[Run]:
+    """Everything checked and frozen; the caller holds the directory's lock and calls `work`."""
     check_scaffolds(plan)
     check_machine(directory)
     tasks = load_tasks(plan)
@@ -130,20 +119,16 @@ def open_run(
         subset=drawn_subset(plan),
         claim=claim_to_verify(plan, tasks[0].benchmark),
     )
-    for line in preflight(fresh, tasks, directory, progress, grade=grade):
-        say(line)
     manifest = manifests.begin_or_resume(directory, fresh)
     with ExitStack() as stack:
-        grader = (
-            stack.enter_context(Grader(plan.grader, plan.sandbox, run=manifest.run_id)) if grade else None
-        )
+        context = make_context(manifest, directory, plan)
+        grader = stack.enter_context(make_grader(plan, context)) if grade else None
         hooks = RunHooks(
             grader.grade if grader else None, make_waiter(plan, manifest), refusal=make_refusal(plan)
         )
         interim = make_interim(directory, manifest)
         if interim:
             hooks = replace(hooks, look=interim.after)
-        context = make_context(manifest, directory, plan)
         run = Run(context, tasks, manifest.frozen_keys(), hooks, Ledger(directory / "ledger.jsonl"))
         if interim:
             run.settle(interim.settled)
@@ -174,6 +159,13 @@ def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -
         make_scaffold=make_scaffold,
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),
         model=make_model(plan, manifest),
+    )
+
+
+def make_grader(plan: RunPlan, context: RunContext) -> Grader:
+    """Whoever grades the attempts of this run; silent once it is abandoned."""
+    return Grader(
+        plan.grader, plan.sandbox, run=context.run_id, backend=context.backend, abandoned=context.abandoned
     )
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, Self
 
 from evals.grade.logs import LogGrade, describe, grade_log, not_judged
+from evals.grade.machine import Machine
 from evals.grade.official import DEFAULT, DERIVES, OfficialGrader
-from evals.grade.spec import NotJudged, TestSpecs, on_a_machine_that_holds
+from evals.grade.spec import NotJudged, TestSpecs
 from evals.grade.store import (
     LOG,
     KeptRun,
@@ -63,17 +65,19 @@ class Grader:
         progress: Progress = quiet,
         run: str = "",
         backend: Backend | None = None,
+        abandoned: threading.Event | None = None,
     ) -> None:
         """`name`: `swebench==VERSION`. `cached=False` runs tests even where their result is known.
 
-        `run`: label of the machines, for `Backend.reap`. `backend`: Docker where none is given.
+        `run`: label of the machines, for `Backend.reap`. `backend`: Docker where none is given. `abandoned`: set before
+        somebody takes the machines away; every call then ends in `Abandoned` and leaves nothing behind.
         """
         self._limits = limits or TestLimits(container=container or Limits())
         self._graders = {n: OfficialGrader(n) for n in (name, DEFAULT, DERIVES)}
         self.official = self._graders[name]
-        self._backend = backend or DockerBackend()
-        self._specs = TestSpecs(self._graders, self._backend, progress)
-        self._store, self._cached, self._run_id = store or RunStore(), cached, run
+        self._machine = Machine(backend or DockerBackend(), run, abandoned or threading.Event())
+        self._specs = TestSpecs(self._graders, self._machine.backend, progress)
+        self._store, self._cached = store or RunStore(), cached
         self._strict_version = strict_version() if strict else ""
 
     def grade(self, task: Task, record: Record, directory: Path) -> Grade:
@@ -117,7 +121,7 @@ class Grader:
 
     def image(self, task: Task) -> str:
         """Id of the image that the task is graded in. Raises `NotJudged`."""
-        return self._specs.image(task)
+        return self._machine.held(lambda: self._specs.image(task))
 
     def close(self) -> None:
         for grader in self._graders.values():
@@ -137,12 +141,13 @@ class Grader:
             official = self._judge(self.official, row, patch, found)
             if found.facts.strict or not self._wants_strict(found):
                 return found, official
-        key = run_key(task, self._specs.image(task), patch, self._limits)
+        key = run_key(task, self.image(task), patch, self._limits)
         with exclusive(f"grade-{key}"):
             known = self._store.get(key) if self._cached else None
             tested = known or self._run(task, key, patch)
             official = self._judge(self.official, row, patch, tested)
             tested = self._with_strict(task, patch, tested, official.column)
+            self._machine.check_not_abandoned()
             if tested is not known:
                 self._store.put(tested)
         if directory is not None:
@@ -151,8 +156,8 @@ class Grader:
 
     def _run(self, task: Task, key: str, patch: bytes) -> KeptRun:
         image, request = self._specs.image(task), RunRequest(patch, {}, self._specs.of(task).script)
-        containers = self._containers(task, EVAL_FILE)
-        run = on_a_machine_that_holds(lambda: containers(request))
+        tests = self._tests(task, EVAL_FILE)
+        run = self._machine.held(lambda: tests(request))
         facts = TestFacts(
             key=key,
             image=image,
@@ -166,9 +171,8 @@ class Grader:
         )
         return KeptRun(facts, run.log)
 
-    def _containers(self, task: Task, script_file: str | None) -> RunTests:
-        image, workdir = self._specs.image(task), task.brief.workdir
-        return self._backend.tests(image, workdir, self._limits, script_file=script_file, run=self._run_id)
+    def _tests(self, task: Task, script_file: str | None) -> RunTests:
+        return self._machine.tests(self._specs.image(task), task.brief.workdir, self._limits, script_file)
 
     def _judge(self, grader: OfficialGrader, row: dict[str, Any], patch: bytes, tested: KeptRun) -> LogGrade:
         """What one official version says of a test run. Raises `NotJudged` where it cannot use the row."""
@@ -203,14 +207,14 @@ class Grader:
     def _run_strict(self, task: Task, patch: bytes, official: GraderVerdict) -> StrictFacts:
         from evals.grade.strict.verdict import strict_verdict
 
-        verdict = on_a_machine_that_holds(
+        verdict = self._machine.held(
             lambda: strict_verdict(
                 task,
                 self._specs.of(task).script,
                 patch,
                 image_id=self._specs.image(task),
                 official=official,
-                run_tests=self._containers(task, None),
+                run_tests=self._tests(task, None),
                 calibrations=cache_directory() / "calibrations",
             )
         )

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections import defaultdict
+from typing import Any, NamedTuple
 
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, OfficialGrader
 from evals.record import Party
 from tasks.backend import Backend, Progress
 from tasks.errors import TaskError
-from tasks.sandbox import SandboxError
 from tasks.task import Task
-
-T = TypeVar("T")
 
 
 class NotJudged(Exception):  # noqa: N818 - an outcome
@@ -42,6 +39,7 @@ class TestSpecs:
         self._specs: dict[str, TestSpec] = {}
         self._images: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._image_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def of(self, task: Task) -> TestSpec:
         """Raises `NotJudged` for a row that swebench cannot use."""
@@ -51,11 +49,17 @@ class TestSpecs:
             return self._specs[task.content_hash]
 
     def image(self, task: Task) -> str:
-        """Id of the task's image, pulled or built where it must be. Raises `NotJudged`, or `MachineError`: no Docker."""
+        """Id of the task's image, pulled or built where it must be: several at once, each one once.
+
+        Raises `TaskError` without one, `SandboxError` where it did not come now, `MachineError`: no Docker.
+        """
+        name = task.image.reference
         with self._lock:
-            if task.image.reference not in self._images:
-                self._images[task.image.reference] = self._resolve(task)
-            return self._images[task.image.reference]
+            lock = self._image_locks[name]
+        with lock:
+            if name not in self._images:
+                self._images[name] = self._backend.image(task.image, self._progress)
+            return self._images[name]
 
     def _make(self, task: Task) -> TestSpec:
         row = task.checks.row
@@ -65,20 +69,3 @@ class TestSpecs:
             return TestSpec(row, self._graders[DEFAULT].script(row))
         except (BadRow, TaskError) as error:
             raise NotJudged(Party.TASK, f"the task's row is unusable: {error}") from error
-
-    def _resolve(self, task: Task) -> str:
-        try:
-            return self._backend.image(task.image, self._progress)
-        except (TaskError, SandboxError) as error:
-            raise NotJudged(Party.SANDBOX, f"no image {task.image.reference}: {error}") from error
-
-
-def on_a_machine_that_holds(run: Callable[[], T]) -> T:
-    """What `run` returns. A machine that breaks gets a second chance, whatever the tests did; then `NotJudged`."""
-    try:
-        try:
-            return run()
-        except SandboxError:
-            return run()
-    except (SandboxError, TaskError) as error:
-        raise NotJudged(Party.SANDBOX, str(error)) from error

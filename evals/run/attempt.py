@@ -101,6 +101,8 @@ def run_attempt(
             work = _logged_work(key, task, prepared, context, log, directory)
     except Exception:
         set_aside(directory, "failed")
+        if context.abandoned.is_set():
+            raise Abandoned from None
         raise
     if context.abandoned.is_set():
         raise Abandoned

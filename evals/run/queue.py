@@ -18,7 +18,15 @@ from functools import partial
 from pathlib import Path
 
 from evals.record import AttemptKey, Failure, Grade, Party, Record
-from evals.run.attempt import AGAIN, RunContext, forget, record_failure, run_attempt, set_aside
+from evals.run.attempt import (
+    AGAIN,
+    Abandoned,
+    RunContext,
+    forget,
+    record_failure,
+    run_attempt,
+    set_aside,
+)
 from evals.run.controls import CONTROLS
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
@@ -294,7 +302,7 @@ class Run:
         if self._fatal is not None:
             return  # the record is on disk; the next run, or `asclaimed grade`, picks it up
         try:
-            grade = grade_recorded(self._context.directory, key, self._tasks[key.task_id], self._hooks)
+            grade = grade_recorded(self._context, key, self._tasks[key.task_id], self._hooks)
             self._ledger.append(
                 "attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump()
             )
@@ -314,11 +322,13 @@ class Run:
                 self.settle({look.scaffold})
 
 
-def grade_recorded(run: Path, key: AttemptKey, task: Task, hooks: RunHooks) -> Grade:
-    """Grade one recorded attempt from its directory alone and write `grade.json`."""
+def grade_recorded(context: RunContext, key: AttemptKey, task: Task, hooks: RunHooks) -> Grade:
+    """Grade one recorded attempt from its directory alone and write `grade.json`; raises `Abandoned`."""
     assert hooks.grade is not None
-    directory = key.directory(run)
+    directory = key.directory(context.directory)
     record = Record.model_validate_json((directory / "record.json").read_bytes())
     grade = hooks.grade(task, record, directory)
+    if context.abandoned.is_set():
+        raise Abandoned
     write_json(directory / "grade.json", grade)
     return grade

@@ -74,9 +74,7 @@ def open_sandbox(
     with daemon_errors(f"cannot create a container of {image}"):
         try:
             arguments = [str(limits.idle_seconds), workdir]
-            container = client().containers.create(
-                image, arguments, entrypoint=[supervisor.PATH], working_dir=workdir, **options
-            )
+            container = client().containers.create(image, arguments, working_dir=workdir, **options)
         except ImageNotFound as error:
             raise TaskError(f"image {image} is not on this machine") from error
     try:
@@ -100,6 +98,7 @@ def container_options(
     """Everything that keeps what is inside inside. Raises `MachineError` when the daemon cannot."""
     require_limits(limits)
     return {
+        "entrypoint": [supervisor.PATH],
         "user": user,
         "environment": dict(environment),
         "labels": {**owner_labels(), **{f"{LABEL}{name}": value for name, value in labels.items()}},

@@ -1,7 +1,8 @@
 """One test run in one fresh container: apply a patch as swebench 5.0.2 does, deliver files, run a script, read back.
 
-Exit codes and files come from the daemon; the log is bytes and decides nothing here. Once the tested code runs,
-whatever happens to its container is its own doing: only a daemon that does not answer is a `SandboxError`.
+Exit codes and files come from the daemon; the log is bytes and decides nothing here. What the tested code does to its
+container is its own doing. A container that was killed or removed from outside, a command that did not begin, a patch
+that could not even be tried, and a daemon that does not answer are a `SandboxError`.
 Differs from swebench on purpose: no network, no SYS_ADMIN, a memory limit. Not here: what the log means.
 """
 
@@ -11,35 +12,28 @@ import io
 import secrets
 import shlex
 import tarfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any
 
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
-from docker.utils.socket import frames_iter
 
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
-from tasks.docker.capture import Capture
-from tasks.docker.daemon import DAEMON_ERRORS, client, daemon_errors, remove
+from tasks.docker.daemon import client, daemon_errors, remove
+from tasks.docker.exec import Exec, check_own_doing
+from tasks.docker.oom import OomWatch
 from tasks.docker.sandbox import container_options
 from tasks.errors import TaskError
+from tasks.sandbox import SandboxError
 
 PATCH_FILE = "/tmp/patch.diff"  # noqa: S108 - swebench's name, in the container
 ALREADY = "git apply --check --reverse"
 APPLIED_CODE = 100
 UNDELIVERABLE = 99
 COLLECT_BYTES = 64 << 20
-GRACE_SECONDS = 2.0
-"""How long a stream may stay open after its command has ended: a daemon that the tests left holds it."""
-
-
-ONE_STREAM = 'exec /bin/bash "$0" 2>&1'
-"""The daemon copies stdout and stderr side by side, in no order. The script's markers go to one, the tests' results to
-the other: a result that overtook its marker would be no result."""
+NOT_APPLIED = (1, UNDELIVERABLE)
 
 
 class TestContainers:
@@ -71,12 +65,13 @@ class TestContainers:
                 return RunResult(False, None, False, b"", {}, 0.0, time.monotonic() - began)
             if request.files:
                 deliver(container, request.files)
-            command = ["/bin/bash", "-c", ONE_STREAM, script]
-            run = Exec(container, command, self._workdir, self._limits.log_bytes)
+            run = Exec(container, 'exec /bin/bash "$0"', script, self._workdir, self._limits.log_bytes)
             code = run.finish(self._limits.seconds)
             collected = {
                 path: data for path in request.collect if (data := collect(container, path)) is not None
             }
+            if not run.timed_out:  # we have killed that one
+                check_own_doing(container)
             total = time.monotonic() - began
             log, size = run.capture.contents(), run.capture.total
         return RunResult(
@@ -92,7 +87,7 @@ class TestContainers:
         with daemon_errors(f"cannot start a container of {self._image}"):
             try:
                 container = client().containers.create(
-                    self._image, ["-c", f"exec sleep {life:.0f}"], entrypoint="bash", **options
+                    self._image, ["-c", f"exec sleep {life:.0f}"], **options
                 )
             except ImageNotFound as error:
                 raise TaskError(f"image {self._image} is not on this machine") from error
@@ -106,11 +101,19 @@ class TestContainers:
     def _prepare(self, container: Container, request: RunRequest) -> str | None:
         """Apply the patch and make room for files; the command that applied it, None when none did."""
         script = prepare_script(bool(request.patch), request.files)
-        run = Exec(container, ["/bin/bash", "-c", script], self._workdir, 64 << 10)
+        run = Exec(container, script, "prepare", self._workdir, 64 << 10)
         code = run.finish(self._limits.apply_seconds)
-        return (
-            (*APPLY_COMMANDS, ALREADY, "none")[code - APPLIED_CODE] if code and code >= APPLIED_CODE else None
-        )
+        ways = dict(enumerate((*APPLY_COMMANDS, ALREADY, "none"), APPLIED_CODE))
+        if code in ways:
+            return ways[code]
+        if code not in NOT_APPLIED:
+            how = f"ended with status {code}" if code is not None else "did not end"
+            raise SandboxError(f"applying the patch {how}, and no code of its own ran yet")
+        with daemon_errors("cannot inspect a container"):
+            container.reload()
+            if OomWatch(container).count():
+                raise SandboxError("the kernel killed for memory while the patch was applied")
+        return None
 
 
 def prepare_script(patch: bool, files: Mapping[str, bytes]) -> str:
@@ -127,65 +130,6 @@ def prepare_script(patch: bool, files: Mapping[str, bytes]) -> str:
     return "\n".join(lines)
 
 
-class Exec:
-    """One command of its own in a running container, its output kept in bounded memory."""
-
-    def __init__(self, container: Container, command: list[str], workdir: str, keep: int) -> None:
-        self.capture = Capture(keep // 2, keep // 2)
-        self.timed_out = False
-        self.seconds = 0.0
-        self._container = container
-        self._broken = False
-        self._began = time.monotonic()
-        with daemon_errors("cannot run a command"):
-            api: Any = client().api
-            self._id = api.exec_create(container.id, command, user="root", workdir=workdir)["Id"]
-            self._socket = api.exec_start(self._id, socket=True)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def finish(self, seconds: float) -> int | None:
-        """Wait for the end; the exit code as the daemon has it, None after a timeout or the container's death."""
-        deadline = self._began + seconds
-        while self._reader.is_alive() and time.monotonic() < deadline:
-            self._reader.join(min(1.0, max(0.0, deadline - time.monotonic())))
-            if self._reader.is_alive() and not self._state()["Running"]:
-                self._reader.join(GRACE_SECONDS)
-                break
-        state = self._state()
-        self._close()
-        self.timed_out = bool(state["Running"]) and not self._broken
-        self.seconds = time.monotonic() - self._began
-        if self.timed_out:
-            with suppress(*DAEMON_ERRORS):
-                self._container.kill()
-        return None if self.timed_out or self._died() else state["ExitCode"]
-
-    def _close(self) -> None:
-        """Docker's socket object keeps its response, and with it the connection, alive."""
-        response = getattr(self._socket, "_response", None)
-        if response is not None:
-            response.close()
-        self._socket.close()
-
-    def _state(self) -> dict[str, Any]:
-        with daemon_errors("cannot inspect a command"):
-            found: dict[str, Any] = client().api.exec_inspect(self._id)
-            return found
-
-    def _died(self) -> bool:
-        with daemon_errors("cannot inspect a container"):
-            self._container.reload()
-        return self._container.status != "running"
-
-    def _read(self) -> None:
-        try:
-            for _, chunk in frames_iter(self._socket, tty=False):  # type: ignore[no-untyped-call]
-                self.capture.feed(chunk)
-        except (*DAEMON_ERRORS, ValueError):  # the container died under it, the daemon did, or we closed it
-            self._broken = True
-
-
 def deliver(container: Container, files: Mapping[str, bytes]) -> None:
     """Put files into a container: owned by root, mode 0444. Their directories are there already."""
     archive = io.BytesIO()
@@ -199,11 +143,14 @@ def deliver(container: Container, files: Mapping[str, bytes]) -> None:
 
 
 def collect(container: Container, path: str) -> bytes | None:
-    """One regular file through the daemon; None when it is absent, no regular file, or above 64 MB."""
+    """One regular file through the daemon; None when it is absent, no regular file, or above 64 MB.
+
+    A container that is gone looks the same: ask `check_own_doing` afterwards.
+    """
     with daemon_errors("cannot read a file back"):
         try:
             return regular_file(container.get_archive(path)[0])
-        except (NotFound, APIError, tarfile.TarError):
+        except (APIError, tarfile.TarError):  # the daemon answers: it is the path, or the container
             return None
 
 
