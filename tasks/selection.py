@@ -10,6 +10,7 @@ Not here: choosing tasks for what they tell about a model (`evals.stats.subset`)
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -65,8 +66,19 @@ def _with_ids(tasks: Sequence[Task], ids: Iterable[str]) -> list[Task]:
     wanted = set(ids)
     unknown = sorted(wanted - {task.id for task in tasks})
     if unknown:
-        raise UserError(f"no such task ids: {', '.join(unknown)}")
+        raise UserError(
+            f"no such task ids: {', '.join(unknown)}{_near(unknown, [task.id for task in tasks])}"
+        )
     return [task for task in tasks if task.id in wanted]
+
+
+def _near(unknown: Sequence[str], known: Sequence[str]) -> str:
+    """What was probably meant: by spelling, else ids that contain what was given."""
+    found: list[str] = []
+    for name in unknown[:3]:
+        holding = [task_id for task_id in known if name.lower() in task_id.lower()]
+        found += (difflib.get_close_matches(name, known, n=2) or holding)[:2]
+    return f" (did you mean {', '.join(dict.fromkeys(found))}?)" if found else ""
 
 
 def reject_duplicates(tasks: Sequence[Task], where: str) -> None:

@@ -37,6 +37,8 @@ COLUMN_FILES = {
 """Columns that a task repository keeps as files of their own."""
 
 EVAL_TYPES = ("pass_and_fail", "fail_only")
+REPO_COLUMNS = ("repo", "base_commit", "image", "log_parser", "eval_type")
+"""What `task.yaml` must say: nothing of it can be derived for a task that is not SWE-bench's own."""
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """An id becomes a directory of a run, so it may hold no separators."""
 SAFE_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,499}")
@@ -163,6 +165,8 @@ def _row_from_directory(directory: Path) -> Row:
         raise TaskError(
             f"{where}/task.yaml: instance_id is {columns.get('instance_id')!r}, not the directory's name"
         )
+    if missing := [column for column in REPO_COLUMNS if not columns.get(column)]:
+        raise TaskError(f"{where}/task.yaml: missing {', '.join(missing)}")
     return Row(where, columns)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tasks.docker import daemon, images
+from tasks.docker.availability import ImageState, availability
 from tasks.docker.pull import Layers, Unreachable, failure, pull_image, split
+from tasks.docker.space import BUNDLED_BYTES, IMAGE_BYTES, disk_need
 from tasks.errors import DiskFullError, MachineError, TaskError
 from tasks.sandbox import RegistryError, SandboxError
-from tasks.task import ImageSpec
-from tests.fakes.registry import Registry, registry
+from tasks.task import Brief, Checks, ImageSpec, Task
+from tests.fakes.registry import Registry, digest, registry
 
 
 @pytest.fixture
@@ -149,3 +152,51 @@ def test_without_a_registry_it_is_the_network_and_a_context_is_built(docker_daem
         images.resolve(ImageSpec(reference="UPPER CASE"))
     assert issubclass(Unreachable, SandboxError)
     assert issubclass(DiskFullError, MachineError)
+
+
+def task_of(reference: str, context: Path | None = None) -> Task:
+    brief = Brief(task_id="t", repo="r", problem_statement="p")
+    checks = Checks(fail_to_pass=(), pass_to_pass=(), gold_patch="", test_patch="")
+    image = ImageSpec(reference=reference, context=context)
+    return Task(id="t", benchmark="b", image=image, brief=brief, checks=checks)
+
+
+@pytest.mark.docker
+def test_images_are_looked_for_without_pulling_any(served: Registry, tmp_path: Path) -> None:
+    base, absent = images.sandbox_base().reference, served.image("other/image")
+    tasks = [
+        task_of(base),
+        task_of("asclaimed/none-such", tmp_path),
+        task_of(absent),
+        task_of(served.image()),
+    ]
+    found = availability(tasks)
+    states = [found[task.image.reference].state for task in tasks]
+    assert states == [ImageState.PRESENT, ImageState.BUILDABLE, ImageState.PULLABLE, ImageState.PULLABLE]
+    assert all(one.runs_here for one in found.values())
+    need = disk_need(tasks, found)
+    assert (need.images, need.root) == (BUNDLED_BYTES + 2 * IMAGE_BYTES, daemon.facts()["DockerRootDir"])
+    assert need.fits
+    assert not need._replace(free=1).fits
+    assert f"GB more in {need.root}" in need.line()
+    assert not any("/blobs/" in path and path.endswith(digest(served.layer)) for path in served.asked)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("status", "state", "asked"), [(404, ImageState.MISSING, 3), (429, ImageState.UNKNOWN, 1)]
+)
+def test_a_registry_that_has_had_enough_is_asked_no_more(
+    served: Registry, status: int, state: ImageState, asked: int
+) -> None:
+    served.status = status
+    found = availability([task_of(served.image(f"some/image-{n}")) for n in range(9)], ask=3)
+    assert sum(one.reason != "no registry was asked" for one in found.values()) == asked
+    assert state in {one.state for one in found.values()}
+
+
+@pytest.mark.docker
+def test_an_image_for_another_processor_is_seen(docker_daemon: None) -> None:
+    with registry(architecture="s390x") as other:
+        (one,) = availability([task_of(other.image())]).values()
+    assert (one.architecture, one.runs_here) == ("s390x", False)

@@ -219,6 +219,11 @@ def test_bundled_images_are_built_and_never_pulled() -> None:
         ("task.yaml", "instance_id: [\n", "task.yaml"),
         ("task.yaml", "just words", "expected keys"),
         ("task.yaml", "instance_id: another__task-1", "not the directory's name"),
+        (
+            "task.yaml",
+            "instance_id: asclaimed__kettle-1\nrepo: a/b\nversion: '1'",
+            "missing base_commit, image, log_parser, eval_type",
+        ),
         ("tests.json", "{", "tests.json"),
         ("gold.patch", None, "cannot read gold.patch"),
     ],

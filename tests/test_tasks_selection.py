@@ -43,6 +43,12 @@ def test_unknown_ids_are_listed() -> None:
         selection.select(MANY, ids=["nobody", "big-2", "big-99"])
 
 
+@pytest.mark.parametrize(("given", "meant"), [("midd-7", "mid-7"), ("TINY-1", "tiny-1"), ("g-59", "big-59")])
+def test_the_id_that_was_probably_meant_is_suggested(given: str, meant: str) -> None:
+    with pytest.raises(UserError, match=rf"no such task ids: {given} \(did you mean .*\b{meant}\b"):
+        selection.select(MANY, ids=[given])
+
+
 def test_limit_comes_last() -> None:
     assert ids(selection.select(MANY, ids=["big-5", "mid-1", "mid-2"], limit=2)) == ["big-5", "mid-1"]
     assert len(selection.select(MANY, sample=50, limit=7)) == 7
