@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from evals.commands.application import app
 from evals.commands.nightly import Waiting
 from evals.nightly.evidence import Baseline, watched
-from evals.nightly.night import Exit, Night, NightHooks, NightlyPlan, load_nightly, nightly
+from evals.nightly.night import Exit, Night, NightHooks, nightly
+from evals.nightly.plan import NightlyPlan, load_nightly
 from evals.record import AttemptKey, Outcome
 from evals.report.nightly_text import to_junit, to_markdown
 from evals.results.load import from_run_dir

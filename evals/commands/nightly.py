@@ -18,7 +18,8 @@ from typer.core import TyperCommand
 from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
 
 if TYPE_CHECKING:
-    from evals.nightly.night import Night, NightHooks, NightlyPlan
+    from evals.nightly.night import Night, NightHooks
+    from evals.nightly.plan import NightlyPlan
     from evals.run.plan import RunPlan
     from evals.run.queue import Run
     from tasks.task import Task
@@ -74,8 +75,8 @@ def nightly(
 
 def one_night(path: Path, junit: Path | None, summary: Path | None, key: str | None) -> tuple[Path, Night]:
     """The night and its reports, in its own directory and where the user wants them."""
-    from evals.nightly.night import load_nightly
     from evals.nightly.night import nightly as watch
+    from evals.nightly.plan import load_nightly
     from evals.report.nightly_text import to_junit, to_markdown
     from evals.results.load import from_run_dir
     from tasks.disk import write_atomic

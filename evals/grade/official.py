@@ -34,7 +34,7 @@ V5_COLUMNS = ("image", "eval_script", "log_parser", "eval_type")
 
 
 class Verdict(NamedTuple):
-    """The official opinion on one log."""
+    """What the official grader says of one log."""
 
     resolved: bool
     applied: bool

@@ -19,11 +19,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ValidationError
 
 from evals.nightly.evidence import Baseline, Standing, Watched, standing, watched
 from evals.nightly.outlook import outlook
+from evals.nightly.plan import NightlyPlan
 from evals.nightly.reuse import Action, Choice, alike, changed, decide, read_grade, seed
 from evals.record import AttemptKey, Grade, Outcome
 from evals.results.load import from_run_dir
@@ -32,43 +32,9 @@ from evals.run import manifest as manifests
 from evals.run.lock import run_lock
 from evals.run.manifest import Manifest
 from evals.run.plan import RunPlan
-from scaffolds.preset import under_plan
 from tasks.disk import write_json
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
-
-
-class NightlyPlan(Frozen):
-    """What to watch; the YAML file of `asclaimed nightly`."""
-
-    run: RunPlan
-    """What one night runs."""
-    baseline: Path
-    """A finished run directory; several attempts a task make it sharper. Never written to."""
-    nights: Path
-    """Directory that gets one run directory a night."""
-    alpha: float = Field(default=0.05, gt=0, lt=0.5)
-    """Chance of a false alarm, over all nights and scaffolds together."""
-    most_unjudged: float = Field(default=0.2, ge=0, le=1)
-    """Share of tonight's attempts without a verdict above which the night counts as broken machinery."""
-    fresh: bool = False
-    """Reuse nothing."""
-    patience: float = Field(default=900, gt=0)
-    """Seconds that a night waits for a model server that went away; then it ends, and can be taken up again."""
-
-    @field_validator("run", mode="before")
-    @classmethod
-    def _with_preset(cls, run: Any) -> Any:
-        return under_plan(run) if isinstance(run, dict) else run
-
-    @field_validator("run")
-    @classmethod
-    def _whole(cls, run: RunPlan) -> RunPlan:
-        if run.looks or run.claim:
-            raise ValueError(
-                "takes no `looks` and no `claim`: a night runs all its tasks, against its baseline"
-            )
-        return run
 
 
 class Exit(StrEnum):
@@ -115,27 +81,6 @@ class NightHooks:
     """The identity of a task's image as it is now, as `Record.image_source` has it; "" where there is none."""
     work: Callable[[RunPlan, Path], None]
     """Make and grade what is missing in a run directory."""
-
-
-def load_nightly(path: Path, key: str | None = None) -> NightlyPlan:
-    """Read the YAML file; `key` is the model server's, which need not stand in it. Raises `UserError` in one line."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the nightly plan {path}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise UserError(
-            f"{path} must hold keys and values: `run`, `baseline` and `nights`, as runs/plans/nightly.yaml"
-        )
-    run = values.get("run")
-    if key is not None and isinstance(run, dict) and isinstance(run.get("model"), dict):
-        run["model"]["api_key"] = key
-    try:
-        return NightlyPlan.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "plan"
-        raise UserError(f"{path}: `{where}`: {first['msg'].lower().removeprefix('value error, ')}") from None
 
 
 def nightly(plan: NightlyPlan, hooks: NightHooks, now: datetime | None = None) -> tuple[Path, Night]:

@@ -116,8 +116,8 @@ def verify(
     found = compared(question, results, main, noise)
     lines_of_protocol = protocol.match(claim, results, system)
     decision, reason = settle(question, results, main, noise, lines)
-    if stranger := another_model(claim, results, same_model_as):
-        decision, reason = Decision.UNDECIDED, stranger
+    if other := another_model(claim, results, same_model_as):
+        decision, reason = Decision.UNDECIDED, other
     return Verdict(
         claim=claim.id,
         system=system.name,
