@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sys
+from typing import NoReturn
 
 from evals.commands.index import WIDTH, help_page
 
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr and an exit code, never a traceback."""
-    if sys.argv[1:] == ["--help"] and shutil.get_terminal_size().columns >= WIDTH:
+    if sys.argv[1:] in (["--help"], ["-h"]) and shutil.get_terminal_size().columns >= WIDTH:
         sys.stdout.write(help_page())
         return
     run_application()
 
 
 def run_application() -> None:
-    import typer
-
     from evals.commands.application import app
-    from evals.report.text import plain
     from tasks.errors import MachineError, UserError
     from tasks.sandbox import SandboxError
 
     try:
-        app()
-    except (UserError, SandboxError) as error:
-        typer.secho(f"asclaimed: {plain(error, 2000)}", fg="red", err=True)
-        sys.exit(error.exit_code if isinstance(error, UserError) else MachineError.exit_code)
+        app(prog_name="asclaimed")
+    except UserError as error:
+        end(error, error.exit_code)
+    except SandboxError as error:
+        end(error, MachineError.exit_code)
+    except OSError as error:
+        end(describe(error), UserError.exit_code if error.errno in WRONG_PATH else MachineError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+WRONG_PATH = frozenset(
+    {errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+)
+"""What the user can mend by naming another file; all else is the machine's."""
+
+
+def describe(error: OSError) -> str:
+    """The path and what is wrong with it."""
+    where = error.filename2 or error.filename
+    return f"{where}: {error.strerror}" if where else str(error.strerror or error)
+
+
+def end(reason: object, code: int) -> NoReturn:
+    """One line, and the exit code."""
+    import typer
+
+    from evals.report.text import plain
+
+    colour = None if os.environ.get("NO_COLOR") else "red"
+    typer.secho(f"asclaimed: {plain(reason, 2000)}", fg=colour, err=True)
+    sys.exit(code)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A mistake of the person at the keyboard.
@@ -27,3 +29,11 @@ class DiskFullError(MachineError):
 
 class TaskError(UserError):
     """A task, row or file that cannot be used."""
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'X'?` for the known name that is most like `name`, or nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from evals.claims.claim import Claim, Protocol, Source, folded, same_benchmark
-from tasks.errors import UserError
+from tasks.errors import UserError, near
 from tasks.task import Frozen
 
 MAX_BYTES = 2_000_000
@@ -117,9 +117,9 @@ def choose(wanted: str, pool: tuple[Claim, ...]) -> Claim:
         return matches[0]
     if matches:
         raise UserError(f"{wanted or 'the file'} has {len(matches)} claims, name one: {listed(matches)}")
-    near = [claim for claim in pool if key.split("/")[0] in folded(claim.id)]
-    hint = f"; near it: {listed(near)}" if near else "; `asclaimed claims list` shows all"
-    raise UserError(f"there is no claim {wanted!r}{hint}")
+    alike = [claim for claim in pool if key.split("/")[0] in folded(claim.id)]
+    hint = near(wanted, [claim.id for claim in pool]) or (f"; near it: {listed(alike)}" if alike else "")
+    raise UserError(f"there is no claim {wanted!r}{hint or '; `asclaimed claims list` shows all'}")
 
 
 def matching(claims: tuple[Claim, ...], model: str | None, benchmark: str | None) -> list[Claim]:

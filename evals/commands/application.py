@@ -12,6 +12,7 @@ from typer.main import get_group
 from evals.commands.index import ABOUT, COMMANDS, OPTIONS, Entry
 
 PLAIN: dict[str, Any] = {
+    "context_settings": {"help_option_names": ["-h", "--help"]},
     "add_completion": False,
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,  # plain help: drawing it with Rich costs more CPU than all the rest of `--help`
@@ -40,7 +41,9 @@ def load(name: str, entry: Entry) -> Any:
         alone.add_typer(found, name=name, short_help=entry.summary)
     else:
         own = getattr(module, entry.command_class) if entry.command_class else None
-        alone.command(name, cls=own, short_help=entry.summary)(found)
+        alone.command(name, cls=own, short_help=entry.summary, context_settings=PLAIN["context_settings"])(
+            found
+        )
     return get_group(alone).commands[name]
 
 

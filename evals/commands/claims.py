@@ -33,8 +33,12 @@ def list_claims(
 ) -> None:
     """List the claims that travel with asclaimed."""
     from evals.claims.catalog import matching, shipped
+    from tasks.errors import UserError
 
-    show(matching(shipped(), model, benchmark), as_json)
+    found = matching(shipped(), model, benchmark)
+    if not found:
+        raise UserError("no claim is on such a model and benchmark: `asclaimed claims list` shows all")
+    show(found, as_json)
 
 
 @app.command("show")

@@ -42,7 +42,7 @@ COMMANDS = {
 }
 OPTIONS = {
     "--version": "Print the version and exit.",
-    "--help": "Show this message and exit.",
+    "-h, --help": "Show this message and exit.",
 }
 WIDTH = 80
 """Of a terminal on which no line of the page needs a break."""

@@ -9,15 +9,13 @@ from typing import Annotated
 
 import typer
 
-TasksOption = Annotated[
-    str,
-    typer.Option(
-        "--tasks",
-        help="bundled, swebench-verified, swebench-lite, swebench-multilingual, a .jsonl/.json/.parquet file, "
-        "a task directory, or NAME=PATH.",
-        metavar="NAME|PATH",
-    ),
-]
+TASKS = typer.Option(
+    "--tasks",
+    help="bundled, swebench-verified, swebench-lite, swebench-multilingual, a .jsonl/.json/.parquet file, "
+    "a task directory, or NAME=PATH.",
+    metavar="NAME|PATH",
+)
+TasksOption = Annotated[str, TASKS]
 IdsOption = Annotated[
     str | None,
     typer.Option("--ids", help="Only these tasks: a comma-separated list, or @FILE.", metavar="LIST|@FILE"),
@@ -32,6 +30,14 @@ LimitOption = Annotated[
     typer.Option("--limit", help="Only the first N tasks (after --ids and --sample).", min=1, metavar="N"),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machines.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any key of a plan, such as budget.seconds=600; repeat for several. On top of all other options.",
+        metavar="KEY=VALUE",
+    ),
+]
 ApiKeyEnvOption = Annotated[
     str | None, typer.Option(help="Environment variable that holds the server's key.", metavar="NAME")
 ]

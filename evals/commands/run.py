@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evals.commands.options import (
+    TASKS,
     ApiKeyEnvOption,
     IdsOption,
     JsonOption,
     LimitOption,
     SampleOption,
     SeedOption,
-    TasksOption,
+    SetOption,
     key_in,
 )
 
@@ -25,11 +28,20 @@ if TYPE_CHECKING:
     from tasks.backend import Progress
 
 
+OTHER_NAMES = {
+    "scaffolds": "--scaffold",
+    "model.api_key": "--api-key-env",
+    "budget.steps": "--max-steps",
+    "budget.seconds": "--max-seconds",
+}
+"""Options that are not called as the last part of their key."""
+
+
 def run(
     plan: Annotated[
         Path | None, typer.Argument(help="A plan (runs/plans/*.yaml); options go on top of it.")
     ] = None,
-    tasks: Annotated[str | None, TasksOption] = None,
+    tasks: Annotated[str | None, TASKS] = None,
     ids: IdsOption = None,
     sample: SampleOption = None,
     seed: SeedOption = None,
@@ -47,8 +59,12 @@ def run(
     base_url: Annotated[str | None, typer.Option(help="OpenAI-compatible server, up to /v1.")] = None,
     model: Annotated[str | None, typer.Option(help="Model name, as the server lists it.")] = None,
     api_key_env: ApiKeyEnvOption = None,
-    temperature: Annotated[float | None, typer.Option(min=0)] = None,
-    top_p: Annotated[float | None, typer.Option()] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Sampling temperature; the server's own when not given.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Nucleus sampling; the server's own when not given.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens in one answer.")] = None,
     tool_calls: Annotated[str | None, typer.Option(help="native, lenient or text.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Model calls an attempt may make.")] = None,
@@ -79,44 +95,44 @@ def run(
     grade: Annotated[
         bool, typer.Option("--grade/--no-grade", help="Grade as attempts end, or leave it.")
     ] = True,
+    set_: SetOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory; give an existing one to resume it.")
     ] = None,
     retry_unjudged: Annotated[bool, typer.Option(help="Try again what server or sandbox spoiled.")] = False,
 ) -> None:
     """Run scaffolds over tasks, record every attempt, grade it, and print the table."""
-    from evals.run.plan import load_plan
+    from evals.run.plan import load_plan, settings
 
-    chosen = load_plan(
-        plan,
-        {
-            "tasks": tasks,
-            "ids": _ids(ids),
-            "sample": sample,
-            "seed": seed,
-            "limit": limit,
-            "subset": subset,
-            "scaffolds": scaffold or None,
-            "preset": preset,
-            "attempts": attempts,
-            "model.base_url": base_url,
-            "model.model": model,
-            "model.api_key": key_in(api_key_env),
-            "model.sampling.temperature": temperature,
-            "model.sampling.top_p": top_p,
-            "model.sampling.max_tokens": max_tokens,
-            "tool_calls": tool_calls,
-            "budget.steps": max_steps,
-            "budget.seconds": max_seconds,
-            "workers": workers,
-            "sandbox.allow_unlimited": allow_unlimited or None,
-            "margin": margin,
-            "claim": claim,
-            "looks": looks.replace(",", " ").split() if looks else None,
-            "reliable": reliable,
-            "grader": grader,
-        },
-    )
+    given = {
+        "tasks": tasks,
+        "ids": _ids(ids),
+        "sample": sample,
+        "seed": seed,
+        "limit": limit,
+        "subset": subset,
+        "scaffolds": scaffold or None,
+        "preset": preset,
+        "attempts": attempts,
+        "model.base_url": base_url,
+        "model.model": model,
+        "model.api_key": key_in(api_key_env),
+        "model.sampling.temperature": temperature,
+        "model.sampling.top_p": top_p,
+        "model.sampling.max_tokens": max_tokens,
+        "tool_calls": tool_calls,
+        "budget.steps": max_steps,
+        "budget.seconds": max_seconds,
+        "workers": workers,
+        "sandbox.allow_unlimited": allow_unlimited or None,
+        "margin": margin,
+        "claim": claim,
+        "looks": looks.replace(",", " ").split() if looks else None,
+        "reliable": reliable,
+        "grader": grader,
+    }
+    names = {key: OTHER_NAMES.get(key, f"--{key.split('.')[-1].replace('_', '-')}") for key in given}
+    chosen = load_plan(plan, given | settings(set_ or []), options=names)
     _work(chosen, out, grade=grade, retry_unjudged=retry_unjudged)
 
 
@@ -172,7 +188,16 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
                 work.work(workers=plan.workers, graders=plan.graders, watch=progress)
         write_predictions(directory, manifest.load(directory))
         _report(directory, Console())
+    if not work.finished:
+        console.print(f"to go on: {resuming(directory)}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(_exit_code(work.finished, bool(work.tally.unjudged)))
+
+
+def resuming(directory: Path) -> str:
+    """The command that goes on where this one stopped."""
+    words = ["asclaimed", *sys.argv[1:]]
+    named = any(word == "--out" or word.startswith("--out=") for word in words)
+    return shlex.join(words if named else [*words, "--out", str(directory)])
 
 
 def _exit_code(finished: bool, unjudged: bool) -> int:

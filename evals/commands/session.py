@@ -32,7 +32,7 @@ from tasks import catalog
 from tasks.backend import Progress
 from tasks.docker.backend import DockerBackend
 from tasks.docker.images import sandbox_base
-from tasks.errors import MachineError, UserError
+from tasks.errors import MachineError, UserError, near
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def check_scaffolds(plan: RunPlan) -> None:
     known = (*scaffolds.SCAFFOLDS, *CONTROLS)
     for name in plan.scaffolds:
         if name not in known:
-            raise UserError(f"no scaffold is called {name!r}: choose from {', '.join(known)}")
+            raise UserError(
+                f"no scaffold is called {name!r}: choose from {', '.join(known)}{near(name, known)}"
+            )
     if len(set(plan.scaffolds)) < len(plan.scaffolds):
         raise UserError("a scaffold is named twice: each runs once over all attempts")
     if plan.model is None and not set(plan.scaffolds) <= set(CONTROLS):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeGuard, get_args
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from scaffolds.base import Budget, ToolCallMode
 from scaffolds.openai.config import ModelConfig
 from scaffolds.preset import under_plan
-from tasks.errors import UserError
+from tasks.errors import UserError, near
 from tasks.sandbox import Limits
 from tasks.task import Frozen
 
@@ -67,10 +68,13 @@ class RunPlan(Frozen):
         return self
 
 
-def load_plan(path: Path | None, overrides: dict[str, Any]) -> RunPlan:
+def load_plan(
+    path: Path | None, overrides: Mapping[str, Any], *, options: Mapping[str, str] | None = None
+) -> RunPlan:
     """The plan in a YAML file (or the defaults), with the command line's values on top.
 
-    `overrides` maps dotted keys (`budget.steps`) to values; None means "not given". Raises `UserError` in one line.
+    `overrides` maps dotted keys (`budget.steps`) to values; None means "not given". `options` maps dotted keys to the
+    options that set them, for the error's words. Raises `UserError` in one line.
     """
     values = _read(path) if path else {}
     for dotted, value in overrides.items():
@@ -79,10 +83,49 @@ def load_plan(path: Path | None, overrides: dict[str, Any]) -> RunPlan:
     try:
         return RunPlan.model_validate(under_plan(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "plan"
-        complaint = first["msg"].lower().removeprefix("value error, ")
-        raise UserError(f"{path or 'options'}: `{where}`: {complaint}") from None
+        raise UserError(_complaint(error, path, options or {})) from None
+
+
+def _complaint(error: ValidationError, path: Path | None, options: Mapping[str, str]) -> str:
+    """The first thing that is wrong with a plan, by the name under which the user can set it."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    name = options.get(where, f"`{where}`" if where else "the plan")
+    prefix = f"{path}: " if path else ""
+    if first["type"] == "extra_forbidden":
+        return f"{prefix}there is no key `{where}`{near(where, plan_keys())}"
+    if first["type"] == "missing":
+        return f"{prefix}`{where}` is missing: give {options.get(where, f'--set {where}=…')}"
+    return f"{prefix}{name}: {first['msg'].lower().removeprefix('value error, ')}"
+
+
+def plan_keys(model: type[BaseModel] = RunPlan, above: str = "") -> list[str]:
+    """All keys that a plan may have, dotted."""
+    keys = []
+    for name, field in model.model_fields.items():
+        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)]
+        keys += plan_keys(inner[0], f"{above}{name}.") if inner else [above + name]
+    return keys
+
+
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` for any dotted key of a plan, the value as YAML has it. Raises `UserError`."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {pair}: give KEY=VALUE, such as --set budget.seconds=600")
+        if key not in plan_keys() and not any(known.startswith(f"{key}.") for known in plan_keys()):
+            raise UserError(f"--set {key}: a plan has no such key{near(key, plan_keys())}")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"--set {pair}: {value!r} is no YAML value") from None
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

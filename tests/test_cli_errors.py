@@ -1,0 +1,118 @@
+"""What a wrong command line or a wrong path gets: one line that says what to do, an exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.commands.application import app
+from evals.commands.run import resuming
+from evals.run.plan import RunPlan, load_plan, plan_keys, settings
+from tasks.errors import UserError
+
+
+def asclaimed(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evals", *map(str, words)],
+        capture_output=True, text=True, check=False, env=os.environ | environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "--out", "FILE", "--scaffold", "gold"), "FILE"),
+        (("run", "--out", "FILE/below", "--scaffold", "gold"), "FILE"),
+        (("run", "--out", "/proc/none", "--scaffold", "gold"), "/proc/none"),
+        (("report", "FILE"), "FILE"),
+        (("run", "--base-url", "http://127.0.0.1:1/v1"), "give --model"),
+        (("run", "--scaffold", "gould"), "did you mean 'gold'?"),
+        (("run", "--set", "budgt.steps=3"), "did you mean 'budget.steps'?"),
+        (("run", "--set", "budget.steps"), "KEY=VALUE"),
+        (("run", "--max-steps", "3", "--set", "budget.steps=many"), "--max-steps"),
+        (("claims", "show", "qwen3.6-27b/swe-bench-verifed"), "did you mean 'qwen3.6-27b/swe-bench-verified"),
+        (("claims", "list", "--model", "nosuch"), "no claim"),
+    ],
+)
+def test_one_line_and_two(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    done = asclaimed(*(word.replace("FILE", str(file)) for word in words))
+    assert done.returncode == 2
+    assert says.replace("FILE", str(file)) in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert file.read_text() == "mine"
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    done = asclaimed(
+        "run", "--scaffold", "gold", "--limit", "1", "--out", tmp_path / "run", XDG_CACHE_HOME="/proc/x"
+    )
+    assert done.returncode in (2, 3)
+    assert "Traceback" not in done.stderr
+    assert "/proc/x" in done.stderr
+
+
+def test_no_colour_where_none_is_wanted(tmp_path: Path) -> None:
+    assert "\x1b" not in asclaimed("report", tmp_path / "none", NO_COLOR="1").stderr
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_both_ways_to_ask_for_help(option: str) -> None:
+    pages = [asclaimed(*group, option) for group in ((), ("run",), ("claims",), ("claims", "list"))]
+    assert [page.returncode for page in pages] == [0] * 4
+    assert all(page.stdout.startswith("Usage: asclaimed") for page in pages)
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Every command of the tree, by its words."""
+    from typer.main import get_command
+
+    def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+        inner = command.list_commands(None) if hasattr(command, "list_commands") else []
+        if not inner:
+            yield name, command
+        for word in inner:
+            yield from below(f"{name} {word}".strip(), command.get_command(None, word))
+
+    yield from below("", get_command(app))
+
+
+def test_every_option_says_what_it_does() -> None:
+    silent = [
+        f"{name} {parameter.opts[0]}"
+        for name, command in commands()
+        for parameter in command.params
+        if not getattr(parameter, "help", "")
+    ]
+    assert silent == []
+
+
+def test_any_key_of_a_plan_can_be_set() -> None:
+    plan = load_plan(
+        None,
+        {"tasks": "bundled"}
+        | settings(["budget.seconds=7", "workers=3", "looks=[5, 9]", "claim=x", "margin=8"]),
+    )
+    assert (plan.budget.seconds, plan.workers, plan.looks) == (7, 3, (5, 9))
+    assert {"model.sampling.temperature", "sandbox.memory", "tasks"} <= set(plan_keys())
+    assert set(RunPlan.model_fields) == {key.split(".")[0] for key in plan_keys()}
+
+
+def test_an_unknown_key_of_a_file_is_named_with_its_like(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("tasks: bundled\nworker: 3\n")
+    with pytest.raises(UserError, match=r"plan\.yaml: there is no key `worker`; did you mean 'workers'\?"):
+        load_plan(tmp_path / "plan.yaml", {})
+
+
+def test_a_run_that_stops_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["asclaimed", "run", "my plan.yaml"])
+    assert resuming(Path("runs/x")) == "asclaimed run 'my plan.yaml' --out runs/x"
+    monkeypatch.setattr(sys, "argv", ["asclaimed", "run", "--out=runs/x"])
+    assert resuming(Path("runs/x")) == "asclaimed run --out=runs/x"
