@@ -33,9 +33,11 @@ def write_page_run(
     model: str = "Qwen3.6-27B",
     scaffolds: Sequence[str] = tuple(SKILL),
     words: str = "",
+    tests: int = 0,
     **plan: object,
 ) -> Path:
-    """A run of `tasks` tasks with every kind of outcome in it; `words` stand wherever others' text can stand."""
+    """A run of `tasks` tasks with every kind of outcome in it; `words` stand wherever others' text can stand;
+    `tests` is the number of tests in each grade."""
     chance = random.Random(seed)
     repos = chance.choices(list(REPOSITORIES), list(REPOSITORIES.values()), k=tasks)
     entries = [
@@ -71,12 +73,12 @@ def write_page_run(
     ledger.close()
     difficulty = {entry.id: chance.random() for entry in entries}
     for key in manifest.counted_keys():
-        write_page_attempt(run, key, difficulty[key.task_id], chance, words)
+        write_page_attempt(run, key, difficulty[key.task_id], chance, words, tests)
     return run
 
 
 def write_page_attempt(
-    run: Path, key: AttemptKey, difficulty: float, chance: random.Random, words: str
+    run: Path, key: AttemptKey, difficulty: float, chance: random.Random, words: str, tests: int
 ) -> None:
     solved = difficulty + chance.gauss(0, 0.18) < 0.6 + SKILL.get(key.scaffold, 0.0)
     fate = chance.random()
@@ -109,11 +111,11 @@ def write_page_attempt(
     if failure is None:
         for name in ("patch.diff", "test.log", "trajectory.json"):
             (directory / name).write_text(words or "x")
-        write_json(directory / "grade.json", page_grade(solved, stop, fate, words))
+        write_json(directory / "grade.json", page_grade(solved, stop, fate, words, tests))
     write_json(directory / "record.json", record)
 
 
-def page_grade(solved: bool, stop: Stop, fate: float, words: str) -> Grade:
+def page_grade(solved: bool, stop: Stop, fate: float, words: str, tests: int) -> Grade:
     if solved and fate > 0.97:
         official, outcome = Outcome.RESOLVED, Outcome.VIOLATION
     elif solved:
@@ -121,10 +123,14 @@ def page_grade(solved: bool, stop: Stop, fate: float, words: str) -> Grade:
     else:
         official = outcome = Outcome.NO_PATCH if stop is Stop.NO_TOOL_CALL else Outcome.UNRESOLVED
     reason = "" if solved else f"2 of 14 tests did not pass {words}".strip()
+    found = {
+        f"tests/test_module_{n % 7}.py::TestOfSomething::test_case_{n}[parameter]": "passed"
+        for n in range(tests)
+    }
     return Grade(
         outcome=outcome,
-        official=GraderVerdict(outcome=official, reason=reason),
-        strict=GraderVerdict(outcome=outcome),
+        official=GraderVerdict(outcome=official, reason=reason, tests=found),
+        strict=GraderVerdict(outcome=outcome, tests=found),
         grader="swebench==5.0.2",
         key="k",
     )

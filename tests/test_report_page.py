@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from evals.report.page import to_html
 from evals.report.page_figures import scale_over, scatter
-from evals.report.summary import summarise
+from evals.report.summary import read_report, summarise
 from evals.run.manifest import Elsewhere, load
 from tasks.disk import write_json
 from tests.browser import Browser, chromium
@@ -43,7 +43,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 def page(run: Path) -> Path:
     path = run / "report.html"
-    path.write_text(to_html(run, summarise(run)))
+    path.write_text(to_html(read_report(run)))
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from statsmodels.stats.proportion import proportion_confint
 
 from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.results.score import Attempt, ScaffoldScore, score
@@ -115,62 +114,3 @@ def test_a_line_that_says_no_more_claims_no_more() -> None:
     assert (line.estimated, line.flagged, line.calls_native, line.calls_recovered, line.calls_malformed) == (
         *(False, 0, 0, 0, 0),
     )
-
-
-def attempts(*passes: tuple[int, ...]) -> list[Attempt]:
-    """One tuple a task: 1 for each attempt that passes."""
-    return [
-        graded(f"t{task}", n, PASS if passed else FAIL)
-        for task, row in enumerate(passes)
-        for n, passed in enumerate(row, 1)
-    ]
-
-
-def interval(made: list[Attempt]) -> tuple[float, float]:
-    found = score("bash", made).interval
-    assert found is not None
-    return found
-
-
-def wilson(passed: float, n: float) -> tuple[float, float]:
-    return tuple(map(float, proportion_confint(passed, n, alpha=0.05, method="wilson")))  # type: ignore[return-value]
-
-
-def test_one_attempt_a_task_has_wilsons_interval() -> None:
-    made = attempts(*[(1,)] * 7, *[(0,)] * 3)
-    assert interval(made) == pytest.approx(wilson(7, 10), abs=1e-9)
-    assert interval(made) == pytest.approx((0.397, 0.892), abs=1e-3)  # Wilson (1927): 7 of 10
-
-
-@pytest.mark.parametrize("passes", [1, 0])
-def test_all_or_nothing_counts_tasks_and_not_attempts(passes: int) -> None:
-    assert interval(attempts(*[(passes, passes, passes)] * 8)) == pytest.approx(
-        wilson(8 * passes, 8), abs=1e-9
-    )
-
-
-def test_repeating_a_task_that_always_ends_alike_tells_nothing_new() -> None:
-    once, thrice = attempts(*[(1,)] * 6, *[(0,)] * 4), attempts(*[(1, 1, 1)] * 6, *[(0, 0, 0)] * 4)
-    low, high = interval(thrice)
-    assert (low, high) == pytest.approx(interval(once), abs=0.02)
-    assert (low, high) != pytest.approx(wilson(18, 30), abs=0.02)
-
-
-def test_attempts_that_do_not_depend_on_their_task_count_in_full() -> None:
-    assert interval(attempts(*[(1, 0)] * 10)) == pytest.approx(wilson(10, 20), abs=1e-9)
-
-
-def test_attempts_that_depend_in_part_count_in_part() -> None:
-    """Between tasks: means 1, 1, ½, 0, so a variance of 0.2292 / 4 and 0.2344 / 0.0573 = 4.09 attempts' worth."""
-    assert interval(attempts((1, 1), (1, 1), (1, 0), (0, 0))) == pytest.approx(
-        wilson(0.625 * 4.0909, 4.0909), abs=1e-3
-    )
-
-
-def test_two_tasks_are_enough_for_a_variance() -> None:
-    """Means 1 and ½: a variance of ⅛ / 2, so 0.1875 / 0.0625 = 3 attempts' worth."""
-    assert interval(attempts((1, 1), (1, 0))) == pytest.approx(wilson(0.75 * 3, 3), abs=1e-9)
-
-
-def test_one_task_is_one_draw() -> None:
-    assert interval(attempts((1, 1, 0, 0))) == pytest.approx(wilson(0.5, 1), abs=1e-9)

@@ -219,14 +219,15 @@ def _show(status: Any) -> Progress:
 
 def _report(directory: Path, console: Console) -> None:
     from evals.report.page import to_html
-    from evals.report.summary import summarise
+    from evals.report.summary import read_report
     from evals.report.tables import print_summary, to_markdown
     from tasks.disk import write_atomic, write_json
 
-    summary = summarise(directory)
+    found = read_report(directory)
+    summary = found.summary
     write_json(directory / "report.json", summary)
     write_atomic(directory / "report.md", to_markdown(summary).encode())
-    write_atomic(directory / "report.html", to_html(directory, summary).encode())
+    write_atomic(directory / "report.html", to_html(found).encode())
     print_summary(summary, console)
     console.print(
         f"report: {directory / 'report.html'} and report.md", markup=False, highlight=False, soft_wrap=True

@@ -22,7 +22,7 @@ from evals.report.text import plain
 from evals.verdict.verify import Verdict
 
 if TYPE_CHECKING:
-    from evals.report.summary import Summary
+    from evals.report.summary import Report
 
 LONGEST = 400
 """Characters of one text; ids and names are cut shorter where they are shown."""
@@ -38,13 +38,13 @@ DECISIONS = {  # sign and CSS class
 }
 
 
-def to_html(run: Path, summary: Summary) -> str:
-    """`report.html` for a run directory and its summary."""
+def to_html(report: Report) -> str:
+    """`report.html` for a run that was read."""
     return (
         environment()
         .get_template("page.html.j2")
         .render(
-            v=view(run, summary),
+            v=view(report),
             css=Markup((HERE / "page.css").read_text("utf-8")),  # noqa: S704 - our own file
             policy=POLICY,
             decisions=DECISIONS,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from evals.claims.catalog import shipped
@@ -23,20 +22,16 @@ from evals.report.page_plots import (
     rate_forest,
     scatters,
 )
-from evals.report.summary import ClaimLine, Summary
-from evals.results.load import from_attempts
-from evals.results.score import Attempt, load_attempts
+from evals.report.summary import ClaimLine, Report, Summary, best
+from evals.results.score import Attempt
 from evals.results.table import Results
 from evals.run import manifest as manifests
-from evals.run.looks import counted
-from evals.verdict.compare import By, Comparison, compare
+from evals.verdict.compare import Comparison
 from evals.verdict.protocol_match import NOT_STATED, Match, Point, match
 from evals.verdict.verify import Verdict, verify
 from tasks.errors import UserError
 
 NO_MARGIN = "no margin was fixed before the run; `asclaimed verify --margin` gives one that says it was chosen afterwards"
-SCAFFOLDS_SHOWN = 8
-"""Of more than these, only the best have a place in the matrix, a verdict and differences; all have a rate."""
 
 
 class ProtocolLine(NamedTuple):
@@ -95,14 +90,12 @@ class View(NamedTuple):
     """`scaffold task#attempt` with its flags."""
 
 
-def view(run: Path, summary: Summary) -> View:
-    """The page's content for a run directory. Raises `UserError` when it is not one."""
-    facts = manifests.load(run)
-    attempts = load_attempts(run, counted(run, facts))
-    shown = best(summary)
-    results = of_scaffolds(from_attempts(run, facts, attempts), shown)
-    comparison = compared(results)
-    groups = tuple(page_matrix.groups(run, facts, attempts, shown))
+def view(report: Report) -> View:
+    """The page's content for a run that was read."""
+    run, comparison, summary = report
+    facts, attempts, shown = run.manifest, run.attempts, best(summary.scores)
+    results = of_scaffolds(run.results, shown)
+    groups = tuple(page_matrix.groups(run.directory, facts, attempts, shown))
     judged = tuple(judge(line, results, facts.claim) for line in own_claims(summary))
     return View(
         summary=summary,
@@ -121,21 +114,8 @@ def view(run: Path, summary: Summary) -> View:
     )
 
 
-def best(summary: Summary) -> tuple[str, ...]:
-    """The scaffolds with the highest rates, in the run's own order."""
-    ranked = sorted(summary.scores, key=lambda one: -(one.rate or 0))[:SCAFFOLDS_SHOWN]
-    return tuple(one.scaffold for one in summary.scores if one in ranked)
-
-
 def of_scaffolds(results: Results, names: Container[str]) -> Results:
     return replace(results, rows=tuple(row for row in results.rows if row.system.scaffold in names))
-
-
-def compared(results: Results) -> Comparison | None:
-    try:
-        return compare(results, By.SCAFFOLD)
-    except UserError:  # fewer than two systems, or no task that both were judged on
-        return None
 
 
 def judge(line: ClaimLine, results: Results, asked: Claim | None) -> Judged:

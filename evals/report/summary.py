@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
-from itertools import combinations
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from evals.claims.catalog import matching, shipped
 from evals.claims.claim import Claim, MeasuredBy, Status, folded
 from evals.record import Outcome
+from evals.report.findings import findings
 from evals.results import score
-from evals.results.load import from_attempts
+from evals.results.load import LoadedRun, load_run
 from evals.results.table import Reading, Results
-from evals.run import ledger, manifest
-from evals.run.looks import counted, taken
-from evals.stats.paired import PairedDifference, paired_difference
-from evals.verdict.measure import from_subset
+from evals.run import manifest
+from evals.verdict.compare import By, Comparison, compare
+from evals.verdict.rates import rate_of
 from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.verify import verify
-from scaffolds.preset import left_out
 from tasks.errors import UserError
 from tasks.task import Frozen
 
 OTHERS_SHOWN = 5
 """Claims of other models that are listed where nobody claims anything about this one."""
 
-REASONS_SHOWN = 5
-PAIRED = 8
-"""Scaffolds that are compared pair by pair; `asclaimed compare` takes any number."""
+SCAFFOLDS_SHOWN = 8
+"""Of more than these, only the best have a place in the matrix, a verdict and differences; all have a rate."""
 
 
 class Pair(Frozen):
-    """Two scaffolds on the same tasks. Points are percentage points, first minus second."""
+    """Two scaffolds on the same tasks, as `compare` has it. Points are percentage points, first minus second."""
 
     first: str
     second: str
@@ -42,6 +41,9 @@ class Pair(Frozen):
     low: float
     high: float
     p_value: float | None
+    """Of this pair alone."""
+    p_adjusted: float | None = None
+    """For all pairs of the run: the one to read."""
 
 
 class ClaimLine(Frozen):
@@ -100,17 +102,36 @@ class Summary(Frozen):
     """Integrity: what a reader must know before believing a number."""
 
 
-def summarise(run: Path) -> Summary:
+class Report(NamedTuple):
+    """A run directory read once: what all three reports are made from."""
+
+    run: LoadedRun
+    comparison: Comparison | None
+    """None with fewer than two scaffolds that have a verdict."""
+    summary: Summary
+
+
+def read_report(directory: Path) -> Report:
     """Read a run directory. Raises `UserError` when it is not one."""
-    facts = manifest.load(run)
-    attempts = score.load_attempts(run, counted(run, facts))
-    results = from_attempts(run, facts, attempts)
+    run = load_run(directory)
     by_scaffold: defaultdict[str, list[score.Attempt]] = defaultdict(list)
-    for attempt in attempts:
+    for attempt in run.attempts:
         by_scaffold[attempt.key.scaffold].append(attempt)
-    scores = tuple(score.score(name, by_scaffold[name]) for name in facts.plan.scaffolds)
-    if results.subset:
-        scores = tuple(on_whole_benchmark(line, results) for line in scores)
+    counted = (score.score(name, by_scaffold[name]) for name in run.manifest.plan.scaffolds)
+    scores = tuple(estimated(line, run.results) for line in counted)
+    comparison = compared(run.results, best(scores))
+    return Report(run, comparison, _summary(run, scores, comparison))
+
+
+def summarise(directory: Path) -> Summary:
+    """The summary alone."""
+    return read_report(directory).summary
+
+
+def _summary(
+    run: LoadedRun, scores: tuple[score.ScaffoldScore, ...], comparison: Comparison | None
+) -> Summary:
+    facts, results = run.manifest, run.results
     return Summary(
         run_id=facts.run_id,
         created=facts.created,
@@ -125,30 +146,59 @@ def summarise(run: Path) -> Summary:
         scores=scores,
         verdicts=tuple(verdicts(facts, results)),
         scaffold_range=range_line(facts, results),
-        pairs=tuple(_pair(a, by_scaffold[a], b, by_scaffold[b]) for a, b in combinations(_paired(scores), 2)),
+        pairs=tuple(pairs(comparison, results)),
         claims=tuple(_claims(facts)),
         excluded=facts.excluded,
-        findings=tuple(_findings(run, facts, scores, attempts)),
+        findings=tuple(findings(run, scores)),
     )
 
 
-def on_whole_benchmark(line: score.ScaffoldScore, results: Results) -> score.ScaffoldScore:
-    """The line with estimates for the whole benchmark in the place of the rates on a subset's own tasks."""
-    (system,) = [one for one in results.systems if one.scaffold == line.scaffold]
-    own = results.of(system)
-    if not line.judged or own.subset is None:
+def estimated(line: score.ScaffoldScore, results: Results) -> score.ScaffoldScore:
+    """The line with the rates, interval and bounds that `compare` shows: one estimate, wherever it is read."""
+    own = next((results.of(one) for one in results.systems if one.scaffold == line.scaffold), None)
+    if own is None or not line.judged:
         return line
-    found = {reading: from_subset(own.subset, own.table(reading)) for reading in Reading}
-    judged = found[Reading.JUDGED]
+    found = {reading: rate_of(own, table=own.table(reading)) for reading in Reading}
     return line.model_copy(
         update={
-            "estimated": True,
-            "rate": judged.value,
-            "interval": score.Interval(*judged.interval),
+            "estimated": results.subset is not None,
+            "rate": found[Reading.JUDGED].value,
+            "interval": score.Interval(*found[Reading.JUDGED].interval),
             "bounds": score.Interval(found[Reading.WORST].value, found[Reading.BEST].value),
             "official_rate": found[Reading.OFFICIAL].value,
         }
     )
+
+
+def best(scores: Sequence[score.ScaffoldScore]) -> tuple[str, ...]:
+    """The scaffolds that are set side by side, in the run's order: all, or those with the highest rates of many."""
+    ranked = sorted(scores, key=lambda line: -(line.rate or 0.0))[:SCAFFOLDS_SHOWN]
+    return tuple(line.scaffold for line in scores if line in ranked)
+
+
+def compared(results: Results, scaffolds: Container[str]) -> Comparison | None:
+    """What `asclaimed compare` says of these scaffolds, as far as they were judged."""
+    judged = {row.system for row in results.rows if row.outcome is not Outcome.NOT_JUDGED}
+    rows = tuple(r for r in results.rows if r.system in judged and r.system.scaffold in scaffolds)
+    try:
+        return compare(replace(results, rows=rows), By.SCAFFOLD)
+    except UserError:  # fewer than two systems, or no task that both were judged on
+        return None
+
+
+def pairs(comparison: Comparison | None, results: Results) -> Iterator[Pair]:
+    short = {system.name: system.scaffold for system in results.systems}
+    for one in comparison.pairs if comparison else ():
+        yield Pair(
+            first=short[one.first],
+            second=short[one.second],
+            tasks=one.tasks,
+            difference=one.difference,
+            low=one.low,
+            high=one.high,
+            p_value=one.p,
+            p_adjusted=one.p_holm,
+        )
 
 
 def verdicts(facts: manifest.Manifest, results: Results) -> Iterator[VerdictLine]:
@@ -176,42 +226,12 @@ def range_line(facts: manifest.Manifest, results: Results) -> str:
     return found.line if found else ""
 
 
-def _paired(scores: tuple[score.ScaffoldScore, ...]) -> list[str]:
-    """Names of the scaffolds that are set side by side, in the run's order: all, or the best where there are many."""
-    best = sorted(scores, key=lambda line: -(line.rate or 0.0))[:PAIRED]
-    return [line.scaffold for line in scores if line in best]
-
-
 def _server_line(facts: manifest.Manifest) -> str:
     server = facts.server or {}
     known = [
         f"{key} {server[key]}" for key in ("dialect", "version", "window", "quantization") if server.get(key)
     ]
     return ", ".join(known)
-
-
-def pass_rates(attempts: list[score.Attempt]) -> dict[str, float]:
-    """Task id → share of judged attempts that resolved it; tasks without a judged attempt are left out."""
-    by_task: defaultdict[str, list[bool]] = defaultdict(list)
-    for attempt in attempts:
-        if attempt.outcome not in (None, Outcome.NOT_JUDGED):
-            by_task[attempt.key.task_id].append(attempt.outcome is Outcome.RESOLVED)
-    return {task: sum(passes) / len(passes) for task, passes in by_task.items()}
-
-
-def _pair(first: str, ours: list[score.Attempt], second: str, theirs: list[score.Attempt]) -> Pair:
-    a, b = pass_rates(ours), pass_rates(theirs)
-    common = sorted(a.keys() & b.keys())
-    found: PairedDifference = paired_difference([a[t] for t in common], [b[t] for t in common])
-    return Pair(
-        first=first,
-        second=second,
-        tasks=len(common),
-        difference=100 * found.difference,
-        low=100 * found.low,
-        high=100 * found.high,
-        p_value=found.p_value,
-    )
 
 
 def _claims(facts: manifest.Manifest) -> list[ClaimLine]:
@@ -239,69 +259,3 @@ def _claim_line(claim: Claim, model: str) -> ClaimLine:
         by="vendor" if claim.party is MeasuredBy.VENDOR else claim.claimed_by,
         source=claim.source.title,
     )
-
-
-def _not_reached(line: score.ScaffoldScore, own: list[score.Attempt]) -> Iterator[str]:
-    """What kept a model from showing what it can: files that it never saw, and calls that never ran."""
-    if blind := {a.key.task_id for a in own if a.fix_not_shown}:
-        yield (
-            f"{line.scaffold}: on {len(blind)} of {line.tasks} tasks no file that the reference fix changes was "
-            "shown to the model (too large for the window, or ranked too low): they could not be solved"
-        )
-    if written := sum(a.record.calls_written for a in own if a.record):
-        yield (
-            f"{line.scaffold}: {written} tool calls were written as text, which the server did not parse, "
-            "and were not run"
-        )
-
-
-def _findings(
-    run: Path,
-    facts: manifest.Manifest,
-    scores: tuple[score.ScaffoldScore, ...],
-    attempts: list[score.Attempt],
-) -> list[str]:
-    lines = [f"ledger line {broken.line}: {broken.reason}" for broken in ledger.verify(run / "ledger.jsonl")]
-    if facts.made_elsewhere:
-        lines.append(
-            "imported: not graded by asclaimed"
-            if facts.made_elsewhere.judged
-            else "the attempts were made elsewhere"
-        )
-        lines += facts.made_elsewhere.notes
-    lines += [
-        f"{look.scaffold}: look after {look.tasks} of {len(facts.counted_tasks)} tasks: {look.decision}"
-        + (", so it stopped there" if look.decided else "")
-        for look in taken(run).looks
-    ]
-    if facts.subset:
-        lines.append(
-            f"rates are estimates for all {facts.subset.benchmark_size} tasks, from {facts.subset.n} drawn with known "
-            "chances"
-        )
-    lines += left_out(facts.plan.preset)
-    for line in scores:
-        if line.missing:
-            lines.append(f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet")
-        if line.differing:
-            lines.append(
-                f"{line.scaffold}: official and strict grading differ on {', '.join(line.differing)}"
-            )
-        lines += _not_reached(line, [a for a in attempts if a.key.scaffold == line.scaffold])
-        if line.calls_recovered:
-            lines.append(
-                f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"
-            )
-        if line.flagged:
-            lines.append(f"{line.scaffold}: {line.flagged} attempts carry flags (see record.json)")
-    reasons = Counter((a.party, a.reason) for a in attempts if a.outcome is Outcome.NOT_JUDGED)
-    lines += [
-        f"not judged ({party}), {count} ×: {why}"
-        for (party, why), count in reasons.most_common(REASONS_SHOWN)
-    ]
-    lines += [f"excluded for every scaffold: {task}: {why}" for task, why in facts.excluded.items()]
-    if facts.benchmark == "bundled":
-        lines.append("the bundled tasks are nobody's benchmark: no vendor's number compares with these rates")
-    hashes = {task.id: task.hash for task in facts.tasks}
-    changed = {a.key.task_id for a in attempts if a.record and a.record.task_hash != hashes[a.key.task_id]}
-    return lines + [f"{task}: the record belongs to another version of this task" for task in sorted(changed)]

@@ -33,14 +33,14 @@ def sections(summary: Summary) -> list[Section]:
         ("How attempts ended, and what they cost", COST_HEAD, [_cost_row(line) for line in summary.scores]),
         (
             "Differences, points (paired over tasks)",
-            ("first − second", "tasks", "difference", "95 % interval", "p"),
+            ("first − second", "tasks", "difference", "95 % interval", "adjusted p"),
             [
                 (
                     f"{pair.first} − {pair.second}",
                     str(pair.tasks),
                     f"{pair.difference:+.1f}",
                     f"{pair.low:+.1f} … {pair.high:+.1f}",
-                    "–" if pair.p_value is None else f"{pair.p_value:.2g}",
+                    "–" if pair.p_adjusted is None else f"{pair.p_adjusted:.2g}",
                 )
                 for pair in summary.pairs
             ],

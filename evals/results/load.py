@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evals.claims.claim import Protocol
 from evals.record import COUNTED, Outcome, standing
@@ -14,6 +14,23 @@ from evals.results.table import Drawn, Results, Row, System, merge
 from evals.run import manifest as manifests
 from evals.run.looks import counted
 from tasks.errors import UserError
+
+
+class LoadedRun(NamedTuple):
+    """A run directory of ours, read once for everything that is told of it."""
+
+    directory: Path
+    manifest: manifests.Manifest
+    attempts: list[Attempt]
+    """Every attempt of the frozen list that counts, made or not."""
+    results: Results
+
+
+def load_run(run: Path) -> LoadedRun:
+    """Raises `UserError` when it is not a run directory."""
+    manifest = manifests.load(run)
+    attempts = load_attempts(run, counted(run, manifest))
+    return LoadedRun(run, manifest, attempts, from_attempts(run, manifest, attempts))
 
 
 def from_run_dirs(runs: Sequence[Path]) -> Results:
@@ -52,8 +69,7 @@ def renamed(row: Row, name: str) -> Row:
 
 def from_run_dir(run: Path) -> Results:
     """A run directory of ours. Raises `UserError` when it is none."""
-    manifest = manifests.load(run)
-    return from_attempts(run, manifest, load_attempts(run, counted(run, manifest)))
+    return load_run(run).results
 
 
 def from_attempts(run: Path, manifest: manifests.Manifest, attempts: Sequence[Attempt]) -> Results:

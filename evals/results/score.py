@@ -1,13 +1,13 @@
 """From records and grades to one line a scaffold. Everything is read from disk; nothing is remembered.
 
-A pass rate is printed over the judged attempts and between its two bounds: all unjudged attempts failed, all passed.
+A pass rate is over the judged attempts and between its two bounds: all unjudged attempts failed, all passed. These are
+plain counts; the report puts the estimates and intervals of `verdict.rates` in their place, as `compare` does.
 Verdicts against a claim are `verify`'s business, differences between scaffolds are `compare`'s.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -22,7 +22,10 @@ Kept = TypeVar("Kept", bound=Frozen)
 
 
 class Attempt(NamedTuple):
-    """One attempt as scoring sees it. `record` is None when it was never made, `grade` when it was not graded."""
+    """One attempt as scoring sees it. `record` is None when it was never made, `grade` when it was not graded.
+
+    A grade comes without its lists of tests: nothing that sums up reads them, and they are nearly all of its size.
+    """
 
     key: AttemptKey
     record: Record | None
@@ -72,8 +75,8 @@ class ScaffoldScore(Frozen):
     """What the official grader alone says: the number that compares with vendors'."""
     rate: float | None
     """resolved / judged; None when nothing was judged."""
-    interval: Interval | None
-    """Wilson 95 %, with attempts of one task counted as the correlated draws that they are."""
+    interval: Interval | None = None
+    """95 %, as `compare` has it (`verdict.rates`): filled in by the report, because counting does not know it."""
     bounds: Interval
     """Rate if every unjudged or missing attempt had failed, and if it had passed."""
     official_rate: float | None = None
@@ -109,8 +112,16 @@ def _load(run: Path, key: AttemptKey) -> Attempt:
     return Attempt(
         key,
         parsed(Record, record) if record.exists() else None,
-        parsed(Grade, grade) if grade.exists() else None,
+        without_tests(parsed(Grade, grade)) if grade.exists() else None,
     )
+
+
+def without_tests(grade: Grade) -> Grade:
+    """The verdicts alone."""
+    official, strict = (
+        one and one.model_copy(update={"tests": {}}) for one in (grade.official, grade.strict)
+    )
+    return grade.model_copy(update={"official": official, "strict": strict})
 
 
 def parsed(kind: type[Kept], path: Path) -> Kept:
@@ -139,7 +150,6 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
         resolved=resolved,
         official_resolved=officially,
         rate=resolved / len(judged) if judged else None,
-        interval=wilson_by_task(judged) if judged else None,
         bounds=Interval(
             resolved / len(attempts) if attempts else 0.0,
             (resolved + len(attempts) - len(judged)) / len(attempts) if attempts else 1.0,
@@ -165,29 +175,3 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
 
 def _differs(grade: Grade | None) -> bool:
     return bool(grade and grade.strict and grade.official.outcome != grade.strict.outcome)
-
-
-def wilson_by_task(judged: Sequence[Attempt], confidence: float = 0.95) -> Interval:
-    """Wilson's interval for the pass rate, with the effective number of independent attempts as its n.
-
-    Attempts of one task resemble each other. The variance of the mean is taken between tasks, turned into the n that
-    gives a binomial rate that variance, and kept between the number of tasks and of attempts. With one attempt a task
-    this is the plain Wilson interval. Assumes: tasks are a sample. Wilson (1927), JASA 22; Kish (1965), section 8.2.
-    """
-    from statsmodels.stats.proportion import proportion_confint
-
-    by_task: defaultdict[str, list[bool]] = defaultdict(list)
-    for attempt in judged:
-        by_task[attempt.key.task_id].append(attempt.outcome is Outcome.RESOLVED)
-    n, rate = len(judged), sum(map(sum, by_task.values())) / len(judged)
-    if len(by_task) > 1 and 0 < rate < 1:
-        variance = statistics.variance([statistics.fmean(passes) for passes in by_task.values()]) / len(
-            by_task
-        )
-        effective = min(
-            float(n), max(float(len(by_task)), rate * (1 - rate) / variance if variance else float(n))
-        )
-    else:
-        effective = float(len(by_task))
-    low, high = proportion_confint(rate * effective, effective, alpha=1 - confidence, method="wilson")
-    return Interval(float(low), float(high))

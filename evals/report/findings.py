@@ -1,0 +1,92 @@
+"""What a reader must know before believing a run's numbers, in one line each: integrity, notices, gaps.
+
+Everything comes from the records. Not covered: what the numbers are (`summary`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from evals.record import Outcome
+from evals.report.notices import notices
+from evals.results.load import LoadedRun
+from evals.results.score import Attempt, ScaffoldScore
+from evals.run import ledger
+from evals.run.looks import taken
+from evals.run.manifest import Manifest
+from scaffolds.preset import left_out
+
+REASONS_SHOWN = 5
+
+
+def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
+    """All of them, the ones that touch every number first."""
+    facts = run.manifest
+    for broken in ledger.verify(run.directory / "ledger.jsonl"):
+        yield f"ledger line {broken.line}: {broken.reason}"
+    yield from of_origin(facts)
+    yield from of_looks(run)
+    yield from left_out(facts.plan.preset)
+    for line in scores:
+        yield from of_scaffold(line, [a for a in run.attempts if a.key.scaffold == line.scaffold], facts)
+    yield from not_judged(run.attempts)
+    yield from (f"excluded for every scaffold: {task}: {why}" for task, why in facts.excluded.items())
+    if facts.benchmark == "bundled":
+        yield "the bundled tasks are nobody's benchmark: no vendor's number compares with these rates"
+    yield from of_other_tasks(run)
+
+
+def of_origin(facts: Manifest) -> Iterator[str]:
+    if facts.made_elsewhere:
+        yield (
+            "imported: not graded by asclaimed"
+            if facts.made_elsewhere.judged
+            else "the attempts were made elsewhere"
+        )
+        yield from facts.made_elsewhere.notes
+
+
+def of_looks(run: LoadedRun) -> Iterator[str]:
+    facts = run.manifest
+    for look in taken(run.directory).looks:
+        stopped = ", so it stopped there" if look.decided else ""
+        yield f"{look.scaffold}: look after {look.tasks} of {len(facts.counted_tasks)} tasks: {look.decision}{stopped}"
+    if facts.subset:
+        yield (
+            f"rates are estimates for all {facts.subset.benchmark_size} tasks, from {facts.subset.n} drawn with known "
+            "chances"
+        )
+
+
+def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifest) -> Iterator[str]:
+    """What concerns one scaffold's line; what the client and the grader noticed comes first."""
+    records = [a.record for a in attempts if a.record]
+    yield from (f"{line.scaffold}: {notice}" for notice in notices(records))
+    if line.missing:
+        yield f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet"
+    if line.differing:
+        yield f"{line.scaffold}: official and strict grading differ on {', '.join(line.differing)}"
+    if blind := {a.key.task_id for a in attempts if a.fix_not_shown}:
+        yield (
+            f"{line.scaffold}: on {len(blind)} of {line.tasks} tasks no file that the reference fix changes was "
+            "shown to the model (too large for the window, or ranked too low): they could not be solved"
+        )
+    if line.calls_recovered:
+        yield (
+            f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"
+        )
+
+
+def not_judged(attempts: Sequence[Attempt]) -> Iterator[str]:
+    reasons = Counter((a.party, a.reason) for a in attempts if a.outcome is Outcome.NOT_JUDGED)
+    for (party, why), count in reasons.most_common(REASONS_SHOWN):
+        yield f"not judged ({party}), {count} ×: {why}"
+
+
+def of_other_tasks(run: LoadedRun) -> Iterator[str]:
+    hashes = {task.id: task.hash for task in run.manifest.tasks}
+    changed = {
+        a.key.task_id for a in run.attempts if a.record and a.record.task_hash != hashes[a.key.task_id]
+    }
+    yield from (f"{task}: the record belongs to another version of this task" for task in sorted(changed))
