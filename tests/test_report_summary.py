@@ -80,7 +80,7 @@ def test_every_kind_of_notice_is_named_and_truncation_leads() -> None:
     assert [line.split(":")[0] for line in lines[1:]] == ["1 attempt"] * 5
     for words in (
         "patch touches conftest",
-        "brand new",
+        "brand_new",
         "lack of memory",
         "2 changed paths",
         "closed 3 leaks",

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from evals.record import Flag, FlagKind, Record
+from evals.report.text import counted
 
 
 class Kind(NamedTuple):
@@ -77,27 +78,23 @@ def rank(key: tuple[FlagKind, str]) -> tuple[int, int, str]:
 def line(kind: FlagKind, what: str, attempts: int, times: int) -> str:
     known = KINDS.get(what) if kind is FlagKind.SERVER else None
     if known is None:
-        return f"{counted(attempts)}: {Flag(kind=kind, what=what)}: {EFFECTS[kind]}"
+        return f"{counted(attempts, 'attempt')}: {Flag(kind=kind, what=what)}: {EFFECTS[kind]}"
     remedy = f"; {known.remedy}" if known.remedy else ""
-    return f"{counted(attempts)}: {known.words.format(times=times)}: {known.effect}{remedy}"
-
-
-def counted(attempts: int) -> str:
-    return f"{attempts} attempt{'' if attempts == 1 else 's'}"
+    return f"{counted(attempts, 'attempt')}: {known.words.format(times=times)}: {known.effect}{remedy}"
 
 
 def other_facts(records: Sequence[Record]) -> Iterator[str]:
     """What records hold beside flags and a reader would miss."""
     if killed := [record for record in records if record.oom_kills]:
         yield (
-            f"{counted(len(killed))}: {sum(r.oom_kills for r in killed)} processes were killed for lack of memory: "
+            f"{counted(len(killed), 'attempt')}: {sum(r.oom_kills for r in killed)} processes were killed for lack of memory: "
             "counted as the agent's doing; raise it with --set sandbox.memory=…"
         )
     if skipped := [record for record in records if record.skipped_paths]:
         paths = list(dict.fromkeys(path for record in skipped for path in record.skipped_paths))
         yield (
-            f"{counted(len(skipped))}: {len(paths)} changed paths are not in the patch (what git ignores, is no "
+            f"{counted(len(skipped), 'attempt')}: {len(paths)} changed paths are not in the patch (what git ignores, is no "
             f"regular file or is too large), such as {paths[0]}: a fix that needs them fails"
         )
     for note, count in Counter(note for record in records for note in record.image_notes).most_common():
-        yield f"{counted(count)}: image: {note}"
+        yield f"{counted(count, 'attempt')}: image: {note}"

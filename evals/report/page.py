@@ -17,8 +17,9 @@ from evals.record import Decision
 from evals.report.page_figures import signed
 from evals.report.page_plots import SCATTER_HEIGHT
 from evals.report.page_view import view
+from evals.report.summary import ranked
 from evals.report.tables import percent
-from evals.report.text import plain
+from evals.report.text import counted, plain
 from evals.verdict.verify import Verdict
 
 if TYPE_CHECKING:
@@ -64,8 +65,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"percent": percent, "short": short, "signed": signed, "thousands": thousands}
-    found.globals["alone"] = alone
+    found.filters |= {
+        "percent": percent,
+        "short": short,
+        "signed": signed,
+        "thousands": thousands,
+        "counted": counted,
+    }
+    found.globals |= {"alone": alone, "ranked": ranked}
     return found
 
 

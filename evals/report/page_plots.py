@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from evals.report.page_figures import Band, Point, Scale, Track, scale_over, scatter, signed
-from evals.report.summary import ClaimLine, Summary
+from evals.report.summary import ClaimLine, Summary, ranked
 from evals.results.score import ScaffoldScore
 from evals.results.table import Results
 from evals.verdict.compare import Comparison
@@ -14,6 +14,8 @@ from evals.verdict.compare import Comparison
 CLAIMS_JUDGED = 3
 """Claims of one model on one benchmark that get a verdict each; vendors who restate themselves have two."""
 PAIRS_SHOWN = 15
+NAME = 40
+"""Characters of each name of a pair: cut one by one, so that a long one never hides the other."""
 SCATTER_HEIGHT = 220
 
 
@@ -49,7 +51,7 @@ def rate_forest(summary: Summary, margin: float | None, verdicts: Mapping[str, s
     scale = scale_over(values, 0, 100)
     rows = (
         *(claim_track(c, scale) for c in claims),
-        *(measured_track(s, scale, verdicts.get(s.scaffold, "")) for s in summary.scores),
+        *(measured_track(s, scale, verdicts.get(s.scaffold, "")) for s in ranked(summary.scores)),
     )
     return Forest(scale, rows, margin_band(own, margin, scale))
 
@@ -74,7 +76,7 @@ def claim_track(line: ClaimLine, scale: Scale) -> Track:
         bounds=None,
         official=None,
         value=f"{line.score:.1f} %",
-        note=f"{line.by}{variant(line.id) if line.same_model else ''}, scaffold: {line.scaffold}",
+        note=f"{line.who or line.by}{variant(line.id) if line.same_model else ''}, scaffold: {line.scaffold}",
     )
 
 
@@ -117,7 +119,7 @@ def difference_forest(comparison: Comparison | None, results: Results) -> Forest
     scale = scale_over([0.0, *(end for pair in pairs for end in (pair.low, pair.high))], -100, 100)
     rows = tuple(
         Track(
-            label=f"{short.get(pair.first, pair.first)} − {short.get(pair.second, pair.second)}",
+            label=f"{short.get(pair.first, pair.first)[:NAME]} − {short.get(pair.second, pair.second)[:NAME]}",
             kind="difference",
             at=scale.at(pair.difference),
             interval=(scale.at(pair.low), scale.at(pair.high)),

@@ -57,6 +57,8 @@ class ClaimLine(Frozen):
     """Whether it is about this model; the claim that the run was started to verify always is."""
     by: str
     """`vendor`, or who else measured it."""
+    who: str = ""
+    """The claimant's name."""
     source: str
 
 
@@ -170,10 +172,15 @@ def estimated(line: score.ScaffoldScore, results: Results) -> score.ScaffoldScor
     )
 
 
+def ranked(scores: Sequence[score.ScaffoldScore]) -> list[score.ScaffoldScore]:
+    """The highest rate first, as every table and figure shows them; what has none comes last."""
+    return sorted(scores, key=lambda line: -1.0 if line.rate is None else line.rate, reverse=True)
+
+
 def best(scores: Sequence[score.ScaffoldScore]) -> tuple[str, ...]:
     """The scaffolds that are set side by side, in the run's order: all, or those with the highest rates of many."""
-    ranked = sorted(scores, key=lambda line: -(line.rate or 0.0))[:SCAFFOLDS_SHOWN]
-    return tuple(line.scaffold for line in scores if line in ranked)
+    shown = ranked(scores)[:SCAFFOLDS_SHOWN]
+    return tuple(line.scaffold for line in scores if line in shown)
 
 
 def compared(results: Results, scaffolds: Container[str]) -> Comparison | None:
@@ -257,5 +264,6 @@ def _claim_line(claim: Claim, model: str) -> ClaimLine:
         scaffold=claim.protocol.scaffold or "not published",
         same_model=folded(claim.model) in folded(model),
         by="vendor" if claim.party is MeasuredBy.VENDOR else claim.claimed_by,
+        who=claim.claimed_by,
         source=claim.source.title,
     )

@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from evals.report.summary import Summary, VerdictLine
-from evals.report.text import markdown, plain
+from evals.report.summary import Summary, VerdictLine, ranked
+from evals.report.text import counted, markdown, plain
 from evals.results.score import ScaffoldScore
 
 Row = tuple[str, ...]
@@ -29,8 +29,12 @@ def counts(found: dict[str, int]) -> str:
 def sections(summary: Summary) -> list[Section]:
     """Everything a reader gets, in reading order."""
     return [
-        ("As measured", SCORE_HEAD, [_score_row(line) for line in summary.scores]),
-        ("How attempts ended, and what they cost", COST_HEAD, [_cost_row(line) for line in summary.scores]),
+        ("As measured", SCORE_HEAD, [_score_row(line) for line in ranked(summary.scores)]),
+        (
+            "How attempts ended, and what they cost",
+            COST_HEAD,
+            [_cost_row(line) for line in ranked(summary.scores)],
+        ),
         (
             "Differences, points (paired over tasks)",
             ("first − second", "tasks", "difference", "95 % interval", "adjusted p"),
@@ -47,8 +51,11 @@ def sections(summary: Summary) -> list[Section]:
         ),
         (
             "As claimed",
-            ("claim", "model", "claimed %", "with scaffold"),
-            [(claim.id, claim.model, f"{claim.score:.1f}", claim.scaffold) for claim in summary.claims],
+            ("claim", "model", "claimed %", "by", "with scaffold"),
+            [
+                (claim.id, claim.model, f"{claim.score:.1f}", claim.who, claim.scaffold)
+                for claim in summary.claims
+            ],
         ),
     ]
 
@@ -86,7 +93,7 @@ def headline(summary: Summary) -> list[str]:
     state = "" if summary.finished else " (unfinished)"
     server = f" · {summary.server}" if summary.server else ""
     lines = [
-        f"{summary.run_id}{state}: {summary.benchmark}, {summary.tasks} tasks × {summary.attempts} attempts",
+        f"{summary.run_id}{state}: {summary.benchmark}, {counted(summary.tasks, 'task')} × {counted(summary.attempts, 'attempt')}",
         f"model {summary.model}{server} · grader {summary.grader} · tool calls {summary.tool_calls}",
     ]
     lines += [_verdict(line) for line in summary.verdicts]

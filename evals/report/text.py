@@ -25,3 +25,8 @@ def plain(text: object, limit: int = 200) -> str:
 def markdown(text: object, limit: int = 200) -> str:
     """`plain`, and inert inside a Markdown table cell."""
     return plain(text, limit).translate(INERT)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} {what}" + ("" if number == 1 else "s")

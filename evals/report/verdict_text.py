@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from evals.report.text import plain
+from evals.report.text import counted, plain
 
 if TYPE_CHECKING:
     from evals.verdict.compare import Comparison, Crossed, Pair
@@ -113,10 +113,6 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
 def described(choice: Choice) -> str:
     kind = f"a subset of {choice.tasks}" if choice.subset else f"{choice.tasks}"
     return f"{kind} tasks × {counted(choice.attempts, 'attempt')}{hours(choice)}"
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def commands(found: PowerPlan, chosen: Choice, claim: str) -> Iterator[str]:
