@@ -67,14 +67,24 @@ def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifes
         yield f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet"
     if line.differing:
         yield f"{line.scaffold}: official and strict grading differ on {', '.join(line.differing)}"
-    if blind := {a.key.task_id for a in attempts if a.fix_not_shown}:
+    yield from not_reached(line, attempts)
+    if line.calls_recovered:
+        yield (
+            f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"
+        )
+
+
+def not_reached(line: ScaffoldScore, own: Sequence[Attempt]) -> Iterator[str]:
+    """What kept a model from showing what it can: files that it never saw, and calls that never ran."""
+    if blind := {a.key.task_id for a in own if a.fix_not_shown}:
         yield (
             f"{line.scaffold}: on {len(blind)} of {line.tasks} tasks no file that the reference fix changes was "
             "shown to the model (too large for the window, or ranked too low): they could not be solved"
         )
-    if line.calls_recovered:
+    if written := sum(a.record.calls_written for a in own if a.record):
         yield (
-            f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"
+            f"{line.scaffold}: {written} tool calls were written as text, which the server did not parse, "
+            "and were not run"
         )
 
 

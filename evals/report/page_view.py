@@ -127,6 +127,7 @@ def judge(line: ClaimLine, results: Results, asked: Claim | None) -> Judged:
             verdicts.append((system.scaffold, verify(claim, results.of(system))))
         except UserError as error:
             refusals.append(str(error))
+    verdicts.sort(key=lambda one: -one[1].measured)
     points = [match(claim, results, system) for system in results.systems]
     return Judged(claim, tuple(verdicts), "; ".join(dict.fromkeys(refusals)), tuple(merged(points)))
 
