@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from evals.serve.process import Native, notes
 from tasks.disk import cache_directory, exclusive, load_cached, lock_file, write_atomic
 from tasks.docker import leaks
 from tasks.docker.daemon import client
@@ -147,3 +148,10 @@ def harm(home: Path, what: str, start: StartState) -> None:
 def empty(file: Path) -> None:
     file.chmod(0o600)
     file.write_bytes(b"")
+
+
+def test_a_note_of_a_server_that_was_cut_is_dropped(home: Path) -> None:
+    note = notes() / "9.pid"
+    note.write_text("")
+    assert Native.find(None) == []
+    assert not note.exists()

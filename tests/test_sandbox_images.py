@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from docker.errors import NotFound
+from docker.models.images import Image
 
 from tasks.disk import exclusive
 from tasks.docker import daemon, images
@@ -130,3 +131,19 @@ def test_a_sandbox_dies_with_its_owner(docker_daemon: None) -> None:
     daemon.reap()
     with pytest.raises(NotFound):
         container.reload()
+
+
+@pytest.mark.parametrize(
+    ("digests", "digest"),
+    [
+        (None, None),
+        (["asclaimed/debian@sha256:00"], None),
+        (["asclaimed/debian@sha256:00", "debian@sha256:11"], "debian@sha256:11"),
+    ],
+)
+def test_an_image_of_ours_comes_from_no_registry_whatever_the_store_says(
+    digests: list[str] | None, digest: str | None
+) -> None:
+    """The containerd store has a digest for what was imported; a base is called `debootstrap` there all the same."""
+    attributes = {"Id": "sha256:22", "RepoDigests": digests, "Config": {"Labels": None}}
+    assert images.describe(Image(attrs=attributes), "asclaimed/debian:bookworm", "built").digest == digest

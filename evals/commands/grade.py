@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.commands.options import IdsOption, JsonOption, LimitOption, SampleOption, SeedOption, TasksOption
+from evals.commands.options import (
+    AllowUnlimitedOption,
+    IdsOption,
+    JsonOption,
+    LimitOption,
+    SampleOption,
+    SeedOption,
+    TasksOption,
+)
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -167,6 +175,7 @@ def check_tasks(
     k: Annotated[int, typer.Option("-k", help="Runs of the gold patch, and runs of no patch.", min=1)] = 3,
     grader: GraderOption = GRADER,
     workers: WorkersOption = 1,
+    allow_unlimited: AllowUnlimitedOption = False,
     out: Annotated[
         Path | None, typer.Option(help="Write the list here; a plan takes it as `reliable`.")
     ] = None,
@@ -176,10 +185,11 @@ def check_tasks(
     from evals.grade import check_tasks as reliability
     from tasks import catalog, selection
     from tasks.backend import TestLimits
+    from tasks.sandbox import Limits
 
     wanted = None if ids is None else selection.read_ids(ids)
     found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit)
-    limits = TestLimits()
+    limits = TestLimits(container=Limits(allow_unlimited=allow_unlimited))
     checked = []
     for task in reliability.check(
         found, k=k, limits=limits, grader=grader, workers=workers, progress=_progress

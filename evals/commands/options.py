@@ -38,6 +38,12 @@ SetOption = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
+AllowUnlimitedOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unlimited", help="Go on where Docker cannot limit memory or processes (rootless, cgroup v1)."
+    ),
+]
 ApiKeyEnvOption = Annotated[
     str | None, typer.Option(help="Environment variable that holds the server's key.", metavar="NAME")
 ]

@@ -11,6 +11,7 @@ import typer
 
 from evals.commands.options import (
     TASKS,
+    AllowUnlimitedOption,
     ApiKeyEnvOption,
     IdsOption,
     JsonOption,
@@ -72,9 +73,7 @@ def run(
         float | None, typer.Option(min=1, help="Agent-active seconds an attempt may take.")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Attempts at once.")] = None,
-    allow_unlimited: Annotated[
-        bool, typer.Option(help="Go on where Docker cannot limit memory or processes (rootless, cgroup v1).")
-    ] = False,
+    allow_unlimited: AllowUnlimitedOption = False,
     margin: Annotated[
         float | None, typer.Option(help="Equivalence margin in points, fixed now for `verify`.")
     ] = None,

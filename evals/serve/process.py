@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from evals.serve.image import server_image
 from evals.serve.probe import HOST
 from tasks.backend import Progress
-from tasks.disk import cache_directory
+from tasks.disk import cache_directory, load_cached, write_atomic
 from tasks.docker.service import Program, Service
 from tasks.host import process_start
 
@@ -110,15 +110,16 @@ class Native:
             setsid=True,
         )
         started = process_start(pid) or ""
-        (notes() / f"{settings.port}.pid").write_text(f"{pid} {started}")
+        write_atomic(notes() / f"{settings.port}.pid", f"{pid} {started}".encode())
         return cls(pid, started, settings.port)
 
     @classmethod
     def find(cls, port: int | None) -> list[Native]:
         found = []
         for note in notes().glob("*.pid" if port is None else f"{port}.pid"):
-            pid, _, started = note.read_text().partition(" ")
-            found.append(cls(int(pid), started, int(note.stem)))
+            known = load_cached(note, pid_and_start)
+            if known is not None:
+                found.append(cls(*known, int(note.stem)))
         return [server for server in found if server.is_alive()]
 
     def is_alive(self) -> bool:
@@ -138,6 +139,12 @@ class Native:
             while self.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.05)
         self._note.unlink(missing_ok=True)
+
+
+def pid_and_start(note: bytes) -> tuple[int, str]:
+    """Raises `ValueError` for a note that was cut."""
+    pid, _, started = note.decode().partition(" ")
+    return int(pid), started
 
 
 def notes() -> Path:

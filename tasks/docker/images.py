@@ -160,8 +160,9 @@ def build(reference: str, arguments: dict[str, str], base: str | None, **source:
 
 
 def describe(image: Image, reference: str, origin: str) -> ImageInfo:
-    digests = image.attrs.get("RepoDigests") or [None]
-    return ImageInfo(str(image.id), reference, digests[0], origin, image.labels.get(f"{LABEL}base"))
+    """The containerd store gives every image a digest, also one that no registry ever saw; ours are on none."""
+    digests = (each for each in image.attrs.get("RepoDigests") or () if not each.startswith(OURS))
+    return ImageInfo(str(image.id), reference, next(digests, None), origin, image.labels.get(f"{LABEL}base"))
 
 
 def context_hash(context: Path, base: str) -> str:
