@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
+from evals.record import AttemptKey, Failure, Flag, FlagKind, Grade, GraderVerdict, Outcome, Party, Record
 from evals.results.failures import failed_by, failure
 from evals.results.load import row_of
 from evals.results.score import Attempt
@@ -140,11 +140,20 @@ def test_failures_are_counted_over_what_was_not_solved() -> None:
     assert failed_by(results(*rows), ("a",)) == {"wrong patch": 1}
 
 
-def attempt(outcome: Outcome | None, official: Outcome, failed: Party | None = None) -> Attempt:
+LOOKED = Flag(kind=FlagKind.LOOKS_FOR_ANSWERS, what="history beyond the start")
+NOTED = Flag(kind=FlagKind.SERVER, what="context_truncated")
+
+
+def attempt(
+    outcome: Outcome | None,
+    official: Outcome,
+    failed: Party | None = None,
+    flags: tuple[Flag, ...] = (LOOKED, NOTED),
+) -> Attempt:
     key = AttemptKey(scaffold="bash", task_id="t", attempt=3)
     record = Record(
         key=key, task_hash="h", image="i", stop=Stop.SUBMITTED, patch_sha256="p", patch_bytes=1, started="s",
-        prompt_tokens=70, completion_tokens=7, active_seconds=3.5, calls_malformed=2, flags=("f",),
+        prompt_tokens=70, completion_tokens=7, active_seconds=3.5, calls_malformed=2, flags=flags,
         failure=Failure(party=failed, message="gone") if failed else None,
     )  # fmt: skip
     grade = outcome and Grade(outcome=outcome, official=GraderVerdict(outcome=official), grader="g", key="k")
@@ -170,3 +179,8 @@ def test_an_attempt_on_disk_becomes_a_row(
     assert (one.outcome, one.official, one.failure) == (outcome, official, failed)
     facts = (one.flagged, one.stop, one.malformed, one.tokens, one.tokens_out, one.seconds)
     assert facts == ((True, "submitted", 2, 77, 7, 3.5) if made.record else (False, "", 0, 0, 0, 0.0))
+
+
+def test_only_flags_that_bear_on_the_pass_count_against_it() -> None:
+    made = attempt(Outcome.RESOLVED, Outcome.RESOLVED, flags=(NOTED,))
+    assert not row_of(made, "m", "r", "h").flagged

@@ -37,6 +37,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as home:
         with copy_of(Path(home)) as copy:
             covers = given(options.tests) if options.tests else covering(copy, CACHE / "covering", files)
+            if options.tests and notice(copy, dict.fromkeys(options.tests, 60.0)):
+                raise SystemExit("these tests fail without any mutant")
         known = Known()
         todo = [m for m in drawn if not known.is_done(m, covers)]
         print(
