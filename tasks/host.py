@@ -48,4 +48,4 @@ def first_line(*command: str) -> str:
         )
     except OSError:
         return ""
-    return next(iter(done.stdout.splitlines()), "").strip() if done.returncode == 0 else ""
+    return done.stdout.split("\n", 1)[0].strip() if done.returncode == 0 else ""
