@@ -59,6 +59,8 @@ class TestLimits(Frozen):
     log_bytes: int = Field(default=32 << 20, ge=1024)
     """Kept of a log, half head, half tail. A longer log is a flood: its tests count as failed."""
     network: bool = False
+    pids: int = Field(default=512, ge=16)
+    """Processes and threads of the tests, where `container` allows more: tests need fewer than agents."""
     container: Limits = Field(default_factory=Limits)
 
 
@@ -94,6 +96,8 @@ class RunResult(NamedTuple):
     """The command that applied the patch; "none" when there was nothing to apply."""
     log_bytes: int = 0
     """What the script wrote, whether or not it is in `log`."""
+    crowded: bool = False
+    """We ended it, as for a timeout, because its processes starved the machine."""
 
 
 class RunTests(Protocol):

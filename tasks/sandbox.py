@@ -20,6 +20,7 @@ class Limits(Frozen):
     """RAM, shared memory included; there is no swap."""
     pids: int = Field(default=1024, ge=16)
     cpus: float | None = Field(default=None, gt=0)
+    """CPU quota; None = all of the machine's but a half: the daemon and the run itself need to go on."""
     file: int = Field(default=16 << 30, ge=1 << 20)
     """The largest file that a process may write."""
     output_head: int = Field(default=64 << 10, ge=0)

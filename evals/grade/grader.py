@@ -164,6 +164,7 @@ class Grader:
             applied_by=run.applied_by,
             exit_code=run.exit_code,
             timed_out=run.timed_out,
+            crowded=run.crowded,
             log_bytes=run.log_bytes,
             log_sha256=digest(run.log),
             seconds=round(run.seconds, 3),
@@ -179,6 +180,8 @@ class Grader:
         facts = tested.facts
         if not facts.applied_by:
             return _unresolved(why_not_applied(patch))
+        if facts.crowded:
+            return _unresolved("the tests' processes starved the machine, and they were ended")
         if facts.timed_out:
             return _unresolved(f"the tests did not end within {self._limits.seconds:g} s")
         if tested.cut:
@@ -231,8 +234,10 @@ class Grader:
         strict = facts.strict if self._wants_strict(tested) else None
         column = strict_column(strict, official.column) if strict else None
         extra = strict.seconds + strict.startup_seconds if strict else 0.0
+        outcome = conservative(official.column, column)
         return Grade(
-            outcome=conservative(official.column, column),
+            outcome=outcome,
+            party=Party.SANDBOX if outcome is Outcome.NOT_JUDGED else None,
             official=official.column,
             strict=column,
             grader=self.official.name,
@@ -254,7 +259,7 @@ class Grader:
             found.append(
                 f"{self.official.name} guesses at an environment fault from the log: {official.infra}"
             )
-        if facts.timed_out and not self._gold_ends(task, facts.image):
+        if facts.timed_out and not facts.crowded and not self._gold_ends(task, facts.image):
             found.append(
                 "whether the gold patch's tests end in time here is not known: run `asclaimed tasks check`"
             )
@@ -296,7 +301,12 @@ def strict_column(facts: StrictFacts, official: GraderVerdict) -> GraderVerdict:
 
 
 def conservative(official: GraderVerdict, strict: GraderVerdict | None) -> Outcome:
-    """RESOLVED only if both columns say so; a violation stands whatever the official grader believed."""
+    """RESOLVED only if both columns say so; a violation stands whatever the official grader believed.
+
+    What strict could not judge is a pass for nobody, and no failure either.
+    """
+    if strict is not None and strict.outcome is Outcome.NOT_JUDGED:
+        return Outcome.NOT_JUDGED if official.outcome is Outcome.RESOLVED else official.outcome
     if strict is None or strict.outcome is official.outcome:
         return official.outcome
     return Outcome.VIOLATION if strict.outcome is Outcome.VIOLATION else Outcome.UNRESOLVED

@@ -49,6 +49,8 @@ class TestFacts(Frozen):
     exit_code: int | None = None
     """The script's, from the daemon; None after a timeout or when the tests brought their container down."""
     timed_out: bool = False
+    crowded: bool = False
+    """We ended it, as for a timeout, because its processes starved the machine."""
     log_bytes: int = 0
     """What the tests wrote; more than the size of `test.log` when the middle was left out."""
     log_sha256: str = ""

@@ -123,7 +123,7 @@ def protocol_of(manifest: manifests.Manifest) -> Protocol:
         return Protocol(runs=plan.attempts, grader=plan.grader)
     sampling = plan.model.sampling if plan.model else None
     asked = {**server.get("defaults", {}), **(sampling.body() if sampling else {})}
-    cpus = "all CPUs" if plan.sandbox.cpus is None else f"{plan.sandbox.cpus:g} CPU"
+    cpus = "all CPUs but a half" if plan.sandbox.cpus is None else f"{plan.sandbox.cpus:g} CPU"
     return Protocol(
         temperature=number(asked.get("temperature")),
         top_p=number(asked.get("top_p")),

@@ -97,6 +97,11 @@ def unenforced(info: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for key, name in names.items() if info.get(key) is False)
 
 
+def cores() -> int:
+    """CPUs of the daemon's machine."""
+    return max(1, int(facts().get("NCPU") or 1))
+
+
 @contextmanager
 def daemon_errors(doing: str) -> Iterator[None]:
     """Whatever the daemon or the way to it does wrong inside is a `SandboxError` that says what we were doing.

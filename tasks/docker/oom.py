@@ -13,6 +13,7 @@ from docker.models.containers import Container
 from tasks.docker.daemon import events_of
 
 CGROUPS = Path("/sys/fs/cgroup")
+KILLED = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 class OomWatch:
@@ -22,11 +23,12 @@ class OomWatch:
         """`container` runs, and its attributes are fresh."""
         self._container = container
         self._seen = 0
-        self._counter = oom_counter(int(container.attrs["State"]["Pid"]), str(container.id))
+        pid = int(container.attrs["State"]["Pid"])
+        self._counter = cgroup_file(pid, str(container.id), "memory", "memory.oom_control", "memory.events")
 
     def count(self) -> int:
         """Kills so far; asks the daemon too when the cgroup is unreadable or gone."""
-        counted = read_counter(self._counter) if self._counter else None
+        counted = read_counter(self._counter, KILLED) if self._counter else None
         if counted is None:
             counted = max(self._events(), int(bool(self._container.attrs["State"].get("OOMKilled"))))
         self._seen = max(self._seen, counted)
@@ -36,8 +38,8 @@ class OomWatch:
         return len(events_of(self._container, event="oom"))
 
 
-def oom_counter(pid: int, container_id: str) -> Path | None:
-    """The file in which the kernel counts for the container of this process (cgroup v1 or v2)."""
+def cgroup_file(pid: int, container_id: str, controller: str, name_v1: str, name_v2: str) -> Path | None:
+    """A file in which the kernel counts for the container of this process (cgroup v1 or v2)."""
     try:
         lines = Path(f"/proc/{pid}/cgroup").read_text().split("\n")
     except OSError:
@@ -47,16 +49,16 @@ def oom_counter(pid: int, container_id: str) -> Path | None:
         controllers, _, path = controllers_and_path.partition(":")
         if container_id not in path:
             continue  # another machine's pid, a nested view, or a process that ended this moment
-        if "memory" in controllers.split(","):
-            return CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control"
+        if controller in controllers.split(","):
+            return CGROUPS / controller / path.lstrip("/") / name_v1
         if not controllers and (CGROUPS / "cgroup.controllers").exists():
-            return CGROUPS / path.lstrip("/") / "memory.events"
+            return CGROUPS / path.lstrip("/") / name_v2
     return None
 
 
-def read_counter(file: Path) -> int | None:
+def read_counter(file: Path, pattern: re.Pattern[str]) -> int | None:
     try:
-        found = re.search(r"^oom_kill (\d+)$", file.read_text(), re.MULTILINE)
+        found = pattern.search(file.read_text())
     except OSError:
         return None
     return int(found[1]) if found else None

@@ -23,10 +23,12 @@ from tasks import supervisor
 from tasks.docker import patch
 from tasks.docker.blame import died_by_itself, supervisor_is_well
 from tasks.docker.channel import Channel
+from tasks.docker.crowd import CrowdWatch
 from tasks.docker.daemon import (
     LABEL,
     architecture,
     client,
+    cores,
     daemon_errors,
     owner_labels,
     remove,
@@ -46,6 +48,11 @@ ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive", "PIP_NO_INPUT": "1",
 }  # fmt: skip
 """Nothing may wait for a person: pagers pass through, editors leave things as they are."""
+SPARED_CPUS = 0.5
+"""What no container gets unless it is asked for: the daemon, the run and the model server need to go on."""
+CPU_SHARES = 512
+"""Half the weight of anything else on the machine."""
+CROWDED = "its processes crowded the machine: forks were refused for seconds on end, and it was ended"
 GRACE_SECONDS = 30.0
 """How much later than a command's timeout we give up on the supervisor: it may wait for a busy machine."""
 START_SECONDS = 120.0
@@ -111,7 +118,8 @@ def container_options(
         "pids_limit": limits.pids,
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
-        "nano_cpus": int(limits.cpus * 1e9) if limits.cpus else None,
+        "nano_cpus": int((limits.cpus or cores() - SPARED_CPUS) * 1e9),
+        "cpu_shares": CPU_SHARES,
         "ulimits": [
             Ulimit(name="fsize", soft=limits.file, hard=limits.file),
             Ulimit(name="core", soft=0, hard=0),
@@ -130,6 +138,7 @@ class DockerSandbox:
         self._limits = limits
         self._gone: str | None = None
         self._closed = False
+        self._crowd: CrowdWatch | None = None
         with daemon_errors(f"cannot attach to container {container.short_id}"):
             self._channel = Channel(AttachStream(container.attach_socket(params=ATTACH)))
 
@@ -139,6 +148,7 @@ class DockerSandbox:
             self._container.start()
             self._container.reload()
         self._ooms = OomWatch(self._container)
+        self._crowd = CrowdWatch(self._container, int(self._container.attrs["State"]["Pid"]))
         self._start_supervisor()
 
     @property
@@ -205,6 +215,8 @@ class DockerSandbox:
 
     def close(self) -> None:
         if not self._closed:
+            if self._crowd:
+                self._crowd.stop()
             self._channel.close()
             remove(self._container)
             self._closed = True
@@ -264,6 +276,9 @@ class DockerSandbox:
     def _blame(self, error: Exception) -> None:
         """Decide, from what the daemon says, whose doing the end of the channel was; raises one or the other."""
         name = self._container.short_id
+        if self._crowd and self._crowd.fired:
+            self._gone = CROWDED
+            raise SandboxGone(CROWDED) from error
         if isinstance(error, BrokenFrame):
             self._gone = f"the sandbox no longer answers: {error}"
             raise SandboxGone(self._gone) from error

@@ -21,6 +21,7 @@ from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
+from tasks.docker.crowd import CrowdWatch
 from tasks.docker.daemon import client, daemon_errors, remove
 from tasks.docker.exec import Exec, check_own_doing
 from tasks.docker.oom import OomWatch
@@ -57,7 +58,7 @@ class TestContainers:
     def __call__(self, request: RunRequest, /) -> RunResult:
         """Raises `TaskError` when the image is not here, `SandboxError` when the daemon fails."""
         began = time.monotonic()
-        with self._container() as container:
+        with self._container() as (container, crowd):
             script = self._script_file or f"/tmp/{secrets.token_hex(8)}.sh"  # noqa: S108 - in the container
             deliver(container, {PATCH_FILE: request.patch, script: request.script.encode()})
             applied_by = self._prepare(container, request)
@@ -66,22 +67,44 @@ class TestContainers:
             if request.files:
                 deliver(container, request.files)
             run = Exec(container, 'exec /bin/bash "$0"', script, self._workdir, self._limits.log_bytes)
-            code = run.finish(self._limits.seconds)
+            code = self._finish(run, crowd)
             collected = {
                 path: data for path in request.collect if (data := collect(container, path)) is not None
             }
-            if not run.timed_out:  # we have killed that one
+            if not run.timed_out and not crowd.fired:  # we have killed those
                 check_own_doing(container)
             total = time.monotonic() - began
             log, size = run.capture.contents(), run.capture.total
         return RunResult(
-            True, code, run.timed_out, log, collected, run.seconds, total - run.seconds, applied_by, size
+            True,
+            code,
+            run.timed_out or crowd.fired,
+            log,
+            collected,
+            run.seconds,
+            total - run.seconds,
+            applied_by,
+            size,
+            crowd.fired,
         )
 
+    def _finish(self, run: Exec, crowd: CrowdWatch) -> int | None:
+        """The script's status; None after a timeout, its container's death, or when the watch ended it."""
+        try:
+            code = run.finish(self._limits.seconds)
+        except SandboxError:
+            if not crowd.fired:
+                raise
+            return None
+        return None if crowd.fired else code
+
     @contextmanager
-    def _container(self) -> Iterator[Container]:
+    def _container(self) -> Iterator[tuple[Container, CrowdWatch]]:
         limits = self._limits
-        options = container_options(limits.container, self._labels, "root", limits.network, {})
+        container_limits = limits.container.model_copy(
+            update={"pids": min(limits.pids, limits.container.pids)}
+        )
+        options = container_options(container_limits, self._labels, "root", limits.network, {})
         options["entrypoint"] = "bash"  # no supervisor: nobody talks to a test machine but the daemon
         life = limits.apply_seconds + limits.seconds + 600
         with daemon_errors(f"cannot start a container of {self._image}"):
@@ -94,7 +117,12 @@ class TestContainers:
         try:
             with daemon_errors(f"cannot start a container of {self._image}"):
                 container.start()
-            yield container
+                container.reload()
+            watch = CrowdWatch(container, int(container.attrs["State"]["Pid"]))
+            try:
+                yield container, watch
+            finally:
+                watch.stop()
         finally:
             remove(container)
 
