@@ -57,13 +57,14 @@ def observe(run_tests: RunTests, patch: bytes, parts: Parts, tests: Files, workd
         deleted=[path for path, content in tests.items() if content is None],
     )
     expected = _afterwards(delivered, copies, tests, workdir)
-    outcome = run_tests(RunRequest(patch, delivered, script, (results, *expected)))
+    full = f"{results}.full"
+    outcome = run_tests(RunRequest(patch, delivered, script, (results, full, *expected)))
     tampered = [path for path, content in expected.items() if outcome.collected.get(path) != content]
     return Observed(
         outcome.applied,
         outcome.timed_out,
         outcome.exit_code,
-        read_results(outcome.collected.get(results), key),
+        read_results(outcome.collected.get(results), key)._replace(full=full in outcome.collected),
         tuple(path.removeprefix(f"{workdir}/").replace(home, "…") for path in tampered if outcome.applied),
         outcome.seconds,
         outcome.startup_seconds,

@@ -1,5 +1,5 @@
-# ruff: noqa: ARG001, ARG002, ARG005, PTH109, PTH118, UP031
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,var-annotated,attr-defined,method-assign,arg-type"
+# ruff: noqa: ARG001, ARG002, ARG005, UP031
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,var-annotated,attr-defined,method-assign,arg-type,assignment,misc"
 # Read by the task's own Python, which may be as old as 3.5: no annotations of variables, no f-strings.
 """Runs inside the task's container: tells the host what each test did. PYTEST_DONT_REWRITE
 
@@ -10,12 +10,27 @@ without the key. It cannot be trusted for itself: code under test that finds the
 is what the negative controls are for. Not covered: doctest runners, nose, test runners of other languages.
 """
 
+import errno
 import hashlib
 import importlib.util
-import json
+import json.encoder
 import os
 import sys
 
+try:
+    import resource
+except ImportError:
+    resource = None
+
+# What tested code may replace is bound here, before any of it runs.
+_open, _write, _close, _getpid = os.open, os.write, os.close, os.getpid
+_sha256, _quote = hashlib.sha256, json.encoder.encode_basestring_ascii
+_join, _relpath, _getcwd = os.path.join, os.path.relpath, os.getcwd
+
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+_getrlimit, _setrlimit, FSIZE = (
+    (resource.getrlimit, resource.setrlimit, resource.RLIMIT_FSIZE) if resource else (None, None, None)
+)
 WORST_FIRST = ("failed", "skipped", "xfailed", "passed")
 
 
@@ -28,16 +43,42 @@ class Channel:
 
     def send(self, kind, names, state):
         """Append one line: kind `test` or `end`; names are aliases of one test."""
-        stream = "%d-%s" % (os.getpid(), id(self))
+        stream = "%d-%s" % (_getpid(), id(self))
         if stream != self.stream:
             self.stream, self.code = stream, ""
-        body = json.dumps([self.stream, kind, names, state])
-        self.code = hashlib.sha256((self.key + self.code + body).encode("ascii")).hexdigest()
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        listed = "[" + ", ".join(map(_quote, names)) + "]"
+        body = "[" + ", ".join([_quote(self.stream), _quote(kind), listed, _quote(state)]) + "]"
+        self.code = _sha256((self.key + self.code + body).encode("ascii")).hexdigest()
+        self._append((self.code + " " + body + "\n").encode("ascii"))
+
+    def _append(self, line):
+        """A limit on the size of files that tested code set must not look like tests without a result."""
+        handle = _open(self.path, FLAGS, 0o666)
         try:
-            os.write(handle, (self.code + " " + body + "\n").encode("ascii"))
+            with _Unlimited():
+                whole = _write(handle, line) == len(line)
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            whole = False
         finally:
-            os.close(handle)
+            _close(handle)
+        if not whole:
+            _close(_open(self.path + ".full", FLAGS, 0o666))  # an empty file has no size
+
+
+class _Unlimited:
+    """Lifts the soft limit on the size of files; the hard one is beyond us."""
+
+    def __enter__(self):
+        self.before = _getrlimit(FSIZE) if _getrlimit else None
+        if self.before and self.before[0] != self.before[1]:
+            _setrlimit(FSIZE, (self.before[1], self.before[1]))
+        return self
+
+    def __exit__(self, *exc):
+        if self.before and self.before[0] != self.before[1]:
+            _setrlimit(FSIZE, self.before)
 
 
 channel = Channel("", "")
@@ -90,8 +131,12 @@ _places = []
 
 
 def pytest_configure(config):
+    """Also: no stopping at the first failure, or the tests behind one that a control breaks give no result."""
     root = getattr(config, "rootpath", None) or config.rootdir
-    _places[:] = [str(root), os.getcwd()]
+    _places[:] = [str(root), _getcwd()]
+    for name in ("maxfail", "stepwise"):
+        if getattr(config.option, name, None):
+            setattr(config.option, name, 0)
 
 
 def _relative(nodeid):
@@ -100,7 +145,7 @@ def _relative(nodeid):
     if root == here:
         return nodeid
     path, colons, rest = nodeid.partition("::")
-    return os.path.relpath(os.path.join(root, path), here).replace(os.sep, "/") + colons + rest
+    return _relpath(_join(root, path), here).replace(os.sep, "/") + colons + rest
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -20,6 +20,8 @@ class Results(NamedTuple):
     """The runner said that it had come to its end."""
     forged: int
     """Lines that do not carry the right code."""
+    full: bool = False
+    """The reporter could not write all its lines: tested code had limited the size of files."""
 
 
 def read_results(raw: bytes | None, key: str) -> Results:
