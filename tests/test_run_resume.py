@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evals import session
+from evals.commands import session
 from evals.run.manifest import Manifest, begin_or_resume, compose
 from evals.run.plan import RunPlan
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries

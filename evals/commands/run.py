@@ -164,6 +164,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.imports.predictions import write_predictions
+    from evals.report.text import plain
     from evals.run import manifest
     from evals.run.attempt import forget_unjudged
     from evals.run.lock import run_lock
@@ -172,14 +173,18 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     console = Console(stderr=True)
     directory = out or session.default_directory(plan)
     session.check_scaffolds(plan)
+
+    def say(line: str) -> None:
+        console.print(plain(line, 2000), markup=False, highlight=False, soft_wrap=True)
+
     for line in session.notes(plan):
-        console.print(f"note: {line}", markup=False, highlight=False, soft_wrap=True)
+        say(f"note: {line}")
     with run_lock(directory):
         if retry_unjudged and (directory / "manifest.json").exists():
             forget_unjudged(directory, open_keys(directory, manifest.load(directory)))
         with (
             console.status("preparing") as status,
-            session.open_run(plan, directory, _show(status), grade=grade) as work,
+            session.open_run(plan, directory, _show(status), grade=grade, say=say) as work,
         ):
             status.stop()
             console.print(f"run directory {directory}", markup=False, highlight=False)
@@ -188,7 +193,9 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
         write_predictions(directory, manifest.load(directory))
         _report(directory, Console())
     if not work.finished:
-        console.print(f"to go on: {resuming(directory)}", markup=False, highlight=False, soft_wrap=True)
+        say(f"to go on: {resuming(directory)}")
+    elif work.tally.unjudged:
+        say(retry_hint(work.tally.unjudged, resuming(directory)))
     raise typer.Exit(_exit_code(work.finished, bool(work.tally.unjudged)))
 
 
@@ -197,6 +204,12 @@ def resuming(directory: Path) -> str:
     words = ["asclaimed", *sys.argv[1:]]
     named = any(word == "--out" or word.startswith("--out=") for word in words)
     return shlex.join(words if named else [*words, "--out", str(directory)])
+
+
+def retry_hint(unjudged: int, command: str) -> str:
+    """What to do first: a few attempts without a verdict cost a claim's verdict much of its power."""
+    some = f"{unjudged} attempts were" if unjudged > 1 else "1 attempt was"
+    return f"{some} not judged; to try just these again: {command.removesuffix(' --retry-unjudged')} --retry-unjudged"
 
 
 def _exit_code(finished: bool, unjudged: bool) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import scaffolds
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
+from evals.commands.preflight import preflight
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.run import manifest as manifests
@@ -104,8 +105,18 @@ def probe_server(plan: RunPlan) -> dict[str, Any] | None:
 
 
 @contextmanager
-def open_run(plan: RunPlan, directory: Path, progress: Progress, *, grade: bool = True) -> Iterator[Run]:
-    """Everything checked and frozen; the caller holds the directory's lock and calls `work`."""
+def open_run(
+    plan: RunPlan,
+    directory: Path,
+    progress: Progress,
+    *,
+    grade: bool = True,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Iterator[Run]:
+    """Everything checked and frozen; the caller holds the directory's lock and calls `work`.
+
+    `say` is given the few lines of the preflight.
+    """
     check_scaffolds(plan)
     check_machine(directory)
     tasks = load_tasks(plan)
@@ -121,6 +132,8 @@ def open_run(plan: RunPlan, directory: Path, progress: Progress, *, grade: bool 
         subset=drawn_subset(plan),
         claim=claim_to_verify(plan, tasks[0].benchmark),
     )
+    for line in preflight(fresh, tasks, directory, progress, grade=grade):
+        say(line)
     manifest = manifests.begin_or_resume(directory, fresh)
     with ExitStack() as stack:
         context = make_context(manifest, directory, plan)

@@ -1,0 +1,129 @@
+"""What cannot work is said before the first attempt: grader, images, disk, hours, server; a few lines, or a refusal in one.
+
+Looks and pulls nothing, but for a grader's own environment. Sizes and hours are rough. Not covered: whether the gold
+patches pass here (`asclaimed tasks check`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, python_of
+from evals.run.manifest import Manifest
+from evals.run.plan import RunPlan
+from tasks.backend import Progress
+from tasks.disk import cache_directory
+from tasks.docker.availability import ImageAvailability, ImageState, availability
+from tasks.docker.space import disk_need
+from tasks.errors import MachineError
+from tasks.task import Task
+
+SURELY_TOO_MUCH = 2
+"""A run is refused when it needs so many times the free disk; the estimate itself is not that far off."""
+
+
+def preflight(
+    manifest: Manifest, tasks: Sequence[Task], directory: Path, progress: Progress, *, grade: bool
+) -> list[str]:
+    """The lines, for what the run still has to do. Raises `MachineError`, `UserError`: nothing of it could work."""
+    left = [key for key in manifest.frozen_keys() if not (key.directory(directory) / "record.json").exists()]
+    ids = {key.task_id for key in left}
+    todo = [task for task in tasks if task.id in ids]
+    for path in (directory, cache_directory()):
+        check_writable(path)
+    if grade:
+        check_graders(manifest.plan.grader, tasks, progress)
+    if not todo:
+        return []
+    found = availability(todo, progress=progress)
+    check_images(found)
+    return [
+        *image_lines(found),
+        *disk_lines(todo, found),
+        hours_line(manifest.plan, len(left)),
+        *server_lines(manifest.plan, manifest.server or {}),
+    ]
+
+
+def check_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return
+    except OSError as error:
+        raise MachineError(f"cannot write to {directory}: {error.strerror}") from None
+
+
+def check_graders(name: str, tasks: Sequence[Task], progress: Progress) -> None:
+    """Raises `MachineError` for a version that is not there and cannot be installed; rows of old need one more."""
+    old = any(not all(task.checks.row.get(column) for column in V5_COLUMNS) for task in tasks)
+    for version in dict.fromkeys((name, DEFAULT, *((DERIVES,) if old else ()))):
+        progress(f"looking for the grader {version}", None)
+        python_of(version)
+
+
+def check_images(found: Mapping[str, ImageAvailability]) -> None:
+    """Raises `MachineError` when no image can be had, or none runs on this processor."""
+    first = next(iter(found.values()))
+    if all(image.state is ImageState.MISSING for image in found.values()):
+        raise MachineError(f"no task has an image that can be had: {first.reason}")
+    if not any(image.runs_here for image in found.values()):
+        raise MachineError(
+            f"no task has an image for this machine's processor: {first.reference} is for {first.architecture}"
+        )
+
+
+def image_lines(found: Mapping[str, ImageAvailability]) -> Iterator[str]:
+    states = Counter(image.state for image in found.values())
+    yield "images: " + ", ".join(f"{states[state]} {WORDS[state]}" for state in ImageState if states[state])
+    for image in found.values():
+        if image.state is ImageState.MISSING:
+            yield f"NOT TO BE JUDGED: {image.reason}"
+        elif not image.runs_here:
+            yield f"WRONG PROCESSOR: image {image.reference} is for {image.architecture}"
+        elif image.state is ImageState.UNKNOWN and image.reason != NOT_ASKED:
+            yield f"the registry does not answer for now: {image.reason}"
+
+
+NOT_ASKED = "no registry was asked"
+WORDS = {
+    ImageState.PRESENT: "here",
+    ImageState.PULLABLE: "to be pulled",
+    ImageState.BUILDABLE: "to be built",
+    ImageState.MISSING: "not to be had",
+    ImageState.UNKNOWN: "to be pulled, if a registry has them",
+}
+
+
+def disk_lines(tasks: Sequence[Task], found: Mapping[str, ImageAvailability]) -> Iterator[str]:
+    need = disk_need(tasks, found)
+    if need.free is not None and need.total > SURELY_TOO_MUCH * need.free:
+        raise MachineError(f"not enough disk: {need.line()}")
+    yield f"{'disk' if need.fits else 'DISK MAY NOT BE ENOUGH'}: {need.line()}"
+
+
+def hours_line(plan: RunPlan, attempts: int) -> str:
+    """An upper bound: nobody knows yet how fast the model is."""
+    head = f"attempts: {attempts}, {plan.workers} at once"
+    if plan.model is None or plan.budget.seconds is None:
+        return head
+    hours = attempts * plan.budget.seconds / plan.workers / 3600
+    return f"{head}; at most {hours:.1f} h, if each takes its {plan.budget.seconds / 60:.0f} min"
+
+
+def server_lines(plan: RunPlan, server: Mapping[str, Any]) -> Iterator[str]:
+    if plan.model is None:
+        return
+    known = [
+        f"{fact} {server[fact]}"
+        for fact in ("version", "window", "slots", "quantization")
+        if server.get(fact)
+    ]
+    yield f"server: {server.get('dialect', 'unknown')} at {plan.model.base_url}, {', '.join(known) or 'says nothing of itself'}"
+    slots = server.get("slots")
+    if isinstance(slots, int) and slots < plan.workers:
+        yield f"the server works on {slots} at once, so {plan.workers - slots} of {plan.workers} attempts wait for it"

@@ -1,0 +1,116 @@
+"""What cannot work is refused in one line before the first attempt; the rest is said in a few."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evals.commands import preflight
+from evals.commands.run import retry_hint
+from evals.run.manifest import compose
+from evals.run.plan import RunPlan
+from evals.run.plan_tasks import load_tasks
+from scaffolds.base import Budget
+from scaffolds.openai.config import ModelConfig
+from tasks.backend import quiet
+from tasks.docker.availability import ImageAvailability, ImageState
+from tasks.errors import MachineError, UserError
+from tests.test_run import TASKS
+
+MODEL = ModelConfig(base_url="http://127.0.0.1:1/v1", model="m")
+
+
+def image(name: str, state: ImageState, **facts: object) -> ImageAvailability:
+    return ImageAvailability(name, state, **facts)._replace(reason=f"{name} is {state}")  # type: ignore[arg-type]
+
+
+def found(*images: ImageAvailability) -> dict[str, ImageAvailability]:
+    return {one.reference: one for one in images}
+
+
+def test_a_grader_that_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    installer = tmp_path / "uv"
+    installer.write_text("#!/bin/sh\necho there is no such version >&2\nexit 1\n")
+    installer.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(MachineError, match=r"cannot install swebench==9\.9\.9"):
+        preflight.check_graders("swebench==9.9.9", TASKS[:0], quiet)
+
+
+def test_a_run_none_of_whose_images_can_be_had_is_refused() -> None:
+    missing = found(image("a", ImageState.MISSING), image("b", ImageState.MISSING))
+    with pytest.raises(MachineError, match="no task has an image that can be had: a is missing"):
+        preflight.check_images(missing)
+    preflight.check_images(found(image("a", ImageState.MISSING), image("b", ImageState.UNKNOWN)))
+
+
+def test_a_run_for_another_processor_is_refused() -> None:
+    with pytest.raises(MachineError, match="processor: a is for s390x"):
+        preflight.check_images(found(image("a", ImageState.PRESENT, architecture="s390x", runs_here=False)))
+
+
+def test_what_will_not_be_judged_is_said_and_named() -> None:
+    lines = list(
+        preflight.image_lines(
+            found(
+                image("a", ImageState.PRESENT),
+                image("b", ImageState.MISSING),
+                image("c", ImageState.PULLABLE, architecture="s390x", runs_here=False),
+                image("d", ImageState.UNKNOWN),
+            )
+        )
+    )
+    assert lines == [
+        "images: 1 here, 1 to be pulled, 1 not to be had, 1 to be pulled, if a registry has them",
+        "NOT TO BE JUDGED: b is missing",
+        "WRONG PROCESSOR: image c is for s390x",
+        "the registry does not answer for now: d is unknown",
+    ]
+
+
+def test_hours_and_slots() -> None:
+    plan = RunPlan(model=MODEL, workers=4, budget=Budget(seconds=1800))
+    assert preflight.hours_line(plan, 100) == (
+        "attempts: 100, 4 at once; at most 12.5 h, if each takes its 30 min"
+    )
+    lines = list(preflight.server_lines(plan, {"dialect": "llama-server", "window": 4096, "slots": 1}))
+    assert lines == [
+        "server: llama-server at http://127.0.0.1:1/v1, window 4096, slots 1",
+        "the server works on 1 at once, so 3 of 4 attempts wait for it",
+    ]
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to .*file/run: Not a directory"):
+        preflight.check_writable(tmp_path / "file" / "run")
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_daemon")
+def test_a_run_that_can_work_gets_three_lines(tmp_path: Path) -> None:
+    plan = RunPlan(limit=2, scaffolds=("gold", "nop"))
+    tasks = load_tasks(plan)
+    manifest = compose(plan, tasks, run_id="r", server=None, base_image=None, excluded={})
+    lines = preflight.preflight(manifest, tasks, tmp_path / "run", quiet, grade=True)
+    assert [line.split(":")[0] for line in lines] == ["images", "disk", "attempts"]
+    assert lines[2] == "attempts: 4, 1 at once"
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_daemon")
+def test_a_disk_that_is_far_too_small_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.docker.space.free_bytes", lambda _root: 1000)
+    tasks = load_tasks(RunPlan(limit=1))
+    here = found(image(tasks[0].image.reference, ImageState.PULLABLE))
+    with pytest.raises(MachineError, match="not enough disk: about"):
+        list(preflight.disk_lines(tasks, here))
+
+
+def test_the_end_of_a_run_names_the_way_to_try_again() -> None:
+    assert retry_hint(2, "asclaimed run --out x") == (
+        "2 attempts were not judged; to try just these again: asclaimed run --out x --retry-unjudged"
+    )
