@@ -82,7 +82,11 @@ def present(reference: str) -> ImageInfo | None:
 
 def pull(reference: str, progress: Progress = quiet) -> ImageInfo:
     """Fetch an image from its registry, under a lock: two processes pull it once. Raises as `pull_image` does."""
-    with exclusive(f"image-{reference}"), daemon_errors(f"cannot pull image {reference}"):
+    waits = f"waiting for another asclaimed that pulls {reference}"
+    with (
+        exclusive(f"image-{reference}", lambda: progress(waits, None)),
+        daemon_errors(f"cannot pull image {reference}"),
+    ):
         if found := present(reference):
             return found
         pull_image(reference, progress)
