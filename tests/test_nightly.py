@@ -20,7 +20,7 @@ from evals.nightly.evidence import Baseline, watched
 from evals.nightly.night import Exit, Night, NightHooks, nightly
 from evals.nightly.plan import NightlyPlan, load_nightly
 from evals.record import AttemptKey, Outcome
-from evals.report.nightly_text import to_junit, to_markdown
+from evals.report.nightly_text import to_junit, to_lines, to_markdown
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row, System
 from evals.run import manifest as manifests
@@ -402,8 +402,11 @@ def test_whatever_goes_wrong_ends_with_3_and_is_told_to_the_ci(
     plan = tmp_path / "nightly.yaml"
     plan.write_text(f"run: {{scaffolds: [gold]}}\nbaseline: {tmp_path / 'none'}\nnights: {tmp_path / 'n'}")
     reports = ["--junit", str(junit), "--summary", str(summary)]
-    assert CliRunner().invoke(app, ["nightly", str(plan), *reports]).exit_code == 3
+    first = CliRunner().invoke(app, ["nightly", str(plan), *reports])
+    assert (first.exit_code, "make it with `asclaimed run RUN.yaml" in first.stderr) == (3, True)
     assert Xml.fromstring(junit.read_bytes()).find("testsuite/testcase/error") is not None
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "manifest.json").write_text("{}")
     monkeypatch.setattr("evals.nightly.night.from_run_dir", unplugged_reader)
     done = CliRunner().invoke(app, ["nightly", str(plan), *reports])
     assert (done.exit_code, "a fault of asclaimed" in done.stderr) == (3, True)
@@ -443,3 +446,10 @@ def test_every_night_says_what_it_can_see_and_what_it_cannot_tell(tmp_path: Path
         _, night = better.night(number, fresh=True)
     assert "one attempt" not in "\n".join(night.outlook)
     assert "5 nights scatter" in "\n".join(night.outlook)
+
+
+def test_the_terminal_gets_the_numbers(tmp_path: Path) -> None:
+    _, night = World(tmp_path, tasks=5).night(1)
+    lines = to_lines(night)
+    assert len(lines) == len(night.standings)
+    assert lines[0].startswith("bash: passed none made; evidence +0.00 after 1 night, alarm at ")

@@ -51,7 +51,7 @@ def nightly(
     as_json: JsonOption = False,
 ) -> None:
     """Run what changed, test it against a frozen baseline, write JUnit XML and a Markdown summary."""
-    from evals.report.nightly_text import failed_junit, failed_markdown
+    from evals.report.nightly_text import failed_junit, failed_markdown, to_lines
     from evals.report.text import plain
 
     try:
@@ -66,7 +66,11 @@ def nightly(
             publish(junit, failed_junit(reason), summary, failed_markdown(reason))
         raise typer.Exit(INFRASTRUCTURE) from None
     said = "\n".join(
-        [f"{night.exit}: {plain(night.reason, 500)}", *(plain(one, 500) for one in night.outlook)]
+        [
+            f"{night.exit}: {plain(night.reason, 500)}",
+            *to_lines(night),
+            *(plain(one, 500) for one in night.outlook),
+        ]
     )
     typer.echo(night.model_dump_json(indent=1) if as_json else said)
     typer.echo(f"{directory / 'nightly.md'}", err=True)

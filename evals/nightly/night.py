@@ -108,6 +108,11 @@ def nightly(plan: NightlyPlan, hooks: NightHooks, now: datetime | None = None) -
 
 def load_baseline(plan: NightlyPlan) -> Results:
     """The frozen run. Raises `UserError` when it is none, or not whole: what is missing may not be missing by chance."""
+    if not (plan.baseline / "manifest.json").exists():
+        raise UserError(
+            f"there is no baseline at {plan.baseline}: make it with `asclaimed run RUN.yaml --attempts 3 --out "
+            f"{plan.baseline}`, where RUN.yaml holds what stands under `run:` in the nightly plan"
+        )
     found = from_run_dir(plan.baseline)
     if missing := sum(row.failure == "missing" for row in found.rows):
         raise UserError(

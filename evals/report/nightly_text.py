@@ -15,7 +15,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
 from evals.record import Outcome
-from evals.report.text import markdown, plain
+from evals.report.text import counted, markdown, plain
 
 if TYPE_CHECKING:
     from evals.nightly.evidence import Standing, Watched
@@ -45,15 +45,28 @@ def to_markdown(night: Night) -> str:
     return "\n".join(lines) + "\n"
 
 
-def row(one: Standing, shown: Watched) -> str:
+def to_lines(night: Night) -> list[str]:
+    """The numbers of each scaffold, a line each, for a terminal."""
+    return [
+        f"{plain(one.scaffold)}: passed {passes(shown)}"
+        + (f", {shown.expected:.1f} expected" if shown.tasks else "")
+        + f"; evidence {one.evidence:+.2f} after {counted(one.nights, 'night')}, alarm at {one.needed:.2f}"
+        for one, shown in zip(night.standings, night.watched, strict=True)
+    ]
+
+
+def passes(shown: Watched) -> str:
     """Unjudged attempts leave a range open."""
     low, high = shown.worst.passes, shown.best.passes
-    passes = (
+    return (
         f"{low if low == high else f'{low} to {high}'} of {len(shown.tasks)}" if shown.tasks else "none made"
     )
+
+
+def row(one: Standing, shown: Watched) -> str:
     expected = f"{shown.expected:.1f}" if shown.tasks else "–"
     return (
-        f"| {markdown(one.scaffold)} | {one.nights} | {one.compared} | {passes} | {expected} "
+        f"| {markdown(one.scaffold)} | {one.nights} | {one.compared} | {passes(shown)} | {expected} "
         f"| {one.evidence:+.2f} | {one.needed:.2f} |"
     )
 
