@@ -174,3 +174,14 @@ def test_estimate_warns_once(tmp_path: Path) -> None:
     text = asclaimed("estimate", "--subset", subset, "--results", results)
     assert text.count("outside the subset") == 1
     assert "and 4 more results" in text
+
+
+def test_the_report_says_to_retry_first_what_was_not_judged(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", half, tasks=6, scaffolds=("bash",))
+    (run / "ledger.jsonl").touch()
+    grade = run / "bash" / "t2" / "1" / "grade.json"
+    found = json.loads(grade.read_text())
+    grade.write_text(json.dumps(found | {"outcome": "not_judged", "party": "sandbox"}))
+    text = " ".join(json.loads(asclaimed("report", run, "--json"))["findings"])
+    assert "retry 1 attempt first that was not judged" in text
+    assert "--retry-unjudged" in text

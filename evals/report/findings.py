@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from evals.record import Outcome
+from evals.record import Outcome, Party
 from evals.report.notices import notices
+from evals.report.verdict_text import retry
 from evals.results.load import LoadedRun
 from evals.results.score import Attempt, ScaffoldScore
 from evals.run import ledger
@@ -18,6 +19,7 @@ from evals.run.manifest import Manifest
 from scaffolds.preset import left_out
 
 REASONS_SHOWN = 5
+RETRIED = (Party.SERVER, Party.SANDBOX)
 
 
 def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
@@ -30,6 +32,8 @@ def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
     yield from left_out(facts.plan.preset)
     for line in scores:
         yield from of_scaffold(line, [a for a in run.attempts if a.key.scaffold == line.scaffold], facts)
+    if facts.made_elsewhere is None:
+        yield from retry_first(run.attempts)
     yield from not_judged(run.attempts)
     yield from (f"excluded for every scaffold: {task}: {why}" for task, why in facts.excluded.items())
     if facts.benchmark == "bundled":
@@ -86,6 +90,13 @@ def not_reached(line: ScaffoldScore, own: Sequence[Attempt]) -> Iterator[str]:
             f"{line.scaffold}: {written} tool calls were written as text, which the server did not parse, "
             "and were not run"
         )
+
+
+def retry_first(attempts: Sequence[Attempt]) -> Iterator[str]:
+    """What server or sandbox spoiled costs a verdict more than anything else does."""
+    lost = sum(a.outcome is Outcome.NOT_JUDGED and a.party in RETRIED for a in attempts)
+    if lost:
+        yield f"{retry(lost)} (at ±5 points, 1 % of them costs a fifth of the power, 3 % nearly all)"
 
 
 def not_judged(attempts: Sequence[Attempt]) -> Iterator[str]:
