@@ -17,7 +17,7 @@ START_MARKER = ">>>>> Start Test Output"
 END_MARKER = ">>>>> End Test Output"
 EXIT_CODE_VARIABLE = "SWEBENCH_TEST_EXIT_CODE="
 HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1\s*$")
-CHECKOUT = re.compile(r"\s*git checkout [0-9a-f]{7,40} ")
+CHECKOUT = re.compile(r"^\s*git checkout [0-9a-f]{7,40} ")
 
 
 class Parts(NamedTuple):

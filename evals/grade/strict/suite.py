@@ -18,8 +18,7 @@ from evals.grade.strict.result_file import worst
 from tasks.task import Task
 
 DIFF_HEADER = re.compile(r'^diff --git "?a/(.+?)"? "?b/(.+?)"?$', re.MULTILINE)
-UNITTEST_ID = re.compile(r"(\w+) \(([\w.]+)\)")
-OPTION = re.compile(r"(.*?)\[(.*)\]")
+UNITTEST_ID = re.compile(r"^(\w+) \(([\w.]+)\)$")
 Files = Mapping[str, bytes | None]
 """Path in the repository → content; None = the file is not there."""
 
@@ -115,9 +114,10 @@ class Reported:
 
 def _short_option(name: str) -> str:
     """pylint's and requests' parser keeps the last part of an option that is an absolute path."""
-    match = OPTION.search(name)
-    if match and match[2].startswith("/") and not match[2].startswith("//") and "*" not in match[2]:
-        return f"{match[1]}[/{match[2].split('/')[-1]}]"
+    test, _, rest = name.partition("[")
+    option = rest.rpartition("]")[0]
+    if option.startswith("/") and not option.startswith("//") and "*" not in option:
+        return f"{test}[/{option.split('/')[-1]}]"
     return name
 
 
