@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals import session
+from evals.commands import session
 from evals.run.plan import load_plan
 from tasks.errors import UserError
 
