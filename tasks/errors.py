@@ -31,6 +31,10 @@ class TaskError(UserError):
     """A task, row or file that cannot be used."""
 
 
+class GoldError(TaskError):
+    """The task's own fix does not fit its own image: nobody can solve it here."""
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the known name that is most like `name`, or nothing."""
     from difflib import get_close_matches

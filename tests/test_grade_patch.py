@@ -16,15 +16,16 @@ import pytest
 
 from evals.grade.check_tasks import CheckList, Reliability, check, excluded_tasks, host, judge, save
 from evals.grade.grader import Grader, conservative, oddities
-from evals.grade.store import FACTS, LOG, KeptRun, RunStore
-from evals.imports.predictions import read_predictions, record_predictions
+from evals.grade.store import FACTS, LOG, KeptRun, RunStore, TestFacts
+from evals.imports.predictions import Prediction, read_predictions, record_predictions
 from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.run.plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog
-from tasks.backend import APPLY_COMMANDS, TestLimits
+from tasks.backend import APPLY_COMMANDS, RunRequest, TestLimits
 from tasks.docker.daemon import client
-from tasks.docker.testing import PATCH_FILE
+from tasks.docker.images import resolve
+from tasks.docker.testing import PATCH_FILE, TestContainers
 from tasks.errors import UserError
 from tasks.sandbox import Limits
 from tasks.task import ImageSpec, Task
@@ -186,6 +187,27 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
 
 
 @pytest.mark.docker
+def test_the_strict_column_is_made_where_it_can_take_a_pass_away(
+    task: Task, docker_daemon: None, tmp_path: Path
+) -> None:
+    with Grader(limits=QUICK, store=RunStore(tmp_path)) as grader:
+        grade = grader.grade_patch(task, added("stray.txt", "nothing"))
+    assert grade.strict is not None
+    assert (grade.strict.outcome, grade.strict.reason) == (
+        Outcome.UNRESOLVED,
+        "not run: official is not resolved",
+    )
+    facts = [TestFacts.model_validate_json(path.read_bytes()) for path in tmp_path.rglob(FACTS)]
+    assert [f.strict for f in facts] == [None]
+
+
+@pytest.mark.docker
+def test_pip_does_not_ask_again_where_there_is_no_network(task: Task, docker_daemon: None) -> None:
+    run = TestContainers(resolve(task.image).id, "/", QUICK)
+    assert b"PIP_RETRIES=0" in run(RunRequest(b"", {}, "env")).log
+
+
+@pytest.mark.docker
 def test_a_missing_image_is_the_machines_fault_and_named(task: Task, gold: bytes, grader: Grader) -> None:
     lost = task.model_copy(update={"image": ImageSpec(reference="localhost:1/absent:1")})
     grade = grader.grade_patch(lost, gold)
@@ -337,6 +359,14 @@ def test_predictions_in_all_three_shapes(tmp_path: Path) -> None:
         found = read_predictions(tmp_path / name)
         assert [(p.instance_id, p.model, p.patch) for p in found.usable] == [("a__b-1", "m", b"diff?")]
         assert len(found.unusable) == 1
+
+
+def test_models_whose_names_look_alike_keep_their_own_patches(task: Task, tmp_path: Path) -> None:
+    predictions = [Prediction(task.id, model, model.encode()) for model in ("org/m", "org__m", "other")]
+    record_predictions(tmp_path / "run", predictions, RunPlan(tasks="bundled"), [task])
+    patches = {p.parents[2].name: p.read_bytes() for p in (tmp_path / "run").rglob("patch.diff")}
+    assert sorted(patches.values()) == [b"org/m", b"org__m", b"other"]
+    assert patches["other"] == b"other"
 
 
 @pytest.mark.parametrize(

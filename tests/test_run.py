@@ -24,7 +24,7 @@ from evals.run.queue import Run, RunHooks
 from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import ModelError, Trouble
 from tasks.backend import Prepared
-from tasks.errors import MachineError, TaskError, UserError
+from tasks.errors import GoldError, MachineError, TaskError, UserError
 from tasks.sandbox import Limits, SandboxError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.fakes.plain_backend import PlainBackend, plain_image
@@ -189,6 +189,16 @@ def test_a_missing_image_costs_its_own_attempts_and_no_other(tmp_path: Path) -> 
     assert failure is not None
     assert "nobody/has-it" in failure.message
     assert record_of(tmp_path, "b", "three").failure is None
+
+
+def test_a_gold_patch_that_does_not_apply_is_the_tasks_fault(tmp_path: Path) -> None:
+    def act(_task: str) -> None:
+        raise GoldError("the gold patch does not apply in its own image")
+
+    make_run(tmp_path, act, tasks=TASKS[:1]).work(workers=1, graders=1)
+    failure = record_of(tmp_path).failure
+    assert failure is not None
+    assert failure.party == "task"
 
 
 def test_not_judged_can_be_tried_again_without_losing_anything(tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ def _grade_run(run: Path, name: str | None, again: bool, fresh: bool, workers: i
         f"official and strict differ on {differing}",
         err=True,
     )
+    if unjudged:
+        raise typer.Exit(1)
 
 
 def _shown(graded: Iterator[Graded], as_json: bool) -> list[Graded]:
@@ -204,6 +206,8 @@ def check_tasks(
     reliable = sum(task.verdict is reliability.Reliability.RELIABLE for task in checked)
     excluded = sum(task.excluded for task in checked)
     typer.echo(f"{reliable} of {len(checked)} tasks reliable at k = {k}, {excluded} to exclude", err=True)
+    if reliable + excluded < len(checked) or not reliable:
+        raise typer.Exit(1)
 
 
 def _checked(task: CheckedTask, as_json: bool) -> str:

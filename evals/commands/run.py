@@ -189,7 +189,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
             status.stop()
             console.print(f"run directory {directory}", markup=False, highlight=False)
             with RunProgress(work.tally, console) as progress, stoppable(work, directory, console):
-                work.work(workers=plan.workers, graders=plan.graders, watch=progress)
+                work.work(workers=plan.workers, graders=plan.grading_threads, watch=progress)
         write_predictions(directory, manifest.load(directory))
         _report(directory, Console())
     if not work.finished:

@@ -46,8 +46,7 @@ from tasks.task import Task
 
 LARGE_BYTES = 10_000_000
 HEADER = re.compile(rb"^(diff --git |--- |\+\+\+ )", re.MULTILINE)
-UNAVAILABLE = "strict not available"
-"""How the strict grader begins a reason when it repeats the official column."""
+NOT_RUN = "not run: official is not resolved"
 
 
 class Grader:
@@ -139,7 +138,7 @@ class Grader:
         found = KeptRun.load(directory) if directory is not None and self._cached else None
         if found and found.facts.key == run_key(task, found.facts.image, patch, self._limits):
             official = self._judge(self.official, row, patch, found)
-            if found.facts.strict or not self._wants_strict(found):
+            if found.facts.strict or not self._wants_strict(found, official.column):
                 return found, official
         key = run_key(task, self.image(task), patch, self._limits)
         with exclusive(f"grade-{key}"):
@@ -194,15 +193,15 @@ class Grader:
             raise NotJudged(grade.party, grade.column.reason)
         return grade
 
-    def _wants_strict(self, tested: KeptRun) -> bool:
-        """A run without results has nothing that a second opinion could say."""
-        facts = tested.facts
-        return bool(self._strict_version and facts.applied_by and not facts.timed_out and not tested.cut)
+    def _wants_strict(self, tested: KeptRun, official: GraderVerdict) -> bool:
+        """A second opinion can only take a pass away: it costs several test runs, and is had for passes alone."""
+        results = tested.facts.applied_by and not tested.facts.timed_out and not tested.cut
+        return bool(self._strict_version and results and official.outcome is Outcome.RESOLVED)
 
     def _with_strict(self, task: Task, patch: bytes, tested: KeptRun, official: GraderVerdict) -> KeptRun:
         """The same run with the strict column of this version, made where it is missing."""
         known = tested.facts.strict
-        if not self._wants_strict(tested) or (known and known.version == self._strict_version):
+        if not self._wants_strict(tested, official) or (known and known.version == self._strict_version):
             return tested
         made = self._run_strict(task, patch, official)
         return tested._replace(facts=tested.facts.model_copy(update={"strict": made}))
@@ -224,6 +223,7 @@ class Grader:
         return StrictFacts(
             version=self._strict_version,
             column=verdict.column,
+            available=verdict.available,
             evidence=verdict.evidence,
             seconds=round(verdict.seconds, 3),
             startup_seconds=round(verdict.startup_seconds, 3),
@@ -231,8 +231,8 @@ class Grader:
 
     def _join(self, task: Task, patch: bytes, tested: KeptRun, official: LogGrade) -> Grade:
         facts = tested.facts
-        strict = facts.strict if self._wants_strict(tested) else None
-        column = strict_column(strict, official.column) if strict else None
+        strict = facts.strict if self._strict_version and facts.applied_by else None
+        column = self._strict_column(strict, official.column)
         extra = strict.seconds + strict.startup_seconds if strict else 0.0
         outcome = conservative(official.column, column)
         return Grade(
@@ -246,6 +246,14 @@ class Grader:
             seconds=round(facts.seconds + facts.startup_seconds + extra, 3),
             test_seconds=facts.seconds,
         )
+
+    def _strict_column(self, facts: StrictFacts | None, official: GraderVerdict) -> GraderVerdict | None:
+        """The strict opinion; it repeats the official column where there is none, and says why."""
+        if facts is None:
+            return official.model_copy(update={"reason": NOT_RUN}) if self._strict_version else None
+        if facts.available:
+            return facts.column
+        return official.model_copy(update={"reason": facts.column.reason})
 
     def _evidence(self, task: Task, patch: bytes, tested: KeptRun, official: LogGrade) -> tuple[str, ...]:
         """Facts for a reader, none of which decided anything."""
@@ -291,13 +299,6 @@ class Grader:
 def _unresolved(reason: str) -> LogGrade:
     """swebench makes no log, or calls it an error, in these cases: not resolved, and in its denominator."""
     return LogGrade(GraderVerdict(outcome=Outcome.UNRESOLVED, reason=reason), applied=False)
-
-
-def strict_column(facts: StrictFacts, official: GraderVerdict) -> GraderVerdict:
-    """The strict opinion; where there is none it repeats the official column of whichever version is asked."""
-    if not facts.column.reason.startswith(UNAVAILABLE):
-        return facts.column
-    return official.model_copy(update={"reason": facts.column.reason})
 
 
 def conservative(official: GraderVerdict, strict: GraderVerdict | None) -> Outcome:

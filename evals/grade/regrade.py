@@ -35,11 +35,18 @@ class Graded(NamedTuple):
             "grader": grade.grader,
             "official": str(grade.official.outcome),
             "strict": str(grade.strict.outcome) if grade.strict else None,
-            "reason": (grade.strict or grade.official).reason or grade.official.reason,
+            "reason": _reason(grade),
             "party": grade.party,
             "evidence": grade.evidence,
             "seconds": grade.seconds,
         }
+
+
+def _reason(grade: Grade) -> str:
+    """The strict grader's words where it took a pass away, else the official's."""
+    strict = grade.strict
+    differs = strict is not None and strict.outcome is not grade.official.outcome
+    return strict.reason if strict and (differs or not grade.official.reason) else grade.official.reason
 
 
 def grade_run(run: Path, grader: Grader, *, again: bool, workers: int = 1) -> Iterator[Graded]:

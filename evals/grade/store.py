@@ -21,7 +21,7 @@ from tasks.backend import TestLimits
 from tasks.disk import cache_directory, write_atomic, write_json
 from tasks.task import Frozen, Task
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Part of every key: raise it when a backend runs tests in another way."""
 FACTS, LOG = "test.json", "test.log"
 
@@ -31,6 +31,8 @@ class StrictFacts(Frozen):
 
     version: str
     column: GraderVerdict
+    available: bool = True
+    """False: the column only repeats the official one of its time, with the reason."""
     evidence: tuple[str, ...] = ()
     seconds: float = 0.0
     startup_seconds: float = 0.0

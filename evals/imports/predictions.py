@@ -104,7 +104,7 @@ def record_predictions(
     """Write a run directory in which each prediction is a finished attempt; returns one line for each without a task."""
     by_id = {task.id: task for task in tasks}
     known = [p for p in predictions if p.instance_id in by_id]
-    names = {model: _directory_name(model) for model in dict.fromkeys(p.model for p in known)}
+    names = _directory_names(sorted({p.model for p in known}))
     if not known:
         raise UserError(f"none of the predictions is for a task of {plan.tasks}")
     counts: Counter[tuple[str, str]] = Counter()
@@ -124,6 +124,16 @@ def record_predictions(
         for key, prediction in keyed:
             _record(run, key, by_id[key.task_id], prediction)
     return [f"{p.instance_id}: not a task of {plan.tasks}" for p in predictions if p.instance_id not in by_id]
+
+
+def _directory_names(models: Sequence[str]) -> dict[str, str]:
+    """Model → directory; those that would share one (`org/m` and `org__m`) are told apart by a hash of the name."""
+    names = {model: _directory_name(model) for model in models}
+    shared = Counter(names.values())
+    return {
+        model: name if shared[name] == 1 else f"{name}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+        for model, name in names.items()
+    }
 
 
 def _directory_name(model: str) -> str:

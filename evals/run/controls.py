@@ -9,7 +9,8 @@ import shlex
 
 from scaffolds.base import Scaffold, Settings, Step, Stop, Trajectory
 from scaffolds.model import Model
-from tasks.sandbox import Sandbox, SandboxError
+from tasks.errors import GoldError
+from tasks.sandbox import Sandbox
 from tasks.task import Brief, Task
 
 CONTROLS = ("gold", "nop")
@@ -33,7 +34,7 @@ class Gold:
             Step(source="agent", message="applied the gold patch", observations=(done.output,))
         )
         if done.exit_code:
-            raise SandboxError(f"the gold patch of {brief.task_id} does not apply in its own image")
+            raise GoldError(f"the gold patch of {brief.task_id} does not apply in its own image")
         return Trajectory(Stop.SUBMITTED, "gold patch", steps=1)
 
 

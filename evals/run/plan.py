@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeGuard, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeGuard, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -55,7 +56,13 @@ class RunPlan(Frozen):
     """Numbers of tasks after which `verify` may look before the run is complete. Tasks then run in random order."""
     workers: int = Field(default=1, ge=1)
     """Attempts at once."""
-    graders: int = Field(default=1, ge=1)
+    graders: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Attempts graded at once; `auto` = half the cores, and one more."""
+
+    @property
+    def grading_threads(self) -> int:
+        """A strict verdict has two containers at a time, and attempts want the machine as well."""
+        return (os.cpu_count() or 1) // 2 + 1 if self.graders == "auto" else self.graders
 
     @model_validator(mode="after")
     def holds_together(self) -> RunPlan:

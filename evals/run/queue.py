@@ -35,7 +35,7 @@ from evals.run.tally import Tally
 from evals.run.tool_calls import evidence
 from scaffolds.model import ModelError
 from tasks.disk import write_json
-from tasks.errors import DiskFullError, TaskError, UserError
+from tasks.errors import DiskFullError, GoldError, TaskError, UserError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
 
@@ -245,7 +245,8 @@ class Run:
             self._ledger.append("sandbox-failed", message=str(error), **key.model_dump())
             self._again(key, self._outages.of_sandbox(error))
         except TaskError as error:  # no image, or one with leaks that cannot be closed: final
-            self._failed(key, Failure(party=Party.SANDBOX, message=str(error)))
+            party = Party.TASK if isinstance(error, GoldError) else Party.SANDBOX
+            self._failed(key, Failure(party=party, message=str(error)))
         else:
             self._recorded(key, record)
 

@@ -17,3 +17,5 @@ class StrictVerdict(NamedTuple):
     """Wall time of the test scripts: the strict run and, on a would-be pass, its two controls (side by side)."""
     startup_seconds: float
     """Wall time of their containers beside the scripts."""
+    available: bool = True
+    """False: there can be no strict verdict; the column repeats the official one and says why."""

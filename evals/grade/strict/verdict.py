@@ -78,7 +78,7 @@ def strict_verdict(
 
 def _unavailable(official: GraderVerdict, reason: str) -> StrictVerdict:
     column = official.model_copy(update={"reason": f"strict not available: {reason}; as the official column"})
-    return StrictVerdict(column, (f"strict not available: {reason}",), 0.0, 0.0)
+    return StrictVerdict(column, (f"strict not available: {reason}",), 0.0, 0.0, available=False)
 
 
 def judge(run: Observed, calibration: Calibration) -> GraderVerdict:
