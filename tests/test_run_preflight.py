@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from evals.claims.catalog import shipped
 from evals.commands import preflight
+from evals.commands.preflight import window_lines
 from evals.commands.run import retry_hint
 from evals.run.manifest import compose
 from evals.run.plan import RunPlan
@@ -114,3 +116,13 @@ def test_the_end_of_a_run_names_the_way_to_try_again() -> None:
     assert retry_hint(2, "asclaimed run --out x") == (
         "2 attempts were not judged; to try just these again: asclaimed run --out x --retry-unjudged"
     )
+
+
+def test_a_window_smaller_than_the_claims_is_said() -> None:
+    claim = next(one for one in shipped() if one.protocol.context_window)
+    theirs = claim.protocol.context_window or 0
+    (line,) = window_lines(claim, {"window": theirs - 1})
+    assert f"{theirs - 1:,} tokens here, {theirs:,} there" in line
+    assert not list(window_lines(claim, {"window": theirs}))
+    assert not list(window_lines(None, {"window": 1}))
+    assert not list(window_lines(claim, {}))

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evals.claims.claim import Claim
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, python_of
 from evals.run.manifest import Manifest
 from evals.run.plan import RunPlan
@@ -46,6 +47,7 @@ def preflight(
         *disk_lines(todo, found),
         hours_line(manifest.plan, len(left)),
         *server_lines(manifest.plan, manifest.server or {}),
+        *window_lines(manifest.claim, manifest.server or {}),
     ]
 
 
@@ -127,3 +129,13 @@ def server_lines(plan: RunPlan, server: Mapping[str, Any]) -> Iterator[str]:
     slots = server.get("slots")
     if isinstance(slots, int) and slots < plan.workers:
         yield f"the server works on {slots} at once, so {plan.workers - slots} of {plan.workers} attempts wait for it"
+
+
+def window_lines(claim: Claim | None, server: Mapping[str, Any]) -> Iterator[str]:
+    """A smaller window than the claim's own protocol makes another, harder test."""
+    ours, theirs = server.get("window"), claim.protocol.context_window if claim else None
+    if ours and theirs and ours < theirs:
+        yield (
+            f"SMALLER WINDOW THAN THE CLAIM'S: {ours:,} tokens here, {theirs:,} there: attempts that need more can only "
+            "fail here; start the server with a larger context to repeat the claim"
+        )
