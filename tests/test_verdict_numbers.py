@@ -117,7 +117,8 @@ def test_noise_that_is_expected() -> None:
 
 def test_noise_that_was_measured_weighs_with_its_tasks() -> None:
     outcomes = np.array([[1.0, 0.0]] * 10 + [[1.0, 1.0]] * 10)
-    mixed = (20 * 0.25 + 10 * 0.48 * 0.75 * 0.25) / 30
+    rate = (15 + 2) / (20 + 4)
+    mixed = (20 * 0.25 + 10 * 0.48 * rate * (1 - rate)) / 30
     assert attempt_noise(outcomes).variance == pytest.approx(mixed)
     assert attempt_noise(outcomes).basis.startswith("measured on 20 tasks")
     assert attempt_noise(outcomes).df >= 1
@@ -305,3 +306,12 @@ def test_two_systems_that_agree_everywhere_differ_by_nothing() -> None:
     assert tango_score(Discordant(0, 0, 10), 0.1) == pytest.approx(
         -10 * 0.1 / math.sqrt(10 * 0.1 * 0.9), abs=0.5
     )
+
+
+def test_a_handful_of_tasks_is_no_certainty() -> None:
+    """Two tasks of two against none of two: the exact p of so few is 0.5, and the intervals are wide."""
+    best, worst = results((1,), (1,)), results((0,), (0,))
+    assert difference_of(best, worst).p == 0.5
+    for part in (best, worst):
+        low, high = rate_of(part).interval
+        assert high - low > 0.25

@@ -104,7 +104,10 @@ def attempt_noise(outcomes: NDArray[np.float64], benchmark: str = "") -> Attempt
     system; few repeated tasks leave the noise unsure, and `df` says how much.
     """
     counts = np.sum(~np.isnan(outcomes), axis=1)
-    rate = float(np.nanmean(np.nanmean(outcomes[counts > 0], axis=1)))
+    means = np.nanmean(outcomes[counts > 0], axis=1)
+    rate = float(
+        (means.sum() + 2) / (len(means) + 4)
+    )  # Agresti and Coull: two tasks of two are no rate of 100 %
     repeated, expected = int(np.sum(counts >= 2)), prior(rate, benchmark)
     measured = within_tasks(outcomes)
     if measured is None:

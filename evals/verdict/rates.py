@@ -15,7 +15,7 @@ from scipy import special
 from evals.results.table import Results, Table
 from evals.stats.intervals import Estimate, Interval, clustered_wilson
 from evals.stats.noise import AttemptNoise, attempt_noise, df_of
-from evals.stats.paired import clustered_difference
+from evals.stats.paired import clustered_difference, discordant, mcnemar
 from evals.stats.sequential import Accrual
 from evals.stats.subset import estimated_difference
 from evals.verdict.measure import (
@@ -78,10 +78,21 @@ def difference_of(first: Results, second: Results, estimand: Estimand = Estimand
     else:
         estimate, method = on_fixed(first, one, two, noises), "run noise on these tasks"
     low, high = estimate.interval()
-    p = 2 * float(special.stdtr(estimate.df, -abs(estimate.value) / max(estimate.error, 1e-12)))
     return DifferenceFound(
-        estimate.value, Interval(max(low, -1.0), min(high, 1.0)), min(p, 1.0), len(one.tasks), method
+        estimate.value,
+        Interval(max(low, -1.0), min(high, 1.0)),
+        no_difference(one, two, estimate, weighted=bool(first.subset)),
+        len(one.tasks),
+        method,
     )
+
+
+def no_difference(one: Table, two: Table, estimate: Estimate, *, weighted: bool) -> float:
+    """p of no difference. With one attempt each it is exact and needs no word of how noisy a run is (McNemar)."""
+    if not weighted and attempts_each(one) == attempts_each(two) == 1:
+        return mcnemar(discordant(one.means == 1, two.means == 1))
+    p = 2 * float(special.stdtr(estimate.df, -abs(estimate.value) / max(estimate.error, 1e-12)))
+    return min(p, 1.0)
 
 
 def on_common(first: Results, second: Results) -> tuple[Table, Table]:
