@@ -121,17 +121,15 @@ def test_a_claim_on_a_subset_is_decided_at_a_look(tmp_path: Path) -> None:
     run, claim = tmp_path / "claimed", tmp_path / "toy.yaml"
     plan = ["--tasks", "bundled", "--subset", tmp_path / "subset.json", "--claim", claim, "--margin", 20]
     done = asclaimed("run", *plan, "--looks", 3, "--scaffold", "gold", "--out", run)
-    assert "NOT REPRODUCED UNDER THIS PROTOCOL with gold: 5.0 % claimed, 100.0 % measured" in flat(
-        done.stdout
-    )
+    assert "EXCEEDS THE CLAIM with gold: 5.0 % claimed, 100.0 % measured" in flat(done.stdout)
     (look,) = json.loads((run / "looks.json").read_text())["looks"]
-    assert (look["tasks"], look["decision"]) == (3, "not reproduced under this protocol")
+    assert (look["tasks"], look["decision"]) == (3, "exceeds the claim")
     assert summary(run)["scores"][0]["judged"] == 3
     (verdict,) = json.loads(asclaimed("verify", claim, run, "--json").stdout)
-    assert verdict["decision"] == "not reproduced under this protocol"
-    assert "Not reproduced under this protocol" in (run / "report.html").read_text()
+    assert verdict["decision"] == "exceeds the claim"
+    assert "Exceeds the claim" in (run / "report.html").read_text()
     again = asclaimed("run", *plan, "--looks", 3, "--scaffold", "gold", "--out", run)
-    assert "NOT REPRODUCED" in again.stdout
+    assert "EXCEEDS THE CLAIM" in again.stdout
 
 
 def flat(text: str) -> str:
