@@ -185,3 +185,10 @@ def test_the_report_says_to_retry_first_what_was_not_judged(tmp_path: Path) -> N
     text = " ".join(json.loads(asclaimed("report", run, "--json"))["findings"])
     assert "retry 1 attempt first that was not judged" in text
     assert "--retry-unjudged" in text
+
+
+def test_a_pilot_with_several_scaffolds_is_asked_for_one(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", half, margin=5, attempts=2)
+    with pytest.raises(UserError, match="choose one with --scaffold: bash, edit"):
+        asclaimed("plan", CLAIM, "--pilot", run)
+    assert "attempts" in asclaimed("plan", CLAIM, "--pilot", run, "--scaffold", "edit")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evals.commands.output import check_output
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,6 +33,7 @@ def bench(
     from tasks.disk import write_json
     from tasks.docker.images import sandbox_base
 
+    check_output(out)
     console = Console()
     with console.status("preparing the sandbox image") as status:
         image = sandbox_base().id

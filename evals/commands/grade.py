@@ -16,6 +16,7 @@ from evals.commands.options import (
     SeedOption,
     TasksOption,
 )
+from evals.commands.output import check_output
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ def check_tasks(
     from tasks.backend import TestLimits
     from tasks.sandbox import Limits
 
+    if out is not None:
+        check_output(out)
     wanted = None if ids is None else selection.read_ids(ids)
     found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit)
     limits = TestLimits(container=Limits(allow_unlimited=allow_unlimited))

@@ -36,9 +36,11 @@ def import_results(
 ) -> None:
     """Import results of others, so that report, compare and verify work on them. Nothing is graded."""
     from evals.imports.detect import read
+    from evals.imports.staging import refuse_used
     from evals.imports.write import ImportOptions, write_run
     from evals.report.text import plain
 
+    refuse_used(out, out.resolve())
     batch = read(kind, path, verdicts)
     manifest, left_out = write_run(out, path, batch, ImportOptions(tasks, benchmark, model, scaffold, subset))
     for line in (*batch.notes, *left_out[:20]):

@@ -82,6 +82,9 @@ def plan(
     pilot: Annotated[
         Path | None, typer.Option(help="A run directory to measure noise, tokens and speed on.")
     ] = None,
+    scaffold: Annotated[
+        str | None, typer.Option(help="Only this scaffold of the pilot; needed where it has several.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say how many tasks and attempts a verdict on a claim takes, and how many hours."""
@@ -89,7 +92,7 @@ def plan(
     from evals.report.verdict_text import plan_lines
     from evals.verdict.plan import plan as power_plan
 
-    results = measured([pilot], None) if pilot else None
+    results = one_system(pilot, scaffold) if pilot else None
     if results and tokens_per_s is None:
         tokens_per_s = results.tokens_per_second
     found = power_plan(
@@ -123,6 +126,17 @@ def compare(
     results = labelled(runs) if by == By.RUN else measured(runs, None)
     found = compare_results(results, By(by), estimand=estimand_named(estimand))
     typer.echo(found.model_dump_json(indent=1) if as_json else "\n".join(comparison_lines(found)))
+
+
+def one_system(pilot: Path, scaffold: str | None) -> Results:
+    """Noise and speed are of one scaffold. Raises `UserError` where the pilot leaves it open."""
+    from tasks.errors import UserError
+
+    found = measured([pilot], scaffold)
+    if len(found.systems) > 1:
+        names = ", ".join(system.scaffold for system in found.systems)
+        raise UserError(f"{pilot} has several scaffolds, choose one with --scaffold: {names}")
+    return found
 
 
 def measured(runs: list[Path], scaffold: str | None) -> Results:

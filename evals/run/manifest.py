@@ -175,7 +175,7 @@ def load(run: Path) -> Manifest:
     path = run / "manifest.json"
     try:
         return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{run} is not a run directory: it has no manifest.json") from None
     except ValidationError as error:
         first = error.errors()[0]
