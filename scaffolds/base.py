@@ -129,13 +129,17 @@ class Trajectory:
     """What the client noticed about the server, such as a history cut off in silence. Set by the run."""
 
 
+def unseen(_step: Step) -> None:
+    """The observer of those who do not watch. Not a lambda, so that settings can be sent to another process."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a scaffold is built with, once for each attempt."""
 
     budget: Budget = field(default_factory=Budget)
     tool_calls: ToolCallMode = ToolCallMode.NATIVE
-    on_step: Callable[[Step], None] = lambda _step: None
+    on_step: Callable[[Step], None] = unseen
     """Called for each step as it ends; the run streams it to disk."""
 
 

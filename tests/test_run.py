@@ -18,6 +18,7 @@ import pytest
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.results.score import load_attempts, score
 from evals.run.attempt import Abandoned, RunContext, forget_unjudged
+from evals.run.executor import Executor
 from evals.run.ledger import Ledger, verify
 from evals.run.looks import Look
 from evals.run.queue import Run, RunHooks
@@ -76,6 +77,7 @@ def make_run(
     look: Callable[[AttemptKey], Look | None] = lambda _key: None,
     refusal: Callable[[], str] = lambda: "",
     scaffolds: Sequence[str] = ("a", "b"),
+    executor: Executor | None = None,
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
     context = RunContext(
@@ -91,7 +93,8 @@ def make_run(
         model=None,
     )
     keys = list(all_keys(scaffolds, [task.id for task in tasks], attempts))
-    return Run(context, tasks, keys, RunHooks(grade, wait, look, refusal), Ledger(directory / "ledger.jsonl"))
+    hooks = RunHooks(grade, wait, look, refusal, executor)
+    return Run(context, tasks, keys, hooks, Ledger(directory / "ledger.jsonl"))
 
 
 def record_of(directory: Path, scaffold: str = "a", task: str = "one", attempt: int = 1) -> Record:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from evals.record import AttemptKey, Failure, Grade, Party, Record, flag_of_text
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.trajectory import StepLog
-from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory
+from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory, unseen
 from scaffolds.model import Conversation, ModelSource
 from tasks.backend import Backend, Prepared
 from tasks.disk import write_atomic, write_json
@@ -75,10 +75,6 @@ class Work(NamedTuple):
     diff: Diff
     facts: SandboxFacts
     commands: list[str]
-
-
-def unseen(_step: Step) -> None:
-    """The observer of those who do not watch."""
 
 
 def run_attempt(
@@ -212,6 +208,19 @@ def _commands(steps: list[Step]) -> list[str]:
     ]
 
 
+def grade_recorded(
+    context: RunContext, key: AttemptKey, task: Task, grade: Callable[[Task, Record, Path], Grade]
+) -> Grade:
+    """Grade one recorded attempt from its directory alone and write `grade.json`; raises `Abandoned`."""
+    directory = key.directory(context.directory)
+    record = Record.model_validate_json((directory / "record.json").read_bytes())
+    made = grade(task, record, directory)
+    if context.abandoned.is_set():
+        raise Abandoned
+    write_json(directory / "grade.json", made)
+    return made
+
+
 def record_failure(key: AttemptKey, task: Task, context: RunContext, failure: Failure) -> Record:
     """The record of an attempt that nobody could make: counted as not judged, with the party at fault."""
     directory = key.directory(context.directory)
@@ -236,10 +245,14 @@ def forget_unjudged(run: Path, keys: Sequence[AttemptKey]) -> int:
     return sum(forget(directory) or forget_grade(directory) for directory in (k.directory(run) for k in keys))
 
 
+def seen_through(directory: Path) -> bool:
+    """Whether a recorded attempt was made: nothing outside ended it."""
+    return Record.model_validate_json((directory / "record.json").read_bytes()).failure is None
+
+
 def forget(directory: Path) -> bool:
     """Set an attempt aside that was spoiled, so that it is made again; False where it was seen through."""
-    path = directory / "record.json"
-    if not path.exists() or Record.model_validate_json(path.read_bytes()).failure is None:
+    if not (directory / "record.json").exists() or seen_through(directory):
         return False
     set_aside(directory, "unjudged")
     return True

@@ -60,13 +60,11 @@ class Outages:
         *,
         wait_for_server: Callable[[Callable[[], bool]], bool],
         refusal: Callable[[], str],
-        daemon_answers: Callable[[], bool],
     ) -> None:
         self.epoch = 0
         """Outages of the server so far, known or not to the attempts that they hit."""
         self._tally, self._stopping = tally, stopping
         self._wait_for_server, self._refusal = wait_for_server, refusal
-        self._daemon_answers = daemon_answers
         self._gate = threading.Lock()
 
     def of_server(self, error: ModelError, since: int, *, worked: bool) -> Handled:
@@ -95,14 +93,14 @@ class Outages:
             pause = min(2 * pause, 60.0)
         return refused
 
-    def of_sandbox(self, error: SandboxError) -> Handled:
-        """Block until the daemon answers. Raises `MachineError` for one that stays away."""
+    def of_sandbox(self, error: SandboxError, daemon_answers: Callable[[], bool]) -> Handled:
+        """Block until the daemon that failed answers. Raises `MachineError` for one that stays away."""
         failure = Failure(party=Party.SANDBOX, message=str(error))
         if isinstance(error, RegistryError):  # it was waited for where the image was asked for
             return Handled(failure, 0 if self._stopping.is_set() else TRIES)
         deadline = time.monotonic() + DAEMON_PATIENCE
         with self._tally.waits("the Docker daemon does not answer"):
-            while not self._daemon_answers():
+            while not daemon_answers():
                 if time.monotonic() > deadline or self._stopping.wait(1.0):
                     raise MachineError(
                         "the Docker daemon went away: start it and run the same command again to resume"
@@ -136,21 +134,21 @@ class Refused:
 
 
 class PatientPulls:
-    """A backend's images, where a pull that its registry may allow later is tried again.
+    """Images, where a pull that its registry may allow later is tried again.
 
     After one image was waited for in vain, others are tried once each until the registry hands one out again.
     """
 
-    def __init__(self, backend: Backend, tally: Tally, stopping: threading.Event) -> None:
-        self._backend, self._tally, self._stopping = backend, tally, stopping
+    def __init__(self, tally: Tally, stopping: threading.Event) -> None:
+        self._tally, self._stopping = tally, stopping
         self._hopeless = False
 
-    def prepare(self, task: Task) -> Prepared:
+    def prepare(self, task: Task, backend: Backend) -> Prepared:
         """As the backend's, later if need be. Raises `RegistryError` when patience or the run is at its end."""
         pause, deadline = PULL_WAITS.first, time.monotonic() + PULL_WAITS.patience
         while True:
             try:
-                prepared = self._backend.prepare(task, self._seen)
+                prepared = backend.prepare(task, self._seen)
             except RegistryError as error:
                 if self._hopeless or self._stopping.is_set() or time.monotonic() > deadline:
                     self._hopeless |= not self._stopping.is_set()

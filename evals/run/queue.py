@@ -1,8 +1,8 @@
 """The run: every (attempt, task, scaffold) of a frozen list is attempted once, recorded, and graded as it goes.
 
 Scaffolds interleave over tasks, so that a run cut short compares like with like. A retry happens only for what the
-model server or the sandbox did, never because of a score. Threads, not processes: an attempt mostly waits.
-Not here: what one attempt does (`attempt`), what a verdict is (`grade`), what a person sees (`commands.run`).
+model server or the sandbox did, never because of a score. Not here: where attempts are made (`executor`), what one
+does (`attempt`), what a verdict is (`grade`), what a person sees (`commands.run`).
 """
 
 from __future__ import annotations
@@ -13,28 +13,22 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from evals.record import AttemptKey, Failure, Grade, Party, Record
-from evals.run.attempt import (
-    AGAIN,
-    Abandoned,
-    RunContext,
-    forget,
-    record_failure,
-    run_attempt,
-    set_aside,
-)
+from evals.run.attempt import RunContext, grade_recorded, record_failure, run_attempt, seen_through
 from evals.run.controls import CONTROLS
+from evals.run.executor import Executor, LocalThreads
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
 from evals.run.outages import TRIES, Handled, Outages, PatientPulls, Refused
+from evals.run.spoiled import Spoiled
 from evals.run.tally import Tally
 from evals.run.tool_calls import evidence
 from scaffolds.model import ModelError
-from tasks.disk import write_json
+from tasks.backend import Backend
 from tasks.errors import DiskFullError, GoldError, TaskError, UserError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
@@ -52,6 +46,8 @@ class RunHooks:
     """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
     refusal: Callable[[], str] = lambda: ""
     """Why the server will not answer even a short prompt; "" when it does, or is away."""
+    executor: Executor | None = None
+    """Where attempts are made; None is threads of this process, on the context's backend."""
 
 
 class Run:
@@ -68,21 +64,20 @@ class Run:
         self.tally = Tally(total=len(keys))
         self._stopping = threading.Event()
         self._context, self._hooks, self._ledger = context, hooks, ledger
-        self._pulls = PatientPulls(context.backend, self.tally, self._stopping)
+        self._executor = hooks.executor or LocalThreads(context.backend)
+        self._pulls = PatientPulls(self.tally, self._stopping)
         self._tasks = {task.id: task for task in tasks}
         self._outages = Outages(
             self.tally,
             self._stopping,
             wait_for_server=hooks.wait_for_server,
             refusal=hooks.refusal,
-            daemon_answers=context.backend.answers,
         )
         self._refused = Refused(tasks=len({key.task_id for key in keys if key.scaffold not in CONTROLS}))
         self._worked = False
         """Whether the model server ever saw an attempt through, in this session or one before it."""
         self._fatal: Exception | None = None
-        self._spoiled: dict[AttemptKey, Grade | None] = {}
-        """What server or sandbox spoiled in this session, with its grade where it has one."""
+        self._spoiled = Spoiled(context.directory, self.tally)
         self._settled: set[str] = set()
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
         self._todo: deque[AttemptKey] = deque()
@@ -100,7 +95,7 @@ class Run:
                 self._todo.append(key)
                 continue
             self.tally.done += 1
-            self._worked = self._worked or (key.scaffold not in CONTROLS and self._was_made(key))
+            self._worked = self._worked or (key.scaffold not in CONTROLS and seen_through(directory))
             if (directory / "grade.json").exists():
                 self.tally.count(Grade.model_validate_json((directory / "grade.json").read_bytes()))
             else:
@@ -128,7 +123,7 @@ class Run:
         self._context.abandoned.set()
 
     def work(self, *, workers: int, graders: int, watch: Callable[[], None] = lambda: None) -> None:
-        """Do everything that is left. `watch` is called about four times a second from this thread.
+        """Do everything that is left. `watch` is called now and then from this thread.
 
         Raises what stopped the run: `UserError`/`MachineError`, or an exception that is our own fault.
         """
@@ -154,14 +149,7 @@ class Run:
 
     def _attempt_all(self, workers: int, watch: Callable[[], None]) -> None:
         """Until the queue is empty and every attempt in it is graded, or the run stops."""
-        threads = [
-            threading.Thread(target=self._worker, name=f"attempt-{n}", daemon=True) for n in range(workers)
-        ]
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            watch()
-            time.sleep(0.25)
+        self._executor.execute(self._next, self._make, workers=workers, watch=watch)
         self._guard(self._refused.give_up)
         while self.tally.graded + self.tally.unjudged < self.tally.done and self._grades_are_coming():
             watch()
@@ -169,29 +157,19 @@ class Run:
 
     def _try_spoiled_again(self) -> bool:
         """Once, when all else is done: what server, sandbox or registry spoiled in this session; never for a score."""
-        spoiled = [key for key in self._spoiled if key.scaffold not in self._settled]
+        spoiled = self._spoiled.without(self._settled)
         if self._stopping.is_set() or not spoiled:
             return False
         self._ledger.append("unjudged-again", attempts=len(spoiled))
-        for key in spoiled:
-            grade = self._spoiled.pop(key)
-            with self.tally.lock:
-                if grade is not None:
-                    self.tally.count(grade, -1)
-                if forget(key.directory(self._context.directory)):
-                    self._todo.append(key)
-                    self.tally.done -= 1
-                    continue
+        attempts, grades = self._spoiled.take_back(spoiled)
+        with self.tally.lock:
+            self._todo.extend(attempts)
+        for key in grades:
             self._submit_grade(key)
         return True
 
     def _grades_are_coming(self) -> bool:
         return self._hooks.grade is not None and self._fatal is None
-
-    def _was_made(self, key: AttemptKey) -> bool:
-        """Whether a recorded attempt was seen through."""
-        path = key.directory(self._context.directory) / "record.json"
-        return Record.model_validate_json(path.read_bytes()).failure is None
 
     def _next(self) -> AttemptKey | None:
         with self.tally.lock:
@@ -201,12 +179,11 @@ class Run:
             self.tally.began(key)
             return key
 
-    def _worker(self) -> None:
-        while (key := self._next()) is not None:
-            try:
-                self._guard(partial(self._attempt, key))
-            finally:
-                self.tally.ended(key)
+    def _make(self, key: AttemptKey, backend: Backend) -> None:
+        try:
+            self._guard(partial(self._attempt, key, backend))
+        finally:
+            self.tally.ended(key)
 
     def _guard(self, act: Callable[[], None]) -> None:
         try:
@@ -231,19 +208,19 @@ class Run:
             self.tally.total -= len(self._todo) - len(kept)
             self._todo = deque(kept)
 
-    def _attempt(self, key: AttemptKey) -> None:
+    def _attempt(self, key: AttemptKey, backend: Backend) -> None:
         task, epoch = self._tasks[key.task_id], self._outages.epoch
+        context = replace(self._context, backend=backend)
         self._ledger.append("attempt-started", **key.model_dump())
         try:
-            record = run_attempt(
-                key, task, self._pulls.prepare(task), self._context, partial(self.tally.stepped, key)
-            )
+            prepared = self._pulls.prepare(task, backend)
+            record = run_attempt(key, task, prepared, context, partial(self.tally.stepped, key))
         except ModelError as error:
             self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
             self._again(key, self._outages.of_server(error, epoch, worked=self._worked))
         except SandboxError as error:
             self._ledger.append("sandbox-failed", message=str(error), **key.model_dump())
-            self._again(key, self._outages.of_sandbox(error))
+            self._again(key, self._outages.of_sandbox(error, backend.answers))
         except TaskError as error:  # no image, or one with leaks that cannot be closed: final
             party = Party.TASK if isinstance(error, GoldError) else Party.SANDBOX
             self._failed(key, Failure(party=party, message=str(error)))
@@ -261,7 +238,7 @@ class Run:
         elif failure.party is Party.SERVER and not self._worked:
             self._refused.hold(key, failure)
         else:
-            self._spoiled[key] = None
+            self._spoiled.attempt(key)
             self._failed(key, failure)
 
     def _failed(self, key: AttemptKey, failure: Failure) -> None:
@@ -284,14 +261,12 @@ class Run:
 
     def _check_tool_calls(self, *, last: bool) -> None:
         """A server that parses no tool calls ends the run; what it spoiled is set aside, to be made again."""
-        directory = self._context.directory
         with self.tally.lock:
-            complaint = self._tool_calls.complaint(directory, self._keys, last=last)
+            complaint = self._tool_calls.complaint(self._context.directory, self._keys, last=last)
             if not complaint:
                 return
             self._stopping.set()
-            for key in self._tool_calls.without:
-                set_aside(key.directory(directory), "failed")
+            self._tool_calls.set_aside(self._context.directory)
         self._ledger.append("no-tool-calls", attempts=len(self._tool_calls.without))
         raise UserError(complaint)
 
@@ -300,17 +275,16 @@ class Run:
             self._grading.submit(self._grade, key)
 
     def _grade(self, key: AttemptKey) -> None:
-        if self._fatal is not None:
+        if self._fatal is not None or self._hooks.grade is None:
             return  # the record is on disk; the next run, or `asclaimed grade`, picks it up
         try:
-            grade = grade_recorded(self._context, key, self._tasks[key.task_id], self._hooks)
+            grade = grade_recorded(self._context, key, self._tasks[key.task_id], self._hooks.grade)
             self._ledger.append(
                 "attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump()
             )
             with self.tally.lock:
                 self.tally.count(grade)
-                if key in self._spoiled or (grade.party in AGAIN and self._was_made(key)):
-                    self._spoiled[key] = grade
+                self._spoiled.graded(key, grade)
             self.looked(self._hooks.look(key))
         except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
             self._die(error)
@@ -321,15 +295,3 @@ class Run:
             self._ledger.append("look", **look.model_dump(mode="json"))
             if look.decided:
                 self.settle({look.scaffold})
-
-
-def grade_recorded(context: RunContext, key: AttemptKey, task: Task, hooks: RunHooks) -> Grade:
-    """Grade one recorded attempt from its directory alone and write `grade.json`; raises `Abandoned`."""
-    assert hooks.grade is not None
-    directory = key.directory(context.directory)
-    record = Record.model_validate_json((directory / "record.json").read_bytes())
-    grade = hooks.grade(task, record, directory)
-    if context.abandoned.is_set():
-        raise Abandoned
-    write_json(directory / "grade.json", grade)
-    return grade

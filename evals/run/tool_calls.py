@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals.record import AttemptKey, Record
+from evals.run.attempt import set_aside
 from evals.run.trajectory import STREAM, read_steps
 from scaffolds.base import Stop, ToolCallMode
 
@@ -55,6 +56,11 @@ class ToolCallEvidence:
             f"no tool call came through in {attempts(len(self.without))}, {wrote}: this server seems not to parse them. "
             f"{REMEDY}"
         )
+
+    def set_aside(self, run: Path) -> None:
+        """Keep what this server spoiled out of the count; the next session makes those attempts again."""
+        for key in self.without:
+            set_aside(key.directory(run), "failed")
 
 
 def attempts(count: int) -> str:

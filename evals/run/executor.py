@@ -1,0 +1,52 @@
+"""Where attempts are made and how many at once: threads of this process here; several daemons or a cluster are others.
+
+An executor asks for the next attempt and says on which backend it is made. Order, retries, records and the ledger are
+the queue's, so that they are the same wherever attempts are made. Not here: grading.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from evals.record import AttemptKey
+from tasks.backend import Backend
+
+Take = Callable[[], AttemptKey | None]
+"""The next attempt; None when there is none or the run stops. From any thread."""
+Make = Callable[[AttemptKey, Backend], None]
+"""See an attempt through on this backend, up to its record. From any thread; blocks, and raises nothing."""
+
+
+class Executor(Protocol):
+    """A failed attempt goes back into the queue before `make` returns: ask `take` once more after each."""
+
+    def execute(self, take: Take, make: Make, *, workers: int, watch: Callable[[], None]) -> None:
+        """Make what `take` gives, at most `workers` at a time, until it gives None and all are made.
+
+        `watch` is to be called now and then from the caller's thread.
+        """
+        ...
+
+
+class LocalThreads:
+    """Threads of this process, one backend. Not processes: an attempt mostly waits."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def execute(self, take: Take, make: Make, *, workers: int, watch: Callable[[], None]) -> None:
+        """As `Executor`; `watch` is called about four times a second."""
+
+        def work() -> None:
+            while (key := take()) is not None:
+                make(key, self._backend)
+
+        threads = [threading.Thread(target=work, name=f"attempt-{n}", daemon=True) for n in range(workers)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            watch()
+            time.sleep(0.25)

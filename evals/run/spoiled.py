@@ -1,0 +1,58 @@
+"""What server, sandbox or registry spoiled in this session, so that it is tried once more when all else is done.
+
+Never because of a score. Not here: when that is (`queue`), nor what `--retry-unjudged` forgets (`attempt`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from evals.record import AttemptKey, Grade
+from evals.run.attempt import AGAIN, forget, seen_through
+from evals.run.tally import Tally
+
+
+class Again(NamedTuple):
+    """What is to be done over: whole attempts, and the grading of those that were seen through."""
+
+    attempts: list[AttemptKey]
+    grades: list[AttemptKey]
+
+
+class Spoiled:
+    """One run's, in memory: the next session has `--retry-unjudged` for what is left."""
+
+    def __init__(self, run: Path, tally: Tally) -> None:
+        self._run, self._tally = run, tally
+        self._grades: dict[AttemptKey, Grade | None] = {}
+        """With the grade where there is one."""
+
+    def attempt(self, key: AttemptKey) -> None:
+        """Its record will say that nobody could make it."""
+        self._grades[key] = None
+
+    def graded(self, key: AttemptKey, grade: Grade) -> None:
+        """Keep a grade that was counted if the attempt or the grading was spoiled. The caller holds the tally's lock."""
+        if key in self._grades or (grade.party in AGAIN and seen_through(key.directory(self._run))):
+            self._grades[key] = grade
+
+    def without(self, scaffolds: Collection[str]) -> list[AttemptKey]:
+        """Except those of scaffolds that are decided already."""
+        return [key for key in self._grades if key.scaffold not in scaffolds]
+
+    def take_back(self, keys: Sequence[AttemptKey]) -> Again:
+        """Uncount these and set aside the attempts among them that nobody could make."""
+        again = Again([], [])
+        with self._tally.lock:
+            for key in keys:
+                grade = self._grades.pop(key)
+                if grade is not None:
+                    self._tally.count(grade, -1)
+                if forget(key.directory(self._run)):
+                    self._tally.done -= 1
+                    again.attempts.append(key)
+                else:
+                    again.grades.append(key)
+        return again
