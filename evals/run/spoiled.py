@@ -40,7 +40,8 @@ class Spoiled:
 
     def without(self, scaffolds: Collection[str]) -> list[AttemptKey]:
         """Except those of scaffolds that are decided already."""
-        return [key for key in self._grades if key.scaffold not in scaffolds]
+        with self._tally.lock:  # the last grade may be counted and not yet kept
+            return [key for key in self._grades if key.scaffold not in scaffolds]
 
     def take_back(self, keys: Sequence[AttemptKey]) -> Again:
         """Uncount these and set aside the attempts among them that nobody could make."""
