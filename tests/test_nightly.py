@@ -21,6 +21,7 @@ from evals.nightly.night import Exit, Night, NightHooks, nightly
 from evals.nightly.plan import NightlyPlan, load_nightly
 from evals.record import AttemptKey, Outcome
 from evals.report.nightly_text import to_junit, to_lines, to_markdown
+from evals.report.text import markdown
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row, System
 from evals.run import manifest as manifests
@@ -129,6 +130,15 @@ def test_what_changed_runs_again(tmp_path: Path, what: str) -> None:
     else:
         world.tasks[4] = make_task(4, repo="another")
     night = world.night()[1]
+    said = {
+        "server": ("the server's version was 1, now it is 2",),
+        "image": (),
+        "budget": ("`budget.steps` was 50, now it is 9",),
+        "task": ("1 of 10 tasks are new or changed: they are not compared",),
+    }
+    assert night.differs == said[what]
+    assert all(f"differs from the baseline: {line}" in to_lines(night) for line in night.differs)
+    assert all(markdown(line) in to_markdown(night) for line in night.differs)
     assert [key.task_id for key in world.made] == (["t4"] if what == "task" else [t.id for t in world.tasks])
     assert night.actions["rerun"] == len(world.made)
     assert night.standings[0].compared == (0 if what == "task" else 10)  # another task, another chance

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from evals.nightly.evidence import Baseline, Standing, Watched, standing, watched
 from evals.nightly.outlook import outlook
 from evals.nightly.plan import NightlyPlan
-from evals.nightly.reuse import Action, Choice, alike, changed, decide, read_grade, seed
+from evals.nightly.reuse import SERVER_FACTS, Action, Choice, alike, changed, decide, read_grade, seed
 from evals.record import AttemptKey, Grade, Outcome
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row
@@ -67,6 +67,8 @@ class Night(Frozen):
     """Share of what was run or graded tonight."""
     exit: Exit
     reason: str
+    differs: tuple[str, ...] = ()
+    """What else than the model may make tonight unlike the baseline: settings, tasks, server; a line each."""
     outlook: tuple[str, ...] = ()
     """What this set-up can see, by when, and what it cannot tell from a regression."""
 
@@ -102,6 +104,7 @@ def nightly(plan: NightlyPlan, hooks: NightHooks, now: datetime | None = None) -
         if any(choice.action is not Action.REUSE for choice in choices.values()):
             hooks.work(plan.run, directory)
         night = judge(plan, reference, directory, choices, [found for _, found in earlier], before)
+        night = night.model_copy(update={"differs": differing(manifests.load(plan.baseline), fresh)})
         write_json(directory / "night.json", night)
         return directory, night
 
@@ -138,6 +141,27 @@ def check_comparable(plan: NightlyPlan, baseline: Results, fresh: Manifest) -> N
             f"the baseline {plan.baseline} has no attempt at these tasks, as they are now, with {', '.join(missing)}: "
             "make one with `asclaimed run`"
         )
+
+
+BY_DESIGN = frozenset({"attempts", "tasks (content)"})
+"""A baseline has more attempts; its tasks are told by number."""
+
+
+def differing(baseline: Manifest, fresh: Manifest) -> tuple[str, ...]:
+    """What a reader of a regression must know: what else changed since the baseline was made."""
+    lines = [line for key, line in manifests.differences(baseline, fresh) if key not in BY_DESIGN]
+    before, now = ({task.id: task.hash for task in found.tasks} for found in (baseline, fresh))
+    if changed_tasks := sum(before.get(name) != digest for name, digest in now.items()):
+        lines.append(f"{changed_tasks} of {len(now)} tasks are new or changed: they are not compared")
+    if left := sum(name not in now for name in before):
+        lines.append(f"{left} of the baseline's {len(before)} tasks are not in the plan")
+    old, new = baseline.server or {}, fresh.server or {}
+    lines += [
+        f"the server's {fact} was {old.get(fact)}, now it is {new.get(fact)}"
+        for fact in SERVER_FACTS
+        if old.get(fact) != new.get(fact)
+    ]
+    return tuple(lines)
 
 
 def past_nights(directory: Path, baseline: str) -> list[tuple[Path, Night]]:

@@ -40,19 +40,21 @@ def to_markdown(night: Night) -> str:
         "",
         "Evidence is the logarithm of an e-value over all nights; below its alarm it says nothing. Compared, passed and "
         "expected are of attempts that were made anew; a reused one is no evidence.",
+        *(["", "Differs from the baseline's run:", ""] if night.differs else []),
+        *(f"- {markdown(line, 500)}" for line in night.differs),
         *(["", *(f"- {markdown(line, 500)}" for line in night.outlook)] if night.outlook else []),
     ]
     return "\n".join(lines) + "\n"
 
 
 def to_lines(night: Night) -> list[str]:
-    """The numbers of each scaffold, a line each, for a terminal."""
+    """The numbers of each scaffold, and what differs from the baseline, a line each, for a terminal."""
     return [
         f"{plain(one.scaffold)}: passed {passes(shown)}"
         + (f", {shown.expected:.1f} expected" if shown.tasks else "")
         + f"; evidence {one.evidence:+.2f} after {counted(one.nights, 'night')}, alarm at {one.needed:.2f}"
         for one, shown in zip(night.standings, night.watched, strict=True)
-    ]
+    ] + [f"differs from the baseline: {plain(line, 300)}" for line in night.differs]
 
 
 def passes(shown: Watched) -> str:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
@@ -191,14 +192,19 @@ def begin_or_resume(run: Path, fresh: Manifest) -> Manifest:
         return fresh
     old = load(run)
     check_model(old.server, fresh.server)
-    before, now = _binding(old), _binding(fresh)
-    for key in {**before, **now}:  # the plan's own keys come first, so the user's change is what is named
-        if before.get(key) != now.get(key):
-            raise UserError(
-                f"{run} was started with other settings: `{key}` was {_short(before.get(key))}, now it is "
-                f"{_short(now.get(key))}. Use the old value to resume, or --out for a new run"
-            )
+    for _, change in differences(old, fresh):
+        raise UserError(
+            f"{run} was started with other settings: {change}. Use the old value to resume, or --out for a new run"
+        )
     return old
+
+
+def differences(old: Manifest, fresh: Manifest) -> Iterator[tuple[str, str]]:
+    """Each setting that may not change within a run but did, and how; the plan's own keys come first."""
+    before, now = _binding(old), _binding(fresh)
+    for key in {**before, **now}:
+        if before.get(key) != now.get(key):
+            yield key, f"`{key}` was {_short(before.get(key))}, now it is {_short(now.get(key))}"
 
 
 def _binding(manifest: Manifest) -> dict[str, Any]:
