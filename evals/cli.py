@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import sys
 from typing import NoReturn
@@ -50,10 +49,8 @@ def describe(error: OSError) -> str:
 
 def end(reason: object, code: int) -> NoReturn:
     """One line, and the exit code."""
-    import typer
-
+    from evals.commands.output import complain
     from evals.report.text import plain
 
-    colour = None if os.environ.get("NO_COLOR") else "red"
-    typer.secho(f"asclaimed: {plain(reason, 2000)}", fg=colour, err=True)
+    complain(plain(reason, 2000))
     sys.exit(code)

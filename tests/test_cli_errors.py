@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from evals.commands import output
 from evals.commands.application import app
 from evals.commands.run import resuming
 from evals.run.plan import RunPlan, load_plan, plan_keys, settings
@@ -65,7 +67,8 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_no_colour_where_none_is_wanted(tmp_path: Path) -> None:
-    assert "\x1b" not in asclaimed("report", tmp_path / "none", NO_COLOR="1").stderr
+    for command in ("report", "nightly"):
+        assert "\x1b" not in asclaimed(command, tmp_path / "none", NO_COLOR="1", FORCE_COLOR="1").stderr
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
@@ -97,6 +100,37 @@ def test_every_option_says_what_it_does() -> None:
         if not getattr(parameter, "help", "")
     ]
     assert silent == []
+
+
+def test_every_command_with_results_prints_them_as_json() -> None:
+    silent = {
+        name
+        for name, command in commands()
+        if not any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert silent == {"serve"}
+
+
+def test_json_is_one_document(tmp_path: Path) -> None:
+    resolved = tmp_path / "resolved.json"
+    resolved.write_text(json.dumps({"resolved": ["django__django-11099"]}))
+    out = tmp_path / "run"
+    imported = asclaimed(
+        "import", "resolved", resolved, "--tasks", "swebench-verified", "--model", "m", "--scaffold", "s",
+        "--out", out, "--json",
+    )  # fmt: skip
+    assert json.loads(imported.stdout)["tasks"] == 500, imported.stderr
+    assert len(json.loads(asclaimed("report", out, out, "--json").stdout)) == 2
+    assert {"Docker", "disk"} <= json.loads(asclaimed("doctor", "--json").stdout).keys()
+
+
+def test_a_pipe_is_wide_and_all_commands_write_through_one_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert output.console().width >= 160
+    monkeypatch.setenv("COLUMNS", "90")
+    assert output.console().width == 90
+    own = Path(output.__file__)
+    assert [path.name for path in own.parent.glob("*.py") if " Console(" in path.read_text()] == [own.name]
 
 
 def test_any_key_of_a_plan_can_be_set() -> None:

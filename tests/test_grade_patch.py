@@ -183,7 +183,7 @@ def asclaimed(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 
 def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    return {line["case"]: line["outcome"] for line in map(json.loads, done.stdout.splitlines())}
+    return {line["case"]: line["outcome"] for line in json.loads(done.stdout)}
 
 
 @pytest.mark.docker

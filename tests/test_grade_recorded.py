@@ -167,7 +167,7 @@ def test_one_bad_row_or_case_never_stops_the_others(tmp_path: Path) -> None:
     write(tmp_path / "cases/org__thing-2/gold/test_output.txt", LOG)
     write(tmp_path / "cases/stranger/gold/test_output.txt", LOG)
     done = CliRunner().invoke(app, ["grade", "--cases", str(tmp_path), "--json"])
-    lines = {line["case"]: line for line in map(json.loads, done.stdout.splitlines())}
+    lines = {line["case"]: line for line in json.loads(done.stdout)}
     assert {name: line["outcome"] for name, line in lines.items()} == {
         "rows.jsonl:2": "not_judged",
         "rows.jsonl:4": "not_judged",

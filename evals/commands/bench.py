@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evals.commands.output import check_output
+from evals.commands.options import JsonOption
+from evals.commands.output import check_output, console, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,22 +26,23 @@ ROWS = {
 
 def bench(
     out: Annotated[Path, typer.Option(help="Where to write the numbers.")] = Path("bench.json"),
+    as_json: JsonOption = False,
 ) -> None:
     """Measure the harness: one attempt, 64 at once, a resume; print a table and write JSON."""
-    from rich.console import Console
-
     from evals.bench.measure import run_all
     from tasks.disk import write_json
     from tasks.docker.images import sandbox_base
 
     check_output(out)
-    console = Console()
-    with console.status("preparing the sandbox image") as status:
+    with console(stderr=True).status("preparing the sandbox image") as status:
         image = sandbox_base().id
         numbers = run_all(image, status.update)
     write_json(out, numbers)
-    console.print(_table(numbers))
-    console.print(f"wrote {out}", markup=False, highlight=False)
+    if as_json:
+        print_json(numbers)
+    else:
+        console().print(_table(numbers))
+    typer.echo(f"wrote {out}", err=True)
 
 
 def _table(numbers: dict[str, Any]) -> Table:

@@ -16,13 +16,12 @@ from evals.commands.options import (
     SeedOption,
     TasksOption,
 )
-from evals.commands.output import check_output
+from evals.commands.output import check_output, print_json
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evals.grade.check_tasks import CheckedTask
     from evals.grade.regrade import Graded
 
 GRADER = "swebench==5.0.2"
@@ -73,7 +72,6 @@ def grade(
 
 
 def _grade_cases(directory: Path, grader: str, compare: list[str], as_json: bool) -> None:
-    import json
     from contextlib import ExitStack
 
     from evals.grade.logs import describe, grade_cases
@@ -82,22 +80,26 @@ def _grade_cases(directory: Path, grader: str, compare: list[str], as_json: bool
 
     names = dict.fromkeys([*compare, DEFAULT])
     names.pop(grader, None)
-    count = resolved = verdicts = acceptance = 0
+    lines, resolved, verdicts, acceptance = [], 0, 0, 0
     with ExitStack() as stack:
         first, *others = [stack.enter_context(OfficialGrader(name)) for name in (grader, *names)]
         for case in grade_cases(directory, first, tuple(others)):
             line = case.as_json()
-            count, resolved = count + 1, resolved + line["resolved"]
+            lines.append(line)
+            resolved += line["resolved"]
             other_verdict = any(
                 g.column.outcome is not case.grade.column.outcome for g in case.others.values()
             )
             verdicts += other_verdict
             acceptance += bool(case.differing) and not other_verdict
-            human = f"{line['outcome']:<11} {plain(line['case'])}  {plain(line['reason'])}".rstrip()
-            typer.echo(json.dumps(line) if as_json else human)
-            for name, other in {} if as_json else case.differing.items():
+            if as_json:
+                continue
+            typer.echo(f"{line['outcome']:<11} {plain(line['case'])}  {plain(line['reason'])}".rstrip())
+            for name, other in case.differing.items():
                 typer.echo(f"{'':<11}   but {name}: {plain(describe(other))}")
-    summary = f"{count} cases, {resolved} resolved by {grader}"
+    if as_json:
+        print_json(lines)
+    summary = f"{len(lines)} cases, {resolved} resolved by {grader}"
     if others:
         summary += f"; {verdicts} with another verdict from {' or '.join(names)}"
         summary += (
@@ -134,6 +136,8 @@ def _grade_run(run: Path, name: str | None, again: bool, fresh: bool, workers: i
         name or plan.grader, plan.sandbox, cached=not fresh, progress=_progress, run=run.name
     ) as grader:
         graded = _shown(grade_run(run, grader, again=again or fresh, workers=workers), as_json)
+    if as_json:
+        print_json([line.as_json() for line in graded])
     resolved = sum(line.grade.outcome == "resolved" for line in graded)
     differing = sum(
         bool(g.strict and g.strict.outcome != g.official.outcome) for g in (x.grade for x in graded)
@@ -149,16 +153,14 @@ def _grade_run(run: Path, name: str | None, again: bool, fresh: bool, workers: i
 
 
 def _shown(graded: Iterator[Graded], as_json: bool) -> list[Graded]:
-    """Print each attempt as its grade comes."""
-    import json
-
+    """Print each attempt as its grade comes; JSON waits for the end."""
     from evals.report.text import plain
 
     kept = []
     for attempt in graded:
         line = attempt.as_json()
-        human = f"{line['outcome']:<11} {plain(line['case'])}  {plain(line['reason'])}".rstrip()
-        typer.echo(json.dumps(line) if as_json else human)
+        if not as_json:
+            typer.echo(f"{line['outcome']:<11} {plain(line['case'])}  {plain(line['reason'])}".rstrip())
         kept.append(attempt)
     return kept
 
@@ -186,6 +188,7 @@ def check_tasks(
 ) -> None:
     """Check that the gold patch passes and doing nothing fails, k times each, on this machine."""
     from evals.grade import check_tasks as reliability
+    from evals.report.text import plain
     from tasks import catalog, selection
     from tasks.backend import TestLimits
     from tasks.sandbox import Limits
@@ -199,23 +202,18 @@ def check_tasks(
     for task in reliability.check(
         found, k=k, limits=limits, grader=grader, workers=workers, progress=_progress
     ):
-        typer.echo(_checked(task, as_json))
+        if not as_json:
+            typer.echo(f"{task.verdict:<11} {plain(task.id)}  {plain(task.reason)}".rstrip())
         checked.append(task)
         if out is not None:  # after each one: a whole benchmark takes hours
             saved = reliability.CheckList(
                 grader=grader, k=k, limits=limits, host=reliability.host(), tasks=tuple(checked)
             )
             reliability.save(out, saved)
+    if as_json:
+        print_json([task.model_dump(mode="json") for task in checked])
     reliable = sum(task.verdict is reliability.Reliability.RELIABLE for task in checked)
     excluded = sum(task.excluded for task in checked)
     typer.echo(f"{reliable} of {len(checked)} tasks reliable at k = {k}, {excluded} to exclude", err=True)
     if reliable + excluded < len(checked) or not reliable:
         raise typer.Exit(1)
-
-
-def _checked(task: CheckedTask, as_json: bool) -> str:
-    from evals.report.text import plain
-
-    if as_json:
-        return task.model_dump_json()
-    return f"{task.verdict:<11} {plain(task.id)}  {plain(task.reason)}".rstrip()

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from evals.commands.options import JsonOption
+from evals.commands.output import print_json
+
 
 def import_results(
     kind: Annotated[
@@ -33,6 +36,7 @@ def import_results(
     verdicts: Annotated[
         Path | None, typer.Option(help="A report or list of resolved ids that judges these attempts.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Import results of others, so that report, compare and verify work on them. Nothing is graded."""
     from evals.imports.detect import read
@@ -43,6 +47,20 @@ def import_results(
     refuse_used(out, out.resolve())
     batch = read(kind, path, verdicts)
     manifest, left_out = write_run(out, path, batch, ImportOptions(tasks, benchmark, model, scaffold, subset))
+    if as_json:
+        print_json(
+            {
+                "run": str(out),
+                "kind": batch.kind,
+                "model": manifest.model_name,
+                "benchmark": manifest.benchmark,
+                "scaffolds": manifest.plan.scaffolds,
+                "tasks": len(manifest.tasks),
+                "notes": batch.notes,
+                "left_out": left_out,
+            }
+        )
+        return
     for line in (*batch.notes, *left_out[:20]):
         typer.echo(f"note: {plain(line)}", err=True)
     if len(left_out) > 20:

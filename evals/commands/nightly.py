@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
+from evals.commands.output import complain
 
 if TYPE_CHECKING:
     from evals.nightly.night import Night, NightHooks
@@ -61,7 +62,7 @@ def nightly(
         raise
     except Exception as error:  # noqa: BLE001 - Python's own exit code, 1, would say that the model got worse
         reason = explain(error)
-        typer.secho(f"asclaimed: {plain(reason, 1000)}", fg="red", err=True)
+        complain(plain(reason, 1000))
         with suppress(OSError):  # it may be what failed
             publish(junit, failed_junit(reason), summary, failed_markdown(reason))
         raise typer.Exit(INFRASTRUCTURE) from None
@@ -162,16 +163,14 @@ def image_identity(task: Task) -> str:
 
 def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     """Make and grade what is missing; Ctrl-C stops as it does in `asclaimed run`."""
-    from rich.console import Console
-
-    from evals.commands import session
+    from evals.commands import output, session
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
     from evals.run.lock import run_lock
     from tasks.backend import quiet
     from tasks.errors import MachineError
 
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     console.print(f"run directory {directory}", markup=False, highlight=False, soft_wrap=True)
     with run_lock(directory), session.open_run(plan, directory, quiet) as run:
         waiting = Waiting(run, patience)

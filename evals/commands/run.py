@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evals.commands import output
 from evals.commands.options import (
     TASKS,
     AllowUnlimitedOption,
@@ -23,8 +24,6 @@ from evals.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from evals.run.plan import RunPlan
     from tasks.backend import Progress
 
@@ -99,6 +98,7 @@ def run(
         Path | None, typer.Option(help="Run directory; give an existing one to resume it.")
     ] = None,
     retry_unjudged: Annotated[bool, typer.Option(help="Try again what server or sandbox spoiled.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run scaffolds over tasks, record every attempt, grade it, and print the table."""
     from evals.run.plan import load_plan, settings
@@ -132,23 +132,25 @@ def run(
     }
     names = {key: OTHER_NAMES.get(key, f"--{key.split('.')[-1].replace('_', '-')}") for key in given}
     chosen = load_plan(plan, given | settings(set_ or []), options=names)
-    _work(chosen, out, grade=grade, retry_unjudged=retry_unjudged)
+    _work(chosen, out, grade=grade, retry_unjudged=retry_unjudged, as_json=as_json)
 
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Sum each run up: on the terminal, and as report.html, report.md and report.json in its directory."""
-    from rich.console import Console
+    """Sum each run up: on the terminal, and as report.html, report.md and report.json in its directory.
 
+    With --json: one object, or a list of them for several runs.
+    """
     from evals.report.summary import summarise
 
+    if as_json:
+        found = [summarise(run_directory).model_dump(mode="json") for run_directory in runs]
+        output.print_json(found[0] if len(found) == 1 else found)
+        return
     for run_directory in runs:
-        if as_json:
-            typer.echo(summarise(run_directory).model_dump_json(indent=1))
-        else:
-            _report(run_directory, Console())
+        _report(run_directory)
 
 
 def _ids(text: str | None) -> list[str] | None:
@@ -157,9 +159,7 @@ def _ids(text: str | None) -> list[str] | None:
     return None if text is None else list(selection.read_ids(text))
 
 
-def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool) -> None:
-    from rich.console import Console
-
+def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool, as_json: bool) -> None:
     from evals.commands import session
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
@@ -170,7 +170,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
     from evals.run.lock import run_lock
     from evals.run.looks import open_keys
 
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     directory = out or session.default_directory(plan)
     session.check_scaffolds(plan)
 
@@ -191,7 +191,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool)
             with RunProgress(work.tally, console) as progress, stoppable(work, directory, console):
                 work.work(workers=plan.workers, graders=plan.grading_threads, watch=progress)
         write_predictions(directory, manifest.load(directory))
-        _report(directory, Console())
+        _report(directory, as_json=as_json)
     if not work.finished:
         say(f"to go on: {resuming(directory)}")
     elif work.tally.unjudged:
@@ -229,7 +229,7 @@ def _show(status: Any) -> Progress:
     return show
 
 
-def _report(directory: Path, console: Console) -> None:
+def _report(directory: Path, *, as_json: bool = False) -> None:
     from evals.report.page import to_html
     from evals.report.summary import read_report
     from evals.report.tables import print_summary, to_markdown
@@ -240,6 +240,10 @@ def _report(directory: Path, console: Console) -> None:
     write_json(directory / "report.json", summary)
     write_atomic(directory / "report.md", to_markdown(summary).encode())
     write_atomic(directory / "report.html", to_html(found).encode())
+    if as_json:
+        typer.echo(summary.model_dump_json(indent=1))
+        return
+    console = output.console()
     print_summary(summary, console)
     console.print(
         f"report: {directory / 'report.html'} and report.md", markup=False, highlight=False, soft_wrap=True

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evals.commands import output
+from evals.commands.options import JsonOption
 from tasks.errors import MachineError
 
 if TYPE_CHECKING:
@@ -33,12 +35,10 @@ def serve(
     stop: Annotated[bool, typer.Option("--stop", help="Stop the server on --port.")] = False,
 ) -> None:
     """Run a genuine llama-server with a small model: from PATH, else in a container. Ctrl-C stops it."""
-    from rich.console import Console
-
     from evals.serve import ensure_server
     from tasks.sandbox import SandboxError
 
-    console = Console(stderr=True)
+    console = output.console(stderr=True)
     try:
         if stop:
             return _stop(port, console)
@@ -110,22 +110,20 @@ def _stay(server: ServerHandle, console: Console) -> None:
         )
 
 
-def doctor() -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has of what asclaimed needs: Docker, disk, models, a server."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    found = {"Docker": _docker(), "disk": _disk(), **dict(_models()), "server on 8080": _server(8080)}
+    if as_json:
+        output.print_json(found)
+        return
     table = Table("what", box=None, pad_edge=False)
     table.add_column("state", overflow="fold")
-    for what, state in (
-        ("Docker", _docker()),
-        ("disk", _disk()),
-        *_models(),
-        ("server on 8080", _server(8080)),
-    ):
+    for what, state in found.items():
         table.add_row(what, Text(state))
-    Console().print(table)
+    output.console().print(table)
 
 
 def _docker() -> str:

@@ -38,7 +38,7 @@ class CaseGrade(NamedTuple):
     others: dict[str, LogGrade]
 
     def as_json(self) -> dict[str, Any]:
-        """The line that `asclaimed grade --cases --json` prints."""
+        """What `asclaimed grade --cases --json` prints of a log."""
         line: dict[str, Any] = {
             "case": self.case,
             "resolved": self.grade.column.outcome is Outcome.RESOLVED,

@@ -26,7 +26,7 @@ class Graded(NamedTuple):
     grade: Grade
 
     def as_json(self) -> dict[str, Any]:
-        """The line that `asclaimed grade --json` prints for an attempt."""
+        """What `asclaimed grade --json` prints for an attempt."""
         grade = self.grade
         return {
             "case": f"{self.key.scaffold}/{self.key.task_id}/{self.key.attempt}",
