@@ -289,7 +289,7 @@ def test_a_baseline_made_anew_under_its_old_name_starts_the_evidence_anew(tmp_pa
     ("damage", "complaint"),
     [
         ("bash/t1/1/grade.json", "not finished, 1 of 10"),
-        ("manifest.json", "is not a run directory"),
+        ("manifest.json", "there is no baseline at .*asclaimed run RUN.yaml"),
     ],
 )
 def test_an_unusable_baseline_is_refused_before_anything_is_written(
