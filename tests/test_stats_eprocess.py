@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import permutations, product
 
 import numpy as np
@@ -33,11 +34,20 @@ def test_several_attempts_a_night_are_drawn_from_all_that_were_made() -> None:
 
 def month_of(outcomes: np.ndarray) -> np.ndarray:
     """Evidence from outcomes (baseline and nights, tasks), one attempt each."""
-    nights = []
-    for last in range(2, len(outcomes) + 1):
-        made, tonight = np.ones((last, outcomes.shape[1]), int), outcomes[last - 1]
-        rank = eprocess.rank(tonight, outcomes[:last].sum(0), made.sum(0), made[-1])
-        nights.append(eprocess.Night(rank, eprocess.shifts(made)))
+    passes = np.cumsum(outcomes, axis=0)
+    nights = [night_of(n + 1, tuple(outcomes[n]), tuple(passes[n])) for n in range(1, len(outcomes))]
+    return evidence_of(tuple(nights))
+
+
+@cache
+def night_of(rounds: int, tonight: tuple[int, ...], passes: tuple[int, ...]) -> eprocess.Night:
+    made = np.ones((rounds, len(tonight)), int)
+    rank = eprocess.rank(np.array(tonight), np.array(passes), made.sum(0), made[-1])
+    return eprocess.Night(rank, eprocess.shifts(made))
+
+
+@cache
+def evidence_of(nights: tuple[eprocess.Night, ...]) -> np.ndarray:
     return eprocess.evidence(nights)
 
 

@@ -139,6 +139,29 @@ def test_holm_and_cochran() -> None:
     assert paired.cochran_q(mixed) < 0.001
 
 
+def test_what_is_written_here_is_what_the_libraries_say() -> None:
+    """They are too heavy to load for every report."""
+    from scipy import stats
+    from statsmodels.stats.contingency_tables import cochrans_q
+    from statsmodels.stats.multitest import multipletests
+    from statsmodels.stats.proportion import proportion_confint
+
+    rng = np.random.default_rng(RNG)
+    for n in (1, 2, 7, 40, 500):
+        for passes in {0, 1, n // 3, n - 1, n}:
+            assert wilson(passes, n, 0.9) == pytest.approx(
+                proportion_confint(passes, n, alpha=0.1, method="wilson"), abs=1e-12
+            )
+            assert paired.mcnemar(Discordant(passes, n - passes, n)) == pytest.approx(
+                stats.binomtest(passes, n).pvalue
+            )
+        p_values = rng.choice([0.001, 0.02, 0.3, 0.9, 1.0], n) * rng.choice([1.0, 0.5], n)
+        assert paired.holm(list(p_values)) == pytest.approx(multipletests(p_values, method="holm")[1])
+    for systems in (2, 3, 7):
+        outcomes = rng.random((60, systems)) < np.linspace(0.3, 0.6, systems)
+        assert paired.cochran_q(outcomes) == pytest.approx(cochrans_q(outcomes.astype(int)).pvalue)
+
+
 def test_sign_flip_agrees_with_mcnemar_on_one_attempt() -> None:
     first = np.array([1.0] * 8 + [0.0] * 2 + [1.0] * 30)[:, None]
     second = np.array([0.0] * 8 + [1.0] * 2 + [1.0] * 30)[:, None]

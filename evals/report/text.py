@@ -15,11 +15,15 @@ INERT = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]|!#"} | {"<": "&lt;", ">":
 def plain(text: object, limit: int = 200) -> str:
     """One line without control, format or bidirectional characters, cut to `limit` characters."""
     start = str(text)[: limit * 4]
-    seen = "".join(
-        " " if c.isspace() else c for c in start if c.isspace() or unicodedata.category(c) not in INVISIBLE
-    )
-    line = " ".join(seen.split())
+    line = " ".join((start if start.isprintable() else visible(start)).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def visible(text: str) -> str:
+    """Without what `INVISIBLE` names; every kind of space is a plain one."""
+    return "".join(
+        " " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in INVISIBLE
+    )
 
 
 def markdown(text: object, limit: int = 200) -> str:

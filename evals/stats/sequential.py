@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from evals.stats.intervals import student
 
@@ -85,6 +85,7 @@ def advance(points: Grid, masses: Grid, step: float, bound: float, scale: float)
 
 def next_bound(points: Grid, masses: Grid, step: float, budget: float, scale: float) -> float:
     """Where the chance to cross now, not having crossed before, equals `budget`."""
+    from scipy import optimize  # slow to load, and most runs have no looks
 
     def excess(bound: float) -> float:
         return float(special.ndtr((points - bound) / step) @ masses) - budget

@@ -20,7 +20,6 @@ QUICK = ("-q", "-x", "-p", "no:cacheprovider", "-m", "not docker and not model",
 SLOW_TO_IMPORT = (
     "numpy",
     "scipy.stats",
-    "statsmodels.stats.proportion",
     "pydantic",
     "typer",
     "rich.console",
