@@ -179,7 +179,7 @@ def test_one_bad_row_or_case_never_stops_the_others(tmp_path: Path) -> None:
     }
     assert lines["org__thing-1/gold"]["resolved"] is True
     assert lines["org__thing-1/gold"]["grader"] == official.DEFAULT
-    assert done.exit_code == 0
+    assert done.exit_code == 1
 
 
 def test_a_directory_without_rows_is_the_users_mistake(tmp_path: Path) -> None:

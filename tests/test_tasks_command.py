@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,34 @@ def test_nothing_in_the_row_steers_the_terminal(tmp_path: Path) -> None:
     as_json = run("--tasks", str(path), "--json")
     assert as_json.replace("\n", "").isprintable()
     assert json.loads(as_json)[0]["repo"] == hostile["repo"]
+
+
+FILES = {
+    "problem_statement.md": "It falls upwards.\n",
+    "gold.patch": "diff --git a/fall.py b/fall.py\n",
+    "test.patch": "diff --git a/test_fall.py b/test_fall.py\n",
+    "tests.json": '{"FAIL_TO_PASS": ["test_fall.py::test_down"], "PASS_TO_PASS": []}',
+    "eval.sh": "#!/bin/bash\n",
+}
+
+
+def test_a_task_directory_made_as_the_readme_says_is_listed(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "README.md").read_text().partition("## Your own tasks")[2]
+    (described,) = re.findall(r"```yaml\n(.*?)```", page.partition("\n## ")[0], re.DOTALL)
+    assert set(re.findall(r"^- `([^`]+)`: ", page.partition("\n## ")[0], re.MULTILINE)) == set(FILES)
+    directory = tmp_path / "tasks" / "acme__anvil-1"
+    directory.mkdir(parents=True)
+    (tmp_path / "sweb.yaml").touch()
+    for name, text in {**FILES, "task.yaml": described}.items():
+        (directory / name).write_text(text)
+    (only,) = json.loads(run("--tasks", str(tmp_path), "--json"))
+    assert (only["id"], only["image"], only["difficulty"]) == (
+        "acme__anvil-1",
+        "acme/anvil-1:latest",
+        "tier 1",
+    )
+    for name in FILES:
+        (directory / name).rename(tmp_path / "away")
+        with pytest.raises(UserError, match=name):
+            run("--tasks", str(tmp_path))
+        (tmp_path / "away").rename(directory / name)

@@ -68,6 +68,11 @@ def test_an_unpacked_wheel_works_without_the_checkout(wheel: Path, tmp_path: Pat
         "from evals.claims.catalog import shipped\n"
         "from scaffolds.preset import names\n"
         "from tasks.docker.images import DOCKERFILE\n"
+        "from evals.nightly.plan import load_nightly\n"
+        "from evals.run.plan import load_plan\n"
+        "from pathlib import Path\n"
+        "load_nightly(Path('runs/plans/nightly.yaml'))\n"
+        "assert load_plan(Path('runs/plans/demo.yaml'), {}).workers == 2\n"
         "print(json.dumps([evals.__file__, len(catalog.load('bundled')), len(shipped()), names(), DOCKERFILE.exists()]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}

@@ -106,6 +106,8 @@ def _grade_cases(directory: Path, grader: str, compare: list[str], as_json: bool
             f", and {acceptance} more logs that one accepts and another does not, with the same verdict"
         )
     typer.echo(summary, err=True)
+    if any(line["outcome"] == "not_judged" for line in lines):
+        raise typer.Exit(1)
 
 
 def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from evals.run.plan import RunPlan
+from evals.run.plan import RunPlan, plan_file
 from scaffolds.preset import under_plan
 from tasks.errors import UserError
 from tasks.task import Frozen
@@ -50,7 +50,7 @@ class NightlyPlan(Frozen):
 def load_nightly(path: Path, key: str | None = None) -> NightlyPlan:
     """Read the YAML file; `key` is the model server's, which need not stand in it. Raises `UserError` in one line."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(plan_file(path).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the nightly plan {path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

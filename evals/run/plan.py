@@ -135,9 +135,22 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+PLANS = Path("runs/plans")
+"""Where the checkout has its plans; an installed asclaimed has them as `evals/plans/`."""
+
+
+def plan_file(path: Path) -> Path:
+    """The file itself, or the plan of that name that travels with asclaimed where `runs/plans/NAME` is not here."""
+    if path.parent != PLANS or path.exists():
+        return path
+    package = Path(__file__).parents[1]
+    homes = (package / "plans", package.parent / PLANS)
+    return next((home / path.name for home in homes if (home / path.name).exists()), path)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(plan_file(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the plan {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

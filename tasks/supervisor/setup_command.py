@@ -1,8 +1,9 @@
-"""The step of `pip install` that builds the supervisor; pyproject.toml names it, setuptools loads this file alone."""
+"""The step of `pip install` that builds the supervisor and takes the plans along; pyproject.toml names it, setuptools loads this file alone."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -10,12 +11,17 @@ from setuptools.command.build_py import build_py  # type: ignore[import-untyped]
 
 
 class BuildPy(build_py):  # type: ignore[misc]
-    """Builds both programs before setuptools looks for package data."""
+    """Builds both programs before setuptools looks for package data; `runs/plans/*.yaml` become `evals/plans/`."""
 
     def run(self) -> None:
         builder().build()
         self.__dict__.pop("data_files", None)  # what was found before there was anything to find
         super().run()
+        if not self.editable_mode:
+            plans = Path(self.build_lib, "evals", "plans")
+            plans.mkdir(parents=True, exist_ok=True)
+            for plan in Path("runs/plans").glob("*.yaml"):
+                shutil.copy(plan, plans)
 
 
 def builder() -> ModuleType:
