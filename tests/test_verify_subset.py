@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from evals.calibrate.exclusions import moved, with_noise
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.record import Decision, Outcome
@@ -199,6 +200,40 @@ def test_a_claim_at_the_margin_is_seldom_reproduced() -> None:
     """5 % allowed, looks included. `make calibrate` measures it; here 40 runs must not be far off."""
     runs = [replace(ran(drawn(200, seed % 12), seed=seed), looks=(80, 140)) for seed in range(40)]
     assert sum(decided(run, 0.08) is Decision.REPRODUCED for run in runs) <= 5
+
+
+def sharp() -> NDArray[np.float64]:
+    """A system that is nearly sure of the easiest 70 % of the tasks and of no other: too sharp for the model."""
+    chance = np.array(list(chances().values()))
+    return with_noise((chance > np.quantile(chance, 0.3)).astype(float), chance, 0.05)
+
+
+def test_a_run_that_the_difficulty_model_does_not_describe_is_seldom_reproduced() -> None:
+    """Off by exactly the margin because easy tasks fail, or hard ones are solved, by chance; both sides' noise counts.
+
+    5 % allowed; 9.4 % of these 128 were reproduced before verdicts from subsets were widened.
+    """
+    rng, margin, vendor = np.random.default_rng(1), 0.1, sharp()
+    said = []
+    for seed in range(8):
+        subset = draw_fitted(BENCHMARK, known(), 100, seed, near=0.7)
+        for ours in [moved(vendor, np.ones(500, bool), side * margin) for side in (-1, 1)] * 8:
+            claimed = float((rng.random(500) < vendor).mean())
+            run = dict(zip(known().ids, rng.random(500) < ours, strict=True))
+            said.append(one_look(subset, run, claimed, margin))
+    assert said.count(Decision.REPRODUCED) / len(said) <= 0.05
+
+
+def one_look(subset: Subset, run: dict[str, bool], claimed: float, margin: float) -> Decision:
+    outcomes = [Outcome.RESOLVED if run[task] else Outcome.UNRESOLVED for task in subset.ids]
+    system = System("Qwen3.6-27B", "bash")
+    rows = tuple(
+        Row(system, task, "r", 1, outcome) for task, outcome in zip(subset.ids, outcomes, strict=True)
+    )
+    results = Results("test", BENCHMARK, rows, drawn=Drawn.SAMPLE, margin=margin, subset=subset)
+    question = Question(claiming(claimed), claimed, margin, Estimand.FIXED, 0.05)
+    table = results.table()
+    return evaluate(question, results, table, attempt_noise(table.values, BENCHMARK)).decision
 
 
 def test_planned_power_holds_with_looks() -> None:

@@ -1,23 +1,31 @@
 """Section of `calibrate` about verdicts from subsets: does the test keep its size on left-out submissions, looks included?
 
-The claim is exact and a submission's own run is the truth, so that all of the error is the subset's.
+In `subset_verdicts` the claim is exact and a submission's own run is the truth, so that all of the error is the
+subset's. In `subset_misfit` the vendor's run and ours are noisy, and ours fails easy tasks or solves hard ones by
+chance, which the difficulty model does not describe; one look.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from evals.calibrate.section import Z95, Bench, Section, share, shipped, table
+from evals.calibrate.exclusions import LEAST_RATE, moved, with_noise
+from evals.calibrate.section import Z95, Bench, Section, percent, share, shipped, table
 from evals.record import Decision
-from evals.stats import design, leftout
+from evals.stats import design, irt, leftout
 from evals.stats.equivalence import tost
+from evals.stats.estimate import Rate, fitted, one_run
 from evals.stats.intervals import Estimate
 from evals.stats.irt import Array
 from evals.stats.leftout import Index, World
+from evals.stats.noise import df_of, prior
+from evals.stats.power import half_attempt
 from evals.stats.sequential import Accrual, critical_values
+from evals.stats.subset import VERDICT_WIDENING
 
 SIZE = 500
 """Tasks of the whole benchmark."""
@@ -30,6 +38,8 @@ CASES = (
     (200, (80, 140), 0.07),
 )
 """Tasks, looks before the last, margin."""
+RUNS = 2
+"""Runs read by each sample and side; samples take most of the time."""
 REPRODUCED = (Decision.REPRODUCED,)
 REFUSED = (Decision.NOT_REPRODUCED, Decision.EXCEEDS)
 """What may be said of a claim that is off by exactly the margin with 5 % chance each."""
@@ -82,7 +92,12 @@ def scaled(world: World, sample: Index, chance: Array, n: int) -> Array:
 
 def seen(world: World, sample: Index, chance: Array, truth: Array) -> Seen:
     found = leftout.error_of(world, sample, chance, truth, (0, 0))
-    return Seen(len(sample), found.error, found.stated * shipped(len(sample)) / Z95)
+    return Seen(len(sample), found.error, widened(found.stated, len(sample)))
+
+
+def widened(stated: float, n: int) -> float:
+    """The standard error that a verdict goes by."""
+    return VERDICT_WIDENING * stated * shipped(n) / Z95
 
 
 def decided(path: Sequence[Seen], difference: float, margin: float, planned: int) -> tuple[Decision, int]:
@@ -97,4 +112,66 @@ def decided(path: Sequence[Seen], difference: float, margin: float, planned: int
     return Decision.UNDECIDED, path[-1].tasks
 
 
-SECTIONS: list[Callable[[Bench], Section]] = [subset_verdicts]
+def subset_misfit(bench: Bench) -> Section:
+    """Strong left-out submissions against runs that are worse, better or alike, drawn for the claim's rate."""
+    rows = []
+    for n, margin in ((100, 0.1), (200, 0.07)):
+        for noise in (0.3, 0.48):
+            found = np.array(list(by_submission(bench, n, margin, noise)))
+            means, errors = found.mean(0), found.std(0, ddof=1) / np.sqrt(len(found))
+            shown = [percent(float(mean), float(error)) for mean, error in zip(means, errors, strict=True)]
+            rows.append((n, f"{100 * margin:g}", f"{noise:g}", *shown))
+    head = ("tasks", "margin", "noise share", "reproduced if worse", "if better", "refused", "power")
+    return Section(
+        "Verdicts from subsets: runs that the model does not describe (5 % allowed)", table(head, rows)
+    )
+
+
+def by_submission(bench: Bench, n: int, margin: float, noise: float) -> Iterator[list[float]]:
+    """For each strong submission: reproduced if worse and if better, refused at worst, reproduced if alike."""
+    rng = np.random.default_rng((bench.seed, n, round(100 * noise)))
+    for world in bench.fits:
+        predicted = irt.predict_all(world.items, world.abilities)
+        for row in bench.public.solved[world.out]:
+            if row.mean() < LEAST_RATE:
+                continue
+            alike = predicted[np.abs(predicted.mean(1) - row.mean()).argmin()]
+            found = Counter(noisy(bench, world, n, margin, with_noise(row, alike, noise), rng))
+            total = RUNS * bench.draws
+            worse, alike_, better = (found[side, Decision.REPRODUCED] / total for side in (-1, 0, 1))
+            refused = max(sum(found[side, one] for one in REFUSED) for side in (-1, 1)) / total
+            yield [worse, better, refused, alike_]
+
+
+def noisy(
+    bench: Bench, world: World, n: int, margin: float, vendor: Array, rng: np.random.Generator
+) -> Iterator[tuple[int, Decision]]:
+    """Verdicts with the side on which our run lies, each sample read by `RUNS` runs."""
+    everything = np.ones(len(vendor), bool)
+    for sample, chance in leftout.samples(world, n, bench.draws, bench.seed + 3, float(vendor.mean())):
+        for side in [-1, 0, 1] * RUNS:
+            ours = rng.random(len(vendor)) < moved(vendor, everything, side * margin)
+            claimed = round(float((rng.random(len(vendor)) < vendor).mean()), 3)
+            yield (
+                side,
+                one_look(
+                    fitted(world.items, sample, chance, one_run(ours[sample].astype(float))),
+                    n,
+                    claimed,
+                    margin,
+                    float(ours[sample].mean()),
+                ),
+            )
+
+
+def one_look(found: Rate, n: int, claimed: float, margin: float, seen_rate: float) -> Decision:
+    """As `difference` does it, with a claim of one run, to one decimal."""
+    noise = prior(seen_rate, "swebench-verified")
+    each = noise.variance / (seen_rate * (1 - seen_rate)) / SIZE
+    runs = each * (found.value * (1 - found.value) + claimed * (1 - claimed))
+    variance = widened(found.error, n) ** 2 + runs
+    difference = Estimate(found.value - claimed, float(np.sqrt(variance)), df_of(variance, runs, noise))
+    return tost(difference, margin, rounding=0.0005 + half_attempt(n)).decision
+
+
+SECTIONS: list[Callable[[Bench], Section]] = [subset_verdicts, subset_misfit]

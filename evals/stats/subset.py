@@ -38,6 +38,15 @@ LEAST_FITTED, LEAST_STRATIFIED = 20, 2
 STRATIFIED_DESIGN = "stratified/1"
 Z95 = 1.96
 """Half-width of a 95 % interval over its standard error, for a normal estimate."""
+VERDICT_WIDENING = 1.5
+"""What a verdict multiplies the fitted estimate's error by.
+
+The multiplier is made for submissions that the difficulty model describes about as well as it does the public ones. A
+run that fails easy tasks or solves hard ones by chance is drawn towards what the model predicts, by 0.2 to 0.4 standard
+errors, and errs least in its own eyes where it errs most: with this at 1, 8 to 12 % of claims that were off by exactly
+the margin were said to be reproduced (n = 100, ± 10, left-out teams, noise shares 0.3 and 0.48); at 1.3, up to 7 %; at
+1.5, 3 to 5 %. Measured by `python -m evals.calibrate --only subset_misfit`.
+"""
 
 
 class Parameters(NamedTuple):
@@ -206,6 +215,11 @@ def estimated_difference(subset: Subset, first: Answers, second: Answers) -> tup
     known, items, sample, chance = _placed(subset)
     value, error = fitted_difference(items, sample, chance, first, second)
     return value, error * known.multiplier(subset.n) / Z95
+
+
+def verdict_widening(design: str) -> float:
+    """By how much a verdict widens the error of an estimate: strata rest on no model that could be wrong."""
+    return 1.0 if design == STRATIFIED_DESIGN else VERDICT_WIDENING
 
 
 def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float]:

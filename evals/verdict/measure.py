@@ -18,7 +18,7 @@ from evals.stats.drawn import Subset
 from evals.stats.estimate import Answers, one_run, several_runs
 from evals.stats.noise import AttemptNoise
 from evals.stats.sequential import Accrual
-from evals.stats.subset import Estimated, estimated
+from evals.stats.subset import Estimated, estimated, verdict_widening
 
 PRIOR_TASKS = 10
 """Weight of the expected variance beside the spread between tasks: a handful that all ended alike is no certainty."""
@@ -65,13 +65,14 @@ def from_estimate(subset: Subset, table: Table, noise: AttemptNoise) -> Measured
     """The same for a subset: what its estimate leaves open shrinks as the tasks not run do.
 
     With one attempt the estimate is of what this run would score on all tasks, and such a run has noise of its own.
-    With several it is of the mean over runs, and its error holds that noise already.
+    With several it is of the mean over runs, and its error holds that noise already. What is left is widened for runs
+    that the difficulty model describes badly.
     """
     whole, done, found = subset.benchmark_size, len(table.tasks), from_subset(subset, table)
     run = at_rate(noise.variance, table, found.value) / attempts_each(table) / whole
     sampled = found.error**2 - (run if attempts_each(table) > 1 else 0.0)
     left = 1 / done - 1 / whole
-    between = max(sampled, 0.0) / left if left else 0.0
+    between = verdict_widening(subset.design) ** 2 * max(sampled, 0.0) / left if left else 0.0
     return Measured(found.value, Accrual(whole, between, 0.0, run, fixed=True), done, run)
 
 

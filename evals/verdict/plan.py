@@ -15,7 +15,7 @@ from evals.results.table import Results
 from evals.stats.noise import AttemptNoise, attempt_noise, prior
 from evals.stats.power import Aim, Design, accrual, design, least_margin, looks_of, smallest
 from evals.stats.sequential import Accrual, critical_values
-from evals.stats.subset import expected_error
+from evals.stats.subset import expected_error, verdict_widening
 from evals.verdict.reference import fitted
 from scaffolds import SCAFFOLDS
 from tasks.catalog import BUNDLED
@@ -187,7 +187,8 @@ def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, A
         return
     for share in FRACTIONS[:-1]:
         tasks = int(whole.tasks * share)
-        sampled = expected_error(known, claim.rate, tasks, near=claim.rate) ** 2
+        expected = expected_error(known, claim.rate, tasks, near=claim.rate)
+        sampled = (verdict_widening(known.design) * expected) ** 2
         between = sampled / (1 / tasks - 1 / whole.tasks)
         yield tasks, Accrual(whole.tasks, between, 0.0, whole.shared + noise / whole.tasks, fixed=True)
 
