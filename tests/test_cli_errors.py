@@ -14,9 +14,11 @@ import pytest
 
 from evals.commands import output
 from evals.commands.application import app
-from evals.commands.run import resuming
+from evals.commands.run import _exit_code, resuming, spoiled
+from evals.record import AttemptKey, Failure, Outcome, Party, Record
 from evals.run.plan import RunPlan, load_plan, plan_keys, settings
 from tasks.errors import UserError
+from tests.runs_on_disk import write_attempt, write_run
 
 
 def asclaimed(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -155,3 +157,38 @@ def test_a_run_that_stops_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> 
     assert resuming(Path("runs/x")) == "asclaimed run 'my plan.yaml' --out runs/x"
     monkeypatch.setattr(sys, "argv", ["asclaimed", "run", "--out=runs/x"])
     assert resuming(Path("runs/x")) == "asclaimed run --out=runs/x"
+
+
+def test_the_exit_codes_of_the_readme(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", lambda _key: Outcome.RESOLVED, margin=8)
+    (run / "ledger.jsonl").touch()
+    claim = "qwen3.6-27b/swe-bench-verified"
+    codes = {
+        0: [("report", run), ("verify", claim, run), ("compare", run)],
+        2: [("report", tmp_path), ("verify", "none", run), ("compare", run, "--by", "x"), ("run", "--bad")],
+        3: [("run", "--scaffold", "gold", "--limit", "1", "--out", tmp_path / "new")],
+    }
+    found = {
+        (code, words): asclaimed(*words, DOCKER_HOST="unix:///nowhere").returncode
+        for code, all_words in codes.items()
+        for words in all_words
+    }
+    assert {key: got for key, got in found.items() if got != key[0]} == {}
+    assert [_exit_code(True, False), _exit_code(True, True), _exit_code(False, True)] == [0, 1, 130]
+
+
+def test_a_run_without_grades_counts_what_it_could_not_make(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", lambda _key: None, tasks=2, scaffolds=("edit",))
+    assert spoiled(run) == 0
+    key = AttemptKey(scaffold="edit", task_id="t0", attempt=1)
+    write_attempt(run, key, Outcome.UNRESOLVED)
+    (key.directory(run) / "grade.json").unlink()
+    assert spoiled(run) == 0
+    path = key.directory(run) / "record.json"
+    failure = Failure(party=Party.SANDBOX, message="no image")
+    path.write_text(
+        Record.model_validate_json(path.read_bytes())
+        .model_copy(update={"failure": failure})
+        .model_dump_json()
+    )
+    assert spoiled(run) == 1

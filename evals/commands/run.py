@@ -194,9 +194,19 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool,
         _report(directory, as_json=as_json)
     if not work.finished:
         say(f"to go on: {resuming(directory)}")
-    elif work.tally.unjudged:
-        say(retry_hint(work.tally.unjudged, resuming(directory)))
-    raise typer.Exit(_exit_code(work.finished, bool(work.tally.unjudged)))
+    unjudged = work.tally.unjudged if grade else spoiled(directory)
+    if work.finished and unjudged:
+        say(retry_hint(unjudged, resuming(directory)))
+    raise typer.Exit(_exit_code(work.finished, bool(unjudged)))
+
+
+def spoiled(directory: Path) -> int:
+    """Attempts that no grade can come of; a run that grades counts them as it goes."""
+    from evals.record import Outcome
+    from evals.results.load import from_run_dir
+
+    rows = from_run_dir(directory).rows
+    return sum(row.outcome is Outcome.NOT_JUDGED and row.failure != "missing" for row in rows)
 
 
 def resuming(directory: Path) -> str:
