@@ -111,8 +111,11 @@ def write_page_attempt(
     if failure is None:
         for name in ("patch.diff", "test.log", "trajectory.json"):
             (directory / name).write_text(words or "x")
-        write_json(directory / "grade.json", page_grade(solved, stop, fate, words, tests))
-    write_json(directory / "record.json", record)
+        grade = page_grade(solved, stop, fate, words, tests)
+        (directory / "grade.json").write_text(grade.model_dump_json(), "utf-8")
+    (directory / "record.json").write_text(
+        record.model_dump_json(), "utf-8"
+    )  # an fsync each would be most of the time
 
 
 def page_grade(solved: bool, stop: Stop, fate: float, words: str, tests: int) -> Grade:
