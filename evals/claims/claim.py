@@ -93,6 +93,8 @@ class Protocol(Frozen):
     excluded: str | None = None
     """Tasks left out or corrected."""
     grader: str | None = None
+    grading_network: str | None = None
+    """`on` or `off`: whether the tests of the official grader had a network."""
     quantization: str | None = None
 
 

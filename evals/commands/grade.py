@@ -135,7 +135,7 @@ def _grade_run(run: Path, name: str | None, again: bool, fresh: bool, workers: i
 
     plan = manifest.load(run).plan
     with Grader(
-        name or plan.grader, plan.sandbox, cached=not fresh, progress=_progress, run=run.name
+        name or plan.grader, limits=plan.test_limits, cached=not fresh, progress=_progress, run=run.name
     ) as grader:
         graded = _shown(grade_run(run, grader, again=again or fresh, workers=workers), as_json)
     if as_json:

@@ -180,7 +180,11 @@ def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -
 def make_grader(plan: RunPlan, context: RunContext) -> Grader:
     """Whoever grades the attempts of this run; silent once it is abandoned."""
     return Grader(
-        plan.grader, plan.sandbox, run=context.run_id, backend=context.backend, abandoned=context.abandoned
+        plan.grader,
+        limits=plan.test_limits,
+        run=context.run_id,
+        backend=context.backend,
+        abandoned=context.abandoned,
     )
 
 

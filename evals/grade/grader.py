@@ -171,8 +171,9 @@ class Grader:
         )
         return KeptRun(facts, run.log)
 
-    def _tests(self, task: Task, script_file: str | None) -> RunTests:
-        return self._machine.tests(self._specs.image(task), task.brief.workdir, self._limits, script_file)
+    def _tests(self, task: Task, script_file: str | None, *, network: bool = True) -> RunTests:
+        limits = self._limits if network else self._limits.model_copy(update={"network": False})
+        return self._machine.tests(self._specs.image(task), task.brief.workdir, limits, script_file)
 
     def _judge(self, grader: OfficialGrader, row: dict[str, Any], patch: bytes, tested: KeptRun) -> LogGrade:
         """What one official version says of a test run. Raises `NotJudged` where it cannot use the row."""
@@ -216,7 +217,7 @@ class Grader:
                 patch,
                 image_id=self._specs.image(task),
                 official=official,
-                run_tests=self._tests(task, None),
+                run_tests=self._tests(task, None, network=False),
                 calibrations=cache_directory() / "calibrations",
             )
         )

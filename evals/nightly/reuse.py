@@ -67,9 +67,10 @@ def setting(manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def grading(manifest: Manifest) -> tuple[str, str]:
-    """What decides a grade besides the attempt: the grader and our own code."""
-    return manifest.plan.grader, manifest.versions.get("asclaimed", "")
+def grading(manifest: Manifest) -> tuple[str, bool, str]:
+    """What decides a grade besides the attempt: the grader, its network and our own code."""
+    plan = manifest.plan
+    return plan.grader, plan.grading.network, manifest.versions.get("asclaimed", "")
 
 
 def alike(run: Path, fresh: Manifest) -> bool:

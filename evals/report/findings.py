@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from evals.claims.network import ADVICE, network_dependent
 from evals.record import Outcome, Party
 from evals.report.notices import notices
 from evals.report.verdict_text import retry
 from evals.results.load import LoadedRun
-from evals.results.score import Attempt, ScaffoldScore
+from evals.results.score import Attempt, ScaffoldScore, score
 from evals.run import ledger
 from evals.run.looks import taken
 from evals.run.manifest import Manifest
+from evals.verdict.reference import problem_lists
 from scaffolds.preset import left_out
 
 REASONS_SHOWN = 5
@@ -71,11 +73,63 @@ def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifes
         yield f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet"
     if line.differing:
         yield f"{line.scaffold}: official and strict grading differ on {', '.join(line.differing)}"
+    yield from without_network(line, attempts, facts)
+    if line.scaffold == "gold":
+        yield from gold_failed(attempts, facts)
     yield from not_reached(line, attempts)
     if line.calls_recovered:
         yield (
             f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"
         )
+
+
+def offline(facts: Manifest) -> bool:
+    """We graded, and the official grader had no network."""
+    ours = facts.made_elsewhere is None or not facts.made_elsewhere.judged
+    return ours and not facts.plan.grading.network
+
+
+def without_network(line: ScaffoldScore, own: Sequence[Attempt], facts: Manifest) -> Iterator[str]:
+    """What tasks that could not be graded rightly do to the rate. Tasks drawn with unequal chances have no plain rate."""
+    wanting = network_dependent().keys() & {a.key.task_id for a in own} if offline(facts) else frozenset()
+    if not wanting:
+        return
+    rest = score(line.scaffold, [a for a in own if a.key.task_id not in wanting]).rate
+    rate = "" if rest is None or line.estimated else f": without them {100 * rest:.1f} %"
+    some = "1 task needs" if len(wanting) == 1 else f"{len(wanting)} tasks need"
+    yield (
+        f"{line.scaffold}: {some} a network to be graded, and there was none{rate}; {ADVICE}, or exclude them with "
+        "--set grading.leave_out_network_tasks=true"
+    )
+
+
+def gold_failed(own: Sequence[Attempt], facts: Manifest) -> Iterator[str]:
+    """The tasks whose own fix does not pass here, and the likely cause: no model can be blamed for them."""
+    failed = {a.key.task_id: a for a in own if a.outcome not in (None, Outcome.RESOLVED)}
+    for task, attempt in failed.items():
+        yield f"gold: {task} ({attempt.outcome}): {likely_cause(attempt, facts)}"
+
+
+def likely_cause(attempt: Attempt, facts: Manifest) -> str:
+    task, said = attempt.key.task_id, reason_of(attempt)
+    if attempt.outcome is Outcome.NOT_JUDGED:
+        return said
+    if offline(facts) and task in network_dependent():
+        return f"its tests need a network: {ADVICE}"
+    known = [entry.source for entry in problem_lists() if task in entry.ids]
+    return f"{said}; known as broken or flaky ({', '.join(known)})" if known else f"{said}; {UNKNOWN_CAUSE}"
+
+
+def reason_of(attempt: Attempt) -> str:
+    """The words of the grader that refused."""
+    strict = attempt.grade.strict if attempt.grade else None
+    refused = strict is not None and attempt.grade and attempt.grade.official.outcome is Outcome.RESOLVED
+    return (strict.reason if strict and refused else attempt.reason) or "no reason given"
+
+
+UNKNOWN_CAUSE = (
+    "not known elsewhere: its image or this machine; see test.log beside it, and `asclaimed tasks check`"
+)
 
 
 def not_reached(line: ScaffoldScore, own: Sequence[Attempt]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from evals.results.score import Attempt, load_attempts
 from evals.results.table import Drawn, Results, Row, System, merge
 from evals.run import manifest as manifests
 from evals.run.looks import counted
+from evals.run.plan import RunPlan
 from tasks.errors import UserError
 
 
@@ -120,7 +121,8 @@ def protocol_of(manifest: manifests.Manifest) -> Protocol:
     """What was in force, in the words of a claim; the scaffold is the system's own."""
     plan, server = manifest.plan, manifest.server or {}
     if manifest.made_elsewhere:
-        return Protocol(runs=plan.attempts, grader=plan.grader)
+        network = None if manifest.made_elsewhere.judged else grading_network(plan)
+        return Protocol(runs=plan.attempts, grader=plan.grader, grading_network=network)
     sampling = plan.model.sampling if plan.model else None
     asked = {**server.get("defaults", {}), **(sampling.body() if sampling else {})}
     cpus = "all CPUs but a half" if plan.sandbox.cpus is None else f"{plan.sandbox.cpus:g} CPU"
@@ -134,10 +136,15 @@ def protocol_of(manifest: manifests.Manifest) -> Protocol:
         time_limit_seconds=plan.budget.seconds,
         resources=f"{cpus}, {plan.sandbox.memory / 2**30:g} GB",
         runs=plan.attempts,
-        excluded=f"{len(manifest.excluded)} tasks that fail their own check" if manifest.excluded else None,
+        excluded=f"{len(manifest.excluded)} tasks that cannot be graded here" if manifest.excluded else None,
         grader=plan.grader,
+        grading_network=grading_network(plan),
         quantization=server.get("quantization"),
     )
+
+
+def grading_network(plan: RunPlan) -> str:
+    return "on" if plan.grading.network else "off"
 
 
 def number(value: Any) -> float | None:

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 
 import scaffolds
 from evals.claims.claim import Claim
+from evals.claims.network import network_dependent
 from evals.record import AttemptKey, all_keys
 from evals.run.plan import RunPlan
 from evals.stats.drawn import Subset
@@ -152,6 +153,9 @@ def compose(
     claim: Claim | None = None,
 ) -> Manifest:
     """The manifest of a new run."""
+    if plan.grading.leave_out_network_tasks and not plan.grading.network:
+        wanting = {name: f"needs a network while graded: {why}" for name, why in network_dependent().items()}
+        excluded = wanting | excluded
     return Manifest(
         run_id=run_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -13,9 +13,19 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from scaffolds.base import Budget, ToolCallMode
 from scaffolds.openai.config import ModelConfig
 from scaffolds.preset import under_plan
+from tasks.backend import TestLimits
 from tasks.errors import UserError, near
 from tasks.sandbox import Limits
 from tasks.task import Frozen
+
+
+class Grading(Frozen):
+    """What the tests of the official grader may use beyond the sandbox's limits."""
+
+    network: bool = False
+    """A bridge network, as swebench's own harness has it; the strict grader never has one."""
+    leave_out_network_tasks: bool = False
+    """Exclude, for all scaffolds alike, the tasks that are known to need a network; only where there is none."""
 
 
 class RunPlan(Frozen):
@@ -48,6 +58,7 @@ class RunPlan(Frozen):
     budget: Budget = Field(default_factory=Budget)
     sandbox: Limits = Field(default_factory=Limits)
     grader: str = "swebench==5.0.2"
+    grading: Grading = Field(default_factory=Grading)
     margin: float | None = Field(default=None, gt=0, lt=100)
     """Equivalence margin in points for `verify`, fixed before the first attempt."""
     claim: str | None = None
@@ -63,6 +74,11 @@ class RunPlan(Frozen):
     def grading_threads(self) -> int:
         """A strict verdict has two containers at a time, and attempts want the machine as well."""
         return (os.cpu_count() or 1) // 2 + 1 if self.graders == "auto" else self.graders
+
+    @property
+    def test_limits(self) -> TestLimits:
+        """What the official grader's tests run with."""
+        return TestLimits(container=self.sandbox, network=self.grading.network)
 
     @model_validator(mode="after")
     def holds_together(self) -> RunPlan:

@@ -44,6 +44,7 @@ POINTS = {
     "time_limit_seconds": "time limit (s)",
     "resources": "resources",
     "grader": "grader",
+    "grading_network": "network while grading",
     "quantization": "quantization",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from evals.claims.claim import Claim
+from evals.claims.network import network_dependent
 from evals.results.table import Drawn, Reading, Results
 from evals.stats.subset import drawn_by
 from evals.verdict.reference import ANTHROPIC_489, fitted, problem_lists
@@ -28,6 +29,10 @@ def readings(claim: Claim, results: Results) -> list[View]:
         views.append(
             View(f"without {len(broken)} tasks known as broken", results.without(broken), Reading.JUDGED)
         )
+    wanting = network_dependent().keys() & tasks
+    if results.protocol.grading_network == "off" and 0 < len(wanting) < len(tasks):
+        name = f"without {len(wanting)} tasks that need a network to be graded"
+        views.append(View(name, results.without(frozenset(wanting)), Reading.JUDGED))
     if any(row.official is not None for row in results.rows):
         views.append(View(Reading.OFFICIAL.value, results, Reading.OFFICIAL))
     if claim.n_tasks == len(tasks) - len(left_out) and left_out:
