@@ -124,10 +124,7 @@ def test_a_night_keeps_no_grade_that_was_made_with_another_network(tmp_path: Pat
 def test_tasks_that_need_a_network_are_excluded_when_asked(*, network: bool, excluded: set[str]) -> None:
     plan = load_plan(None, {"grading.network": network, "grading.leave_out_network_tasks": True})
     (task,) = catalog.load("bundled", limit=1)
-    tasks = [
-        task.model_copy(update={"id": name})
-        for name in (REQUESTS, SPHINX, "django__django-11099")
-    ]
+    tasks = [task.model_copy(update={"id": name}) for name in (REQUESTS, SPHINX, "django__django-11099")]
     made = manifests.compose(plan, tasks, run_id="r", server=None, base_image=None, excluded={})
     assert set(made.excluded) == excluded
 
