@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.grade.grader import Grader
+from evals.grade.machine import TRIES
 from evals.grade.store import RunStore
 from evals.record import Outcome, Party
 from tasks import catalog
@@ -32,7 +33,7 @@ def grade_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., o
     return grade
 
 
-def test_a_machine_that_fails_twice_gives_no_verdict(grade_on: Callable[..., object]) -> None:
+def test_a_machine_that_fails_every_time_gives_no_verdict(grade_on: Callable[..., object]) -> None:
     tries = []
 
     def broken(request: RunRequest) -> RunResult:
@@ -40,7 +41,7 @@ def test_a_machine_that_fails_twice_gives_no_verdict(grade_on: Callable[..., obj
         raise SandboxError("the daemon went away")
 
     grade = grade_on(broken)
-    assert (grade.outcome, grade.party, len(tries)) == (Outcome.NOT_JUDGED, Party.SANDBOX, 2)
+    assert (grade.outcome, grade.party, len(tries)) == (Outcome.NOT_JUDGED, Party.SANDBOX, TRIES)
     assert "the daemon went away" in grade.official.reason
 
 
