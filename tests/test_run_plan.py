@@ -89,3 +89,15 @@ def documented() -> Iterator[str]:
 
 def test_every_key_of_a_plan_is_documented_and_nothing_else() -> None:
     assert sorted(documented()) == sorted(keys_of(RunPlan))
+
+
+def test_graders_are_half_the_cores_and_one_unless_a_number_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads(**given: object) -> int:
+        return load_plan(None, {"tasks": "verified", "scaffolds": ["gold"], **given}).grading_threads
+
+    for cores, graders in ((1, 1), (2, 2), (16, 9), (None, 1)):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        assert threads() == threads(graders="auto") == graders
+    assert threads(graders=3) == 3
+    with pytest.raises(UserError):
+        threads(graders="all")

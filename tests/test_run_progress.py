@@ -59,3 +59,22 @@ def test_waiting_is_shown_and_suspended_only_when_everybody_waits() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (720, "12 min"), (12240, "3.4 h")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_grading_that_goes_on_after_the_attempts_is_seen_with_the_time_it_takes() -> None:
+    tally = Tally(total=4, done=4, grades=True)
+    out = io.StringIO()
+    progress = RunProgress(tally, Console(file=out, force_terminal=True, width=200))
+    assert progress.facts().endswith("4 to grade")
+    with progress:
+        tally.graded, tally.unjudged = 1, 1
+        progress()
+        assert progress.facts().endswith("2 to grade, 0 s")
+    assert "grading" in out.getvalue()
+    assert "2/4" in out.getvalue()
+    tally.graded = 3
+    assert "to grade" not in progress.facts()
+
+
+def test_a_run_that_leaves_grading_for_later_shows_none_of_it() -> None:
+    assert "to grade" not in screen(Tally(total=4, done=4)).facts()

@@ -22,6 +22,7 @@ class RunProgress:
     def __init__(self, tally: Tally, console: Console) -> None:
         self._tally, self._console = tally, console
         self._start, self._done_before, self._last_line = time.monotonic(), tally.done, 0.0
+        self._judged_before = tally.judged
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -32,6 +33,9 @@ class RunProgress:
             disable=not console.is_terminal,
         )
         self._row = self._bar.add_task("attempts", total=tally.total, completed=tally.done, facts="")
+        self._grading_row = self._bar.add_task(
+            "grading", total=tally.done, completed=tally.judged, facts="", visible=tally.to_grade > 0
+        )
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -46,6 +50,12 @@ class RunProgress:
     def __call__(self) -> None:
         """Draw what is so now."""
         self._bar.update(self._row, total=self._tally.total, completed=self._tally.done, facts=self.facts())
+        self._bar.update(
+            self._grading_row,
+            total=self._tally.done,
+            completed=self._tally.judged,
+            visible=self._tally.to_grade > 0,
+        )
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY:
             self._line()
 
@@ -68,7 +78,15 @@ class RunProgress:
         fresh = tally.done - self._done_before
         if fresh > 0 and tally.done < tally.total:
             parts.append(f"{duration((tally.total - tally.done) * elapsed / fresh)} left")
-        return " · ".join([*parts, *self._waits()]) or "starting"
+        return " · ".join([*parts, *self._grading(elapsed), *self._waits()]) or "starting"
+
+    def _grading(self, elapsed: float) -> list[str]:
+        """`5 to grade, 12 min`: what goes on, mostly, after the last attempt has ended."""
+        tally, fresh = self._tally, self._tally.judged - self._judged_before
+        if not tally.to_grade:
+            return []
+        left = f", {duration(tally.to_grade * elapsed / fresh)}" if fresh > 0 else ""
+        return [f"{tally.to_grade} to grade{left}"]
 
     def _under_way(self) -> list[str]:
         """What the attempts that have not ended are at: the only news in a run's first half hour."""

@@ -61,7 +61,7 @@ class Run:
         hooks: RunHooks,
         ledger: Ledger,
     ) -> None:
-        self.tally = Tally(total=len(keys))
+        self.tally = Tally(total=len(keys), grades=hooks.grade is not None)
         self._stopping = threading.Event()
         self._context, self._hooks, self._ledger = context, hooks, ledger
         self._executor = hooks.executor or LocalThreads(context.backend)

@@ -26,6 +26,8 @@ class Tally:
     """Threads write it under its one lock; the display reads without it."""
 
     total: int = 0
+    grades: bool = False
+    """Whether this run grades what it records."""
     done: int = 0
     graded: int = 0
     resolved: int = 0
@@ -41,6 +43,15 @@ class Tally:
     """The reason, when every worker waits."""
     unjudged_reasons: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def judged(self) -> int:
+        return self.graded + self.unjudged
+
+    @property
+    def to_grade(self) -> int:
+        """Attempts that have ended and have no grade yet."""
+        return max(0, self.done - self.judged) if self.grades else 0
 
     @property
     def running(self) -> int:
