@@ -123,10 +123,10 @@ def test_mistakes_are_answered_in_one_line(tmp_path: Path, words: tuple[str, ...
 
 def test_plan_says_what_it_takes(tmp_path: Path) -> None:
     text = asclaimed("plan", CLAIM, "--margin", 8, "--tokens-per-s", 60)
-    assert "is it the same? run a subset of 100 tasks × 1 attempt, about 11.6 hours" in text
-    assert "is it at least 69.2 %? run a subset of 100 tasks" in text
-    assert "asclaimed subset swebench-verified --n 100 --near 77.2 --seed 0 --json > subset.json" in text
-    assert "--subset subset.json --looks 20,40,60,80" in text
+    assert "is it the same? run a subset of 150 tasks × 1 attempt, about 17.4 hours" in text
+    assert "is it at least 69.2 %? run a subset of 150 tasks" in text
+    assert "asclaimed subset swebench-verified --n 150 --near 77.2 --seed 0 --json > subset.json" in text
+    assert "--subset subset.json --looks 30,60,90,120" in text
     assert "--scaffold edit" in text  # the claim's is "bash and file-edit tools"
     unfitted = asclaimed("plan", "qwen3.6-27b/swe-bench-multilingual", "--margin", 8)
     assert "tasks × 1 attempt:" in unfitted

@@ -43,9 +43,10 @@ VERDICT_WIDENING = 1.5
 
 The multiplier is made for submissions that the difficulty model describes about as well as it does the public ones. A
 run that fails easy tasks or solves hard ones by chance is drawn towards what the model predicts, by 0.2 to 0.4 standard
-errors, and errs least in its own eyes where it errs most: with this at 1, 8 to 12 % of claims that were off by exactly
-the margin were said to be reproduced (n = 100, ± 10, left-out teams, noise shares 0.3 and 0.48); at 1.3, up to 7 %; at
-1.5, 3 to 5 %. Measured by `python -m evals.calibrate --only subset_misfit`.
+errors, and errs least in its own eyes where it errs most: with this at 1, 8 to 10 % of claims that were off by exactly
+the margin were said to be reproduced (n = 100, ± 10, drawn near the claim, left-out teams, noise shares 0.3 and 0.48);
+at 1.3, 4 to 6 %; at 1.5, 2 to 5 % (n = 200, ± 7: 2 to 6 %), with standard errors of 1 point.
+`python -m evals.calibrate --only subset_misfit` measures it.
 """
 
 
