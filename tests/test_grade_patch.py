@@ -357,7 +357,9 @@ def test_predictions_in_all_three_shapes(tmp_path: Path) -> None:
     for name, text in shapes.items():
         (tmp_path / name).write_text(text)
         found = read_predictions(tmp_path / name)
-        assert [(p.instance_id, p.model, p.patch) for p in found.usable] == [("a__b-1", "m", b"diff?")]
+        assert [(p.instance_id, p.model, p.patch) for p in found.usable] == [
+            ("a__b-1", "m", "diff\ufffd".encode())
+        ]
         assert len(found.unusable) == 1
 
 
