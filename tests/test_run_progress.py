@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from evals.commands.progress import RunProgress, duration
-from evals.record import AttemptKey
+from evals.record import AttemptKey, Grade, Record
 from evals.run.tally import Tally
 from scaffolds.base import Metrics, Step
-from tests.test_run import TASKS, make_run
+from tasks.task import Task
+from tests.test_run import TASKS, make_run, resolve_one
 
 KEYS = [AttemptKey(scaffold="a", task_id=name, attempt=1) for name in ("one", "two")]
 
@@ -78,3 +79,16 @@ def test_grading_that_goes_on_after_the_attempts_is_seen_with_the_time_it_takes(
 
 def test_a_run_that_leaves_grading_for_later_shows_none_of_it() -> None:
     assert "to grade" not in screen(Tally(total=4, done=4)).facts()
+
+
+def test_a_run_that_grades_says_what_waits_for_a_grade(tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    def grade(task: Task, record: Record, directory: Path) -> Grade:
+        lines.append(progress.facts())
+        return resolve_one(task, record, directory)
+
+    run = make_run(tmp_path, grade=grade, tasks=TASKS[:1], scaffolds=["a"])
+    progress = screen(run.tally)
+    run.work(workers=1, graders=1)
+    assert "1 to grade" in lines[0]
