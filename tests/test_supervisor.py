@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tasks.docker.channel import Channel
@@ -318,6 +318,7 @@ def harmless(program: Path) -> Iterator[tuple[Path, int | None]]:
 
 
 @given(BYTES)
+@example(encode(Type.WRITE, 1))  # an empty path
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_their_end_survives_any_request(harmless: tuple[Path, int | None], data: bytes) -> None:
     directory, nobody = harmless

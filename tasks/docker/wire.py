@@ -115,8 +115,8 @@ class SocketStream:
 
     def send(self, data: bytes, deadline: float) -> None:
         # a receiver in another thread may set another timeout meanwhile: sendall keeps the one it began with
-        self._socket.settimeout(max(0.001, min(deadline - time.monotonic(), 1e6)))
         try:
+            self._socket.settimeout(max(0.001, min(deadline - time.monotonic(), 1e6)))
             self._socket.sendall(data)
         except TimeoutError as error:
             raise StreamSilent("requests are not taken") from error
@@ -124,8 +124,8 @@ class SocketStream:
             raise StreamClosed(str(error)) from error
 
     def receive(self, deadline: float) -> bytes:
-        self._socket.settimeout(max(0.001, min(deadline - time.monotonic(), 1e6)))
         try:
+            self._socket.settimeout(max(0.001, min(deadline - time.monotonic(), 1e6)))
             count = self._socket.recv_into(self._buffer)
         except TimeoutError as error:
             raise StreamSilent("no answer in time") from error

@@ -26,7 +26,7 @@ static int base_directory(void) {
 
 /* Makes all parents of `path`; a component that exists is fine. */
 static int make_parents(int base, char *path) {
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = *path ? strchr(path + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         int made = mkdirat(base, path, 0777);
         *slash = '/';
