@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from evals.grade.grader import Grader
-from evals.grade.spec import NotJudged
+from evals.grade.judge import NotJudged
 from evals.record import GraderVerdict, Outcome
 from tasks.backend import Progress, TestLimits, quiet
 from tasks.disk import write_json

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import tenacity
 
-from evals.grade.spec import NotJudged
+from evals.grade.judge import NotJudged
 from evals.record import Party
 from evals.run.attempt import Abandoned
-from tasks.backend import Backend, RunRequest, RunResult, RunTests, TestLimits
+from tasks.backend import Backend, Progress, RunRequest, RunResult, RunTests, TestLimits
 from tasks.errors import MachineError, TaskError
 from tasks.sandbox import SandboxError
+from tasks.task import Task
 
 T = TypeVar("T")
 TRIES = 3
@@ -79,3 +81,26 @@ class Machine:
             if self.abandoned.wait(1.0) or time.monotonic() > deadline:
                 self.check_not_abandoned()
                 raise MachineError("the Docker daemon went away: start it and run the same command again")
+
+
+class TaskImages:
+    """Image ids by task, looked up once. Threads may share it."""
+
+    def __init__(self, backend: Backend, progress: Progress) -> None:
+        self._backend, self._progress = backend, progress
+        self._images: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._image_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def of(self, task: Task) -> str:
+        """Id of the task's image, pulled or built where it must be: several at once, each one once.
+
+        Raises `TaskError` without one, `SandboxError` where it did not come now, `MachineError`: no Docker.
+        """
+        name = task.image.reference
+        with self._lock:
+            lock = self._image_locks[name]
+        with lock:
+            if name not in self._images:
+                self._images[name] = self._backend.image(task.image, self._progress)
+            return self._images[name]

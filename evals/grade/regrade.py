@@ -98,6 +98,4 @@ def _grade_one(run: Path, key: AttemptKey, task: Task | None, grader: Grader) ->
 
 def _unreadable(grader: Grader, party: Party, reason: str) -> Grade:
     column = GraderVerdict(outcome=Outcome.NOT_JUDGED, reason=reason)
-    return Grade(
-        outcome=Outcome.NOT_JUDGED, party=party, official=column, grader=grader.official.name, key=""
-    )
+    return Grade(outcome=Outcome.NOT_JUDGED, party=party, official=column, grader=grader.name, key="")

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from pydantic import ValidationError
 
 from evals.record import GraderVerdict
-from tasks.backend import TestLimits
+from tasks.backend import RunResult, TestLimits
 from tasks.disk import cache_directory, write_atomic, write_json
 from tasks.task import Frozen, Task
 
@@ -70,6 +70,23 @@ class KeptRun(NamedTuple):
     @property
     def cut(self) -> bool:
         return self.facts.log_bytes > len(self.log)
+
+    @classmethod
+    def of(cls, key: str, image: str, run: RunResult) -> Self:
+        """What is kept of a run, under its key."""
+        facts = TestFacts(
+            key=key,
+            image=image,
+            applied_by=run.applied_by,
+            exit_code=run.exit_code,
+            timed_out=run.timed_out,
+            crowded=run.crowded,
+            log_bytes=run.log_bytes,
+            log_sha256=digest(run.log),
+            seconds=round(run.seconds, 3),
+            startup_seconds=round(run.startup_seconds, 3),
+        )
+        return cls(facts, run.log)
 
     def save(self, directory: Path) -> None:
         """Into an attempt's directory, the log first."""
