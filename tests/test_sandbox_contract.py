@@ -74,7 +74,7 @@ def fresh(open_one: Open) -> DockerSandbox:
 def others(box: DockerSandbox) -> list[str]:
     """Command lines in the container that are neither init, nor the supervisor's, nor this listing's own, and that stay.
 
-    A worker that has just started names itself a moment later. Until then it looks like what a command left behind.
+    What a timeout has just ended may still be listed for a moment.
     """
     deadline = time.monotonic() + 2
     while (found := listed(box)) and time.monotonic() < deadline:

@@ -35,8 +35,6 @@ _Noreturn void give_up(const char *why) {
 
 struct stream *streams(void) { return first; }
 
-size_t stream_count(void) { return count; }
-
 struct stream *stream_new(uint32_t id, enum kind kind) {
     struct stream *s = calloc(1, sizeof *s);
     if (!s)

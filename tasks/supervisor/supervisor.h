@@ -95,7 +95,6 @@ extern uint64_t now;
 struct stream *stream_new(uint32_t id, enum kind kind);
 void stream_close(struct stream *s);
 struct stream *streams(void);
-size_t stream_count(void);
 _Noreturn void give_up(const char *why);
 
 /* wire.c */
