@@ -5,6 +5,7 @@ Docker takes plain HTTP from 127.0.0.0/8, so this needs neither certificates nor
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import io
@@ -110,7 +111,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         while registry.stall_layer and not registry.closing.wait(0.05):
             pass
-        self.wfile.write(registry.layer[half:])
+        with contextlib.suppress(ConnectionError):  # whoever pulled may have given up
+            self.wfile.write(registry.layer[half:])
 
     def _config(self) -> None:
         config = self.registry.config
