@@ -173,7 +173,19 @@ def test_the_newer_models_are_there_with_their_sources() -> None:
         "claude-opus-4.7/swe-bench-verified",
         "claude-sonnet-4.6/swe-bench-verified",
         "gemini-3.1-pro/swe-bench-verified",
+        "deepseek-v4-flash/swe-bench-verified",
+        "kimi-k3/terminal-bench-2.1",
+        "glm-5.3/terminal-bench-2.1",
     ):
         assert find(name).status is Status.SECONDARY
         assert find(name).source.date
-    assert find("kimi-k2.6/swe-bench-pro").protocol.temperature == 1.0
+    protocol = find("kimi-k2.6/swe-bench-pro").protocol
+    assert (protocol.temperature, protocol.top_p, protocol.context_window) == (1.0, 1.0, 262_144)
+
+
+def test_llama_4_is_counted_from_its_public_list(shared_data: Path) -> None:
+    claim = find("llama-4-maverick/swe-bench-verified@mini-swe-agent-v0")
+    rows = json.loads((shared_data / "verified_submissions.json").read_text())["submissions"]
+    (solved,) = [len(row["resolved_ids"]) for row in rows if row["id"] in (claim.evidence or "")]
+    assert claim.rate == solved / 500
+    assert claim.id in (find("llama-4-maverick/swe-bench-verified@press").contradicted_by or "")
