@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from scaffolds.base import Stop, ToolCallMode
+from scaffolds.model import EmptyTurn
 from tasks.task import Frozen
 
 
@@ -137,6 +138,10 @@ class Record(Frozen):
     calls_malformed: int = 0
     calls_written: int = 0
     """Calls found in the text of replies in native mode, where nothing is run of them: the server did not parse them."""
+    empty_turns: dict[EmptyTurn, int] = Field(default_factory=dict)
+    """Answers with neither text nor a call, by whose doing that was; each counts as one of `steps`."""
+    ended_empty: EmptyTurn | None = None
+    """The attempt ended on one of them, and on no limit."""
     uses_tools: bool = False
     """Whether the scaffold gave the model tools to call."""
     files_shown: tuple[str, ...] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,7 +10,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BeforeValidator, Field
 
-from scaffolds.model import Model
+from scaffolds.model import EmptyTurn, Model, Served
 from scaffolds.text import LONGEST_OBSERVATION
 from tasks.sandbox import Sandbox
 from tasks.task import Brief, Frozen
@@ -95,6 +96,9 @@ class Step(Frozen):
     """One for each tool call, in order."""
     metrics: Metrics | None = None
     seconds: float = 0.0
+    served: Served | None = None
+    """Who answered, for an agent's step."""
+    empty: EmptyTurn | None = None
 
 
 @dataclass
@@ -123,10 +127,18 @@ class Trajectory:
     uses_tools: bool = False
     """Whether the model was given tools to call."""
     calls: ToolCallCounts = field(default_factory=ToolCallCounts)
+    empty_turns: Counter[EmptyTurn] = field(default_factory=Counter)
+    last_empty: EmptyTurn | None = None
+    """What the last answer was, where it was empty."""
     files_shown: tuple[str, ...] | None = None
     """For a scaffold that chooses what the model sees; None where the model looks for itself."""
     warnings: tuple[str, ...] = ()
     """What the client noticed about the server, such as a history cut off in silence. Set by the run."""
+
+    @property
+    def ended_empty(self) -> EmptyTurn | None:
+        """What the attempt ended on, where that was an empty answer and no limit."""
+        return self.last_empty if self.stop in (Stop.NO_TOOL_CALL, Stop.MALFORMED) else None
 
 
 def unseen(_step: Step) -> None:

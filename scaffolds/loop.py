@@ -170,6 +170,9 @@ def count_reply(result: Trajectory, reply: Reply) -> None:
     result.prompt_tokens += reply.usage.prompt
     result.completion_tokens += reply.usage.completion
     result.active_seconds += reply.seconds
+    result.last_empty = reply.empty
+    if reply.empty:
+        result.empty_turns[reply.empty] += 1
 
 
 def agent_step(reply: Reply, calls: Sequence[Call], observations: Sequence[str], seconds: float) -> Step:
@@ -191,4 +194,6 @@ def agent_step(reply: Reply, calls: Sequence[Call], observations: Sequence[str],
             cached_tokens=reply.usage.cached,
         ),
         seconds=reply.seconds + seconds,
+        served=reply.served,
+        empty=reply.empty,
     )

@@ -32,6 +32,27 @@ class Usage(NamedTuple):
     cached: int | None = None
 
 
+class EmptyTurn(StrEnum):
+    """What came of an answer with neither text nor a tool call. The turn counts; the reader sees whose it was."""
+
+    SWALLOWED_CALL = "swallowed_call"
+    """The server's: it took a call for thoughts, or said that there is one and sent none."""
+    THOUGHT_ONLY = "thought_only"
+    """The server's template or the model's: the answer ended inside the thoughts."""
+    CUT = "cut"
+    """The settings': the answer reached its cap of tokens before it came to anything."""
+    NOTHING = "nothing"
+    """The server's: no text, no call and no thought."""
+
+
+class Served(NamedTuple):
+    """Who an answer says it is from; "" where it does not say."""
+
+    model: str = ""
+    fingerprint: str = ""
+    """`system_fingerprint`."""
+
+
 class Reply(NamedTuple):
     """One answer."""
 
@@ -43,6 +64,9 @@ class Reply(NamedTuple):
     """The assistant message to append to the history, as the server should see it again."""
     reasoning: str = ""
     seconds: float = 0.0
+    served: Served = Served()
+    empty: EmptyTurn | None = None
+    """Set by the client, from the answer as it came over the wire."""
 
 
 class Trouble(StrEnum):
@@ -56,6 +80,8 @@ class Trouble(StrEnum):
     """It answered that it will not do this: bad request, bad key, a body it cannot read."""
     WRONG_MODEL = "wrong_model"
     """It does not serve the model that was asked for."""
+    CHANGED = "changed"
+    """It answers, and as another one than the run began with."""
 
 
 class ModelError(Exception):

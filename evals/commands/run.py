@@ -73,6 +73,9 @@ def run(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Attempts at once.")] = None,
     allow_unlimited: AllowUnlimitedOption = False,
+    accept_empty_turns: Annotated[
+        bool, typer.Option(help="Go on where the server loses a fifth of its first 50 answers.")
+    ] = False,
     margin: Annotated[
         float | None, typer.Option(help="Equivalence margin in points, fixed now for `verify`.")
     ] = None,
@@ -124,6 +127,7 @@ def run(
         "budget.seconds": max_seconds,
         "workers": workers,
         "sandbox.allow_unlimited": allow_unlimited or None,
+        "accept_empty_turns": accept_empty_turns or None,
         "margin": margin,
         "claim": claim,
         "looks": looks.replace(",", " ").split() if looks else None,

@@ -139,7 +139,10 @@ def open_run(
         context = make_context(manifest, directory, plan)
         grader = stack.enter_context(make_grader(plan, context)) if grade else None
         hooks = RunHooks(
-            grader.grade if grader else None, make_waiter(plan, manifest), refusal=make_refusal(plan)
+            grader.grade if grader else None,
+            make_waiter(plan, manifest),
+            refusal=make_refusal(plan),
+            accept_empty_turns=plan.accept_empty_turns,
         )
         interim = make_interim(directory, manifest)
         if interim:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from evals.claims.network import ADVICE, network_dependent
 from evals.record import Outcome, Party
+from evals.report.empty_turns import empty_turn_lines
 from evals.report.notices import notices
 from evals.report.verdict_text import retry
 from evals.results.load import LoadedRun
@@ -69,6 +70,7 @@ def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifes
     """What concerns one scaffold's line; what the client and the grader noticed comes first."""
     records = [a.record for a in attempts if a.record]
     yield from (f"{line.scaffold}: {notice}" for notice in notices(records))
+    yield from (f"{line.scaffold}: {said}" for said in empty_turn_lines(line))
     if line.missing:
         yield f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet"
     if line.differing:

@@ -74,7 +74,15 @@ def _score_row(line: ScaffoldScore) -> Row:
     )
 
 
-COST_HEAD = ("scaffold", "stops", "unjudged", "calls nat/rec/mal", "tokens in/out", "agent s")
+COST_HEAD = (
+    "scaffold",
+    "stops",
+    "unjudged",
+    "calls nat/rec/mal",
+    "empty/all turns",
+    "tokens in/out",
+    "agent s",
+)
 
 
 def _cost_row(line: ScaffoldScore) -> Row:
@@ -83,6 +91,7 @@ def _cost_row(line: ScaffoldScore) -> Row:
         counts(line.stops),
         counts(line.unjudged_by),
         f"{line.calls_native}/{line.calls_recovered}/{line.calls_malformed}",
+        line.empty_words,
         f"{line.prompt_tokens:,}/{line.completion_tokens:,}",
         f"{line.active_seconds:,.0f}",
     )

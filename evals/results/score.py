@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 from pydantic import Field, ValidationError
 
 from evals.record import AttemptKey, Grade, Outcome, Party, Record
+from scaffolds.model import EmptyTurn
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -95,10 +96,27 @@ class ScaffoldScore(Frozen):
     calls_recovered: int = 0
     """Tool calls that a lenient parser dug out of text: never invisible."""
     calls_malformed: int = 0
+    model_calls: int = 0
+    empty_turns: dict[str, int] = Field(default_factory=dict)
+    """Model calls that brought neither text nor a tool call, by whose doing (`EmptyTurn`); each counts as a step."""
+    ended_empty: int = 0
+    """Judged attempts that ended on such a call."""
+    rate_without_empty: float | None = None
+    """Of the judged attempts that did not; None where none did. A plain count, whatever `estimated` says."""
     tool_calls: tuple[str, ...] = ()
     flagged: int = 0
     differing: tuple[str, ...] = Field(default=())
     """`task#attempt` where official and strict disagree."""
+
+    @property
+    def empty_share(self) -> float:
+        """Of the model calls."""
+        return sum(self.empty_turns.values()) / self.model_calls if self.model_calls else 0.0
+
+    @property
+    def empty_words(self) -> str:
+        """The cell that every table of a report shows."""
+        return f"{sum(self.empty_turns.values())}/{self.model_calls}"
 
 
 def load_attempts(run: Path, keys: Sequence[AttemptKey]) -> list[Attempt]:
@@ -142,6 +160,7 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
     resolved = outcomes[Outcome.RESOLVED]
     officially = sum(bool(a.grade and a.grade.official.outcome is Outcome.RESOLVED) for a in judged)
     records = [a.record for a in attempts if a.record and a.record.failure is None]
+    others = [a for a in judged if a.record is None or a.record.ended_empty is None]
     return ScaffoldScore(
         scaffold=scaffold,
         tasks=len({a.key.task_id for a in attempts}),
@@ -167,10 +186,26 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
         calls_native=sum(r.calls_native for r in records),
         calls_recovered=sum(r.calls_recovered for r in records),
         calls_malformed=sum(r.calls_malformed for r in records),
+        model_calls=sum(r.steps for r in records),
+        empty_turns=empty_turns(records),
+        ended_empty=len(judged) - len(others),
+        rate_without_empty=solved_share(others) if len(others) < len(judged) else None,
         tool_calls=tuple(sorted({str(r.tool_calls) for r in records})),
         flagged=sum(bool(r.flags) for r in records),
         differing=tuple(f"{a.key.task_id}#{a.key.attempt}" for a in judged if _differs(a.grade)),
     )
+
+
+def empty_turns(records: Sequence[Record]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update({str(kind): count for kind, count in record.empty_turns.items()})
+    return {kind: counts[kind] for kind in EmptyTurn if counts[kind]}
+
+
+def solved_share(attempts: Sequence[Attempt]) -> float | None:
+    """Of judged attempts; None of none."""
+    return sum(a.outcome is Outcome.RESOLVED for a in attempts) / len(attempts) if attempts else None
 
 
 def _differs(grade: Grade | None) -> bool:

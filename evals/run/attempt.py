@@ -132,6 +132,8 @@ def _compose(
         calls_recovered=trajectory.calls.recovered,
         calls_malformed=trajectory.calls.malformed,
         calls_written=trajectory.calls.written,
+        empty_turns=dict(trajectory.empty_turns),
+        ended_empty=trajectory.ended_empty,
         uses_tools=trajectory.uses_tools,
         files_shown=trajectory.files_shown,
         fix_shown=_fix_shown(task, trajectory.files_shown),

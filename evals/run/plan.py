@@ -32,6 +32,7 @@ class RunPlan(Frozen):
     """Everything that decides what a run measures. Frozen in the manifest."""
 
     FREE: ClassVar[dict[str, Any]] = {
+        "accept_empty_turns": True,
         "workers": True,
         "graders": True,
         "model": {"base_url", "deadlines", "retries"},
@@ -65,6 +66,8 @@ class RunPlan(Frozen):
     """A claim (id, or FILE.yaml:ID) to verify as the run goes: a scaffold whose verdict is decided at a look stops."""
     looks: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Numbers of tasks after which `verify` may look before the run is complete. Tasks then run in random order."""
+    accept_empty_turns: bool = False
+    """Go on where a fifth of the first 50 model calls bring neither text nor a tool call."""
     workers: int = Field(default=1, ge=1)
     """Attempts at once."""
     graders: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

@@ -20,6 +20,7 @@ from pathlib import Path
 from evals.record import AttemptKey, Failure, Grade, Party, Record
 from evals.run.attempt import RunContext, grade_recorded, record_failure, run_attempt, seen_through
 from evals.run.controls import CONTROLS
+from evals.run.empty_turns import EmptyTurnGuard
 from evals.run.executor import Executor, LocalThreads
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
@@ -27,6 +28,7 @@ from evals.run.outages import TRIES, Handled, Outages, PatientPulls, Refused
 from evals.run.spoiled import Spoiled
 from evals.run.tally import Tally
 from evals.run.tool_calls import evidence
+from scaffolds.base import Step
 from scaffolds.model import ModelError
 from tasks.backend import Backend
 from tasks.errors import DiskFullError, GoldError, TaskError, UserError
@@ -46,6 +48,8 @@ class RunHooks:
     """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
     refusal: Callable[[], str] = lambda: ""
     """Why the server will not answer even a short prompt; "" when it does, or is away."""
+    accept_empty_turns: bool = False
+    """Go on with a server that loses its answers."""
     executor: Executor | None = None
     """Where attempts are made; None is threads of this process, on the context's backend."""
 
@@ -85,6 +89,7 @@ class Run:
         self._sort(keys)
         waiting = set(self._todo)
         self._keys = tuple(keys)
+        self._empty_turns = None if hooks.accept_empty_turns else EmptyTurnGuard()
         self._tool_calls = evidence(context.directory, [key for key in keys if key not in waiting])
 
     def _sort(self, keys: Sequence[AttemptKey]) -> None:
@@ -142,6 +147,8 @@ class Run:
             if self._try_spoiled_again():
                 self._attempt_all(workers, watch)
         watch()
+        if self._empty_turns and self._empty_turns.complaint:
+            self._empty_turns.set_aside(self._context.directory)
         self._ledger.append("work-ended", done=self.tally.done, stopped=self._stopping.is_set())
         self._ledger.close()
         if self._fatal is not None:
@@ -214,7 +221,7 @@ class Run:
         self._ledger.append("attempt-started", **key.model_dump())
         try:
             prepared = self._pulls.prepare(task, backend)
-            record = run_attempt(key, task, prepared, context, partial(self.tally.stepped, key))
+            record = run_attempt(key, task, prepared, context, partial(self._stepped, key))
         except ModelError as error:
             self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
             self._again(key, self._outages.of_server(error, epoch, worked=self._worked))
@@ -226,6 +233,13 @@ class Run:
             self._failed(key, Failure(party=party, message=str(error)))
         else:
             self._recorded(key, record)
+
+    def _stepped(self, key: AttemptKey, step: Step) -> None:
+        """A step of an attempt ended. What this raises ends the attempt, which is then set aside."""
+        self.tally.stepped(key, step)
+        if self._empty_turns:
+            with self.tally.lock:
+                self._empty_turns.see(step)
 
     def _again(self, key: AttemptKey, handled: Handled) -> None:
         """Back into the queue while it has tries left."""
@@ -251,6 +265,8 @@ class Run:
         with self.tally.lock:
             self.tally.done += 1
             self._tool_calls.add(key, record)
+            if self._empty_turns and record.steps and key.scaffold not in CONTROLS:
+                self._empty_turns.recorded(key)
             last = not self._todo and self.tally.running <= 1
         self._check_tool_calls(last=last)
         self._submit_grade(key)

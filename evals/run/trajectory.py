@@ -86,5 +86,5 @@ def _atif_step(number: int, step: Step) -> dict[str, Any]:
         document["observation"] = {"results": results}
     if step.metrics is not None:
         document["metrics"] = step.metrics.model_dump(exclude_none=True)
-    document["extra"] = {"seconds": round(step.seconds, 4)}
+    document["extra"] = {"seconds": round(step.seconds, 4)} | ({"empty": step.empty} if step.empty else {})
     return document

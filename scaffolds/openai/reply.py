@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scaffolds.model import Message, Reply, ToolCall, Usage
+from scaffolds.model import Message, Reply, Served, ToolCall, Usage
+from scaffolds.openai.empty import empty_turn
 from scaffolds.openai.errors import EmptyStream, Transient, classify
 from tasks.untrusted import clean, fit, loads
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """llama-server, SGLang and older vLLM say the first, newer vLLM and Ollama the second."""
+LONGEST_NAME = 200
 MOST_TOKENS = 10**9
 """A count of tokens above it is no count."""
 
@@ -37,6 +39,7 @@ class Draft:
     calls: list[CallDraft] = field(default_factory=list)
     finish_reason: str = ""
     usage: Usage | None = None
+    served: Served = field(default_factory=Served)
 
     def add(self, chunk: Mapping[str, Any]) -> None:
         """One `chat.completion` or `chat.completion.chunk`; choices other than the first are ignored."""
@@ -44,6 +47,10 @@ class Draft:
             raise classify(200, chunk)
         if isinstance(chunk.get("usage"), Mapping):
             self.usage = _usage(chunk["usage"])
+        self.served = Served(
+            _name(chunk.get("model")) or self.served.model,
+            _name(chunk.get("system_fingerprint")) or self.served.fingerprint,
+        )
         for choice in (chunk.get("choices") or [])[:1]:
             self.finish_reason = str(choice.get("finish_reason") or self.finish_reason)
             self._add_delta(choice.get("delta") or choice.get("message") or {})
@@ -91,7 +98,9 @@ class Draft:
         content, reasoning = clean("".join(self.content)), clean("".join(self.reasoning))
         message = assistant_message(content, calls, {self.reasoning_field: reasoning} if reasoning else {})
         usage = self.usage or Usage()
-        return Reply(content, calls, clean(self.finish_reason), usage, message, reasoning, seconds)
+        finish = clean(self.finish_reason)
+        empty = empty_turn(content, calls, finish, reasoning)
+        return Reply(content, calls, finish, usage, message, reasoning, seconds, self.served, empty)
 
 
 def assistant_message(content: str, calls: tuple[ToolCall, ...], reasoning: Mapping[str, str]) -> Message:
@@ -188,6 +197,10 @@ def _count(value: Any) -> int | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return int(count) if 0 <= count <= MOST_TOKENS and not isinstance(value, bool) else None
+
+
+def _name(value: Any) -> str:
+    return clean(value)[:LONGEST_NAME] if isinstance(value, str) else ""
 
 
 def _text(content: Any) -> str:
