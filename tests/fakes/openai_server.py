@@ -11,7 +11,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
@@ -23,7 +24,7 @@ Body = Mapping[str, Any]
 class Answer:
     """One HTTP answer. `pieces` are sent one by one with `pause` seconds before each."""
 
-    pieces: Sequence[bytes]
+    pieces: Iterable[bytes]
     status: int = 200
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -106,10 +107,16 @@ class FakeServer:
             },
             **(get or {}),
         }
+        self.models = tuple(models)
+        self.connections: set[socket.socket] = set()
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"fake": self}))
-        self._http.daemon_threads = True
+        self._http = self._listener(0)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def _listener(self, port: int) -> ThreadingHTTPServer:
+        http = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (Handler,), {"fake": self}))
+        http.daemon_threads = True
+        return http
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -118,6 +125,18 @@ class FakeServer:
     def __exit__(self, *exc: object) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+    def go_away(self) -> None:
+        """Stop listening and cut every connection, as a server that is killed does."""
+        self.__exit__()
+        for connection in tuple(self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self) -> None:
+        """Listen on the same port again."""
+        self._http = self._listener(self._http.server_port)
+        self.__enter__()
 
     def next_answer(self, request: Request) -> Answer:
         with self._lock:
@@ -173,6 +192,10 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.close()
 
+    def setup(self) -> None:
+        super().setup()
+        self.fake.connections.add(self.connection)
+
     def handle(self) -> None:
         try:
             super().handle()
@@ -180,6 +203,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def finish(self) -> None:
+        self.fake.connections.discard(self.connection)
         try:
             super().finish()
         except (OSError, ValueError):
