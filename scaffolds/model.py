@@ -124,14 +124,6 @@ class Model(Protocol):
         ...
 
 
-class ModelSource(Protocol):
-    """What a run holds: it gives each attempt a conversation of its own."""
-
-    def for_attempt(self, number: int) -> Conversation:
-        """`number` counts from 1; a sampling seed, where there is one, is moved on by `number - 1`."""
-        ...
-
-
 class Conversation(Model, Protocol):
     """A model during one attempt."""
 

@@ -24,7 +24,10 @@ class DiskFullError(MachineError):
     """No room is left, on our own disk or where the daemon keeps its images: nothing that goes on could be kept."""
 
     def __init__(self, where: str = "the disk") -> None:
-        super().__init__(f"{where} is full: free some space and run the same command again to resume")
+        super().__init__(where)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} is full: free some space and run the same command again to resume"
 
 
 class TaskError(UserError):

@@ -7,21 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import scaffolds
 from evals.record import Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.run import manifest as manifests
-from evals.run.attempt import RunContext
 from evals.run.ledger import Ledger
 from evals.run.plan import RunPlan
 from evals.run.queue import Run, RunHooks
 from scaffolds.base import Settings
-from scaffolds.openai.client import OpenAIModel, sdk_client
 from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.openai.probe import wait_until_up
 from tasks.backend import Backend
-from tasks.sandbox import Limits
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.fakes.plain_backend import PlainBackend
+from tests.fakes.plain_context import plain_context
 from tests.fakes.plain_sandbox import PlainSandbox
 
 PATCH = b"diff --git a/f b/f\n"
@@ -68,20 +65,11 @@ def open_run(
     assert plan.model is not None
     fresh = manifests.compose(plan, list(tasks), run_id="run", server=None, base_image=None, excluded={})
     manifests.begin_or_resume(directory, fresh)
-    client = sdk_client(plan.model)
-    model = OpenAIModel(plan.model, client=client)
-    backend = backend or PlainBackend(lambda: PlainSandbox(PATCH))
-    context = RunContext(
-        directory=directory,
-        run_id="run",
-        version="0",
-        model_name="fake",
-        tool_calls=plan.tool_calls,
-        backend=backend,
-        limits=Limits(),
-        make_scaffold=lambda name, _task, settings: scaffolds.load(name, settings),
+    context = plain_context(
+        directory,
+        backend=backend or PlainBackend(lambda: PlainSandbox(PATCH)),
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),
-        model=model,
+        model=plan.model,
     )
     config = plan.model
     found = RunHooks(
@@ -91,8 +79,7 @@ def open_run(
         **hooks,
     )
     keys = list(all_keys(plan.scaffolds, [task.id for task in tasks], plan.attempts))
-    with client:
-        yield Run(context, tasks, keys, found, Ledger(directory / "ledger.jsonl"))
+    yield Run(context, tasks, keys, found, Ledger(directory / "ledger.jsonl"))
 
 
 def work(directory: Path, plan: RunPlan, tasks: Sequence[Task], *, workers: int = 1, **more: Any) -> Run:

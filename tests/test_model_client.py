@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from scaffolds.model import ContextOverflow, ModelError, TimeUp, Trouble
-from scaffolds.openai.client import OpenAIModel, encode
+from scaffolds.openai.client import OpenAIModel, conversation, encode
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say, stream
 
@@ -270,7 +270,6 @@ def test_a_history_cut_off_in_silence_is_counted() -> None:
         for _ in range(3):
             history += [client.complete(history).message, *HELLO]
         assert client.warnings["context_truncated"] == 1
-        assert client.for_attempt(2).warnings == {}
 
 
 def test_a_server_that_is_gone_is_down_and_retryable() -> None:
@@ -400,9 +399,12 @@ def test_a_key_in_the_environment_goes_nowhere(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_attempts_seed_is_its_own() -> None:
-    with FakeServer(say("x")) as server:
-        model(server, sampling=Sampling(seed=1)).for_attempt(7).complete(HELLO)
-    assert server.requests[0].body["seed"] == 7
+    with FakeServer(say("x"), say("x"), say("x")) as server:
+        config = ModelConfig(base_url=server.url, model="fake", sampling=Sampling(seed=1))
+        for number in (1, 7):
+            conversation(config, number).complete(HELLO)
+        conversation(config.model_copy(update={"sampling": Sampling()}), 7).complete(HELLO)
+    assert [request.body.get("seed") for request in server.requests] == [1, 7, None]
 
 
 def recorded(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -17,18 +17,19 @@ import pytest
 
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.results.score import load_attempts, score
-from evals.run.attempt import Abandoned, RunContext, forget_unjudged
+from evals.run.attempt import Abandoned, forget_unjudged
 from evals.run.executor import Executor
 from evals.run.ledger import Ledger, verify
 from evals.run.looks import Look
 from evals.run.queue import Run, RunHooks
-from scaffolds.base import Settings, Step, Stop, ToolCallMode, Trajectory
+from scaffolds.base import Settings, Step, Stop, Trajectory
 from scaffolds.model import ModelError, Trouble
 from tasks.backend import Prepared
 from tasks.errors import GoldError, MachineError, TaskError, UserError
-from tasks.sandbox import Limits, SandboxError
+from tasks.sandbox import SandboxError
 from tasks.task import Brief, Checks, ImageSpec, Task
 from tests.fakes.plain_backend import PlainBackend, plain_image
+from tests.fakes.plain_context import plain_context
 from tests.fakes.plain_sandbox import PlainSandbox
 
 PATCH = b"diff --git a/f b/f\n"
@@ -80,20 +81,13 @@ def make_run(
     executor: Executor | None = None,
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
-    context = RunContext(
-        directory=directory,
-        run_id="test",
-        version="0",
-        model_name="m",
-        tool_calls=ToolCallMode.NATIVE,
+    context = plain_context(
+        directory,
         backend=backend or PlainBackend(lambda: PlainSandbox(PATCH)),
-        limits=Limits(),
         make_scaffold=lambda _name, _task, settings: Scripted(settings, act),
-        settings=Settings(),
-        model=None,
     )
     keys = list(all_keys(scaffolds, [task.id for task in tasks], attempts))
-    hooks = RunHooks(grade, wait, look, refusal, executor)
+    hooks = RunHooks(grade, wait, look, refusal, executor=executor)
     return Run(context, tasks, keys, hooks, Ledger(directory / "ledger.jsonl"))
 
 

@@ -15,16 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evals.record import AttemptKey, Record
-from evals.run.attempt import RunContext, run_attempt
-from scaffolds import load
+from evals.run.attempt import run_attempt
 from scaffolds.base import Budget, Settings, Stop, ToolCallMode
 from scaffolds.model import ModelError
-from scaffolds.openai.client import OpenAIModel, sdk_client
 from scaffolds.openai.config import ModelConfig, Retries
-from tasks.sandbox import Limits, Sandbox
+from tasks.sandbox import Sandbox
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, call, say, stream
 from tests.fakes.plain_backend import PlainBackend, plain_image
+from tests.fakes.plain_context import plain_context
 from tests.fakes.plain_sandbox import PlainSandbox
 from tests.test_run import make_task
 
@@ -113,12 +112,11 @@ answers = (
 
 
 class Stage:
-    """One server and one client for all attempts: making them costs more than an attempt."""
+    """One server for all attempts: making one costs more than an attempt."""
 
     def __init__(self, server: FakeServer) -> None:
         self.server = server
         self.config = ModelConfig(base_url=server.url, model="m", retries=Retries(attempts=1))
-        self.client = sdk_client(self.config)
 
     def attempt(
         self,
@@ -131,17 +129,11 @@ class Stage:
         """One attempt as a run makes it, from the server's bytes to the record."""
         self.server.script = list(script)
         self.server.requests.clear()
-        context = RunContext(
-            directory=directory,
-            run_id="test",
-            version="0",
-            model_name="m",
-            tool_calls=mode,
+        context = plain_context(
+            directory,
             backend=PlainBackend(lambda: sandbox or PlainSandbox()),
-            limits=Limits(),
-            make_scaffold=lambda name, _task, given: load(name, given),
-            settings=Settings(budget=Budget(steps=6, command_seconds=5)),
-            model=OpenAIModel(self.config, client=self.client),
+            settings=Settings(budget=Budget(steps=6, command_seconds=5), tool_calls=mode),
+            model=self.config,
         )
         key = AttemptKey(scaffold=scaffold, task_id="one", attempt=1)
         task = make_task("one")
@@ -153,9 +145,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     with FakeServer(say("")) as server:
-        made = Stage(server)
-        with made.client:
-            yield made
+        yield Stage(server)
 
 
 @FUZZ

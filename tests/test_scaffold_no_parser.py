@@ -9,18 +9,14 @@ from typing import Any
 import pytest
 
 from evals.record import AttemptKey, Record, all_keys
-from evals.run.attempt import RunContext
 from evals.run.ledger import Ledger, verify
 from evals.run.queue import Run, RunHooks
-from scaffolds import load
 from scaffolds.base import Settings, Stop, ToolCallMode
-from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig
 from tasks.errors import UserError
-from tasks.sandbox import Limits
 from tasks.task import Task
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say
-from tests.fakes.plain_backend import PlainBackend
+from tests.fakes.plain_context import plain_context
 from tests.test_run import make_task, resolve_one
 
 WRITTEN = say('```json\n{"name": "bash", "arguments": {"command": "ls"}}\n```')
@@ -42,18 +38,10 @@ def run_over(
     """A run of real scaffolds against a scripted server."""
     directory.mkdir(exist_ok=True)
     with FakeServer(*script) as server:
-        model = OpenAIModel(ModelConfig(base_url=server.url, model="m"))
-        context = RunContext(
-            directory=directory,
-            run_id="test",
-            version="0",
-            model_name="m",
-            tool_calls=mode,
-            backend=PlainBackend(),
-            limits=Limits(),
-            make_scaffold=lambda name, _task, given: load(name, given),
-            settings=Settings(),
-            model=model,
+        context = plain_context(
+            directory,
+            settings=Settings(tool_calls=mode),
+            model=ModelConfig(base_url=server.url, model="m"),
         )
         keys = list(all_keys(scaffolds, [task.id for task in tasks], 1))
         hooks = RunHooks(resolve_one, lambda _stop: False)

@@ -12,18 +12,18 @@ import pytest
 
 from evals.record import AttemptKey, Outcome, Record
 from evals.report.summary import summarise
-from evals.run.attempt import RunContext, run_attempt
+from evals.run.attempt import run_attempt
 from scaffolds import load
-from scaffolds.base import Budget, Settings, Step, Stop, ToolCallMode, Trajectory
+from scaffolds.base import Budget, Settings, Step, Stop, Trajectory
 from scaffolds.files import CHARACTER_BUDGET, LIST, budget_for, lines_of, relevant_files
 from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.whole_files import parse_files
-from tasks.sandbox import Limits
 from tasks.task import Brief
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, error, say, stream
 from tests.fakes.plain_backend import PlainBackend, plain_image
+from tests.fakes.plain_context import plain_context
 from tests.runs_on_disk import write_run
 from tests.test_run import make_task
 
@@ -272,17 +272,10 @@ def test_a_record_says_whether_the_fix_could_be_seen(changed: str, shown: bool, 
         update={"checks": task.checks.model_copy(update={"gold_patch": FIX.format(changed)})}
     )
     with FakeServer(say("I cannot.")) as server:
-        context = RunContext(
-            directory=tmp_path,
-            run_id="test",
-            version="0",
-            model_name="m",
-            tool_calls=ToolCallMode.NATIVE,
+        context = plain_context(
+            tmp_path,
             backend=PlainBackend(lambda: LocalSandbox(repository)),
-            limits=Limits(),
-            make_scaffold=lambda name, _task, given: load(name, given),
-            settings=Settings(),
-            model=OpenAIModel(ModelConfig(base_url=server.url, model="m")),
+            model=ModelConfig(base_url=server.url, model="m"),
         )
         key = AttemptKey(scaffold="oneshot", task_id="one", attempt=1)
         record = run_attempt(key, task, plain_image(task), context)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from scaffolds.base import Budget, Settings
 from scaffolds.bash import Bash
-from scaffolds.openai.client import OpenAIModel
+from scaffolds.openai.client import conversation
 from scaffolds.openai.config import ModelConfig
 from tasks.docker.sandbox import DockerSandbox, open_sandbox
 from tasks.sandbox import ExecResult, Limits, Sandbox
@@ -42,7 +42,7 @@ class ByDockerExec(DockerSandbox):
 
 def measure(subject: str, attempts: int, steps: int, url: str, image: str) -> dict[str, float]:
     """Seconds, MB, and milliseconds where the name says so."""
-    model = OpenAIModel(ModelConfig(base_url=url, model="scripted"))
+    model = ModelConfig(base_url=url, model="scripted")
     with ExitStack() as stack, ThreadPoolExecutor(attempts) as pool:
         sandboxes = list(pool.map(lambda _: open_sandbox(image, workdir="/", limits=SMALL), range(attempts)))
         for sandbox in sandboxes:
@@ -68,14 +68,14 @@ def measure(subject: str, attempts: int, steps: int, url: str, image: str) -> di
 
 
 def all_at_once(
-    pool: ThreadPoolExecutor, sandboxes: Sequence[Sandbox], model: OpenAIModel, steps: int
+    pool: ThreadPoolExecutor, sandboxes: Sequence[Sandbox], model: ModelConfig, steps: int
 ) -> None:
     list(pool.map(lambda sandbox: solve(sandbox, model, steps), sandboxes))
 
 
-def solve(sandbox: Sandbox, model: OpenAIModel, steps: int) -> None:
+def solve(sandbox: Sandbox, model: ModelConfig, steps: int) -> None:
     settings = Settings(budget=Budget(steps=steps))
-    done = Bash(settings).solve(BRIEF, model.for_attempt(), sandbox)
+    done = Bash(settings).solve(BRIEF, conversation(model), sandbox)
     assert done.steps == done.calls.native == steps, done
 
 

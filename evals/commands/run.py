@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +25,10 @@ from evals.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from evals.run.plan import RunPlan
+    from evals.run.queue import Run
     from tasks.backend import Progress
 
 
@@ -37,7 +41,7 @@ OTHER_NAMES = {
 """Options that are not called as the last part of their key."""
 
 
-def run(
+def run(  # as long as its list of options, which the command line takes from here; `_work` does the work
     plan: Annotated[
         Path | None, typer.Argument(help="A plan (runs/plans/*.yaml); options go on top of it.")
     ] = None,
@@ -165,10 +169,7 @@ def _ids(text: str | None) -> list[str] | None:
 
 def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool, as_json: bool) -> None:
     from evals.commands import session
-    from evals.commands.progress import RunProgress
-    from evals.commands.stopping import stoppable
     from evals.imports.predictions import write_predictions
-    from evals.report.text import plain
     from evals.run import manifest
     from evals.run.attempt import forget_unjudged
     from evals.run.lock import run_lock
@@ -177,31 +178,44 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool,
     console = output.console(stderr=True)
     directory = out or session.default_directory(plan)
     session.check_scaffolds(plan)
-
-    def say(line: str) -> None:
-        console.print(plain(line, 2000), markup=False, highlight=False, soft_wrap=True)
-
     for line in session.notes(plan):
-        say(f"note: {line}")
+        _say(console, f"note: {line}")
     with run_lock(directory):
         if retry_unjudged and (directory / "manifest.json").exists():
             forget_unjudged(directory, open_keys(directory, manifest.load(directory)))
-        with (
-            console.status("preparing") as status,
-            session.open_run(plan, directory, _show(status), grade=grade, say=say) as work,
-        ):
-            status.stop()
-            console.print(f"run directory {directory}", markup=False, highlight=False)
-            with RunProgress(work.tally, console) as progress, stoppable(work, directory, console):
-                work.work(workers=plan.workers, graders=plan.grading_threads, watch=progress)
+        made = _attempts(plan, directory, console, grade=grade)
         write_predictions(directory, manifest.load(directory))
         _report(directory, as_json=as_json)
-    if not work.finished:
-        say(f"to go on: {resuming(directory)}")
-    unjudged = work.tally.unjudged if grade else spoiled(directory)
-    if work.finished and unjudged:
-        say(retry_hint(unjudged, resuming(directory)))
-    raise typer.Exit(_exit_code(work.finished, bool(unjudged)))
+    unjudged = made.tally.unjudged if grade else spoiled(directory)
+    if not made.finished:
+        _say(console, f"to go on: {resuming(directory)}")
+    elif unjudged:
+        _say(console, retry_hint(unjudged, resuming(directory)))
+    raise typer.Exit(_exit_code(made.finished, bool(unjudged)))
+
+
+def _attempts(plan: RunPlan, directory: Path, console: Console, *, grade: bool) -> Run:
+    """Make and grade what is missing in a run directory, in sight of the user; returns what became of it."""
+    from evals.commands import session
+    from evals.commands.progress import RunProgress
+    from evals.commands.stopping import stoppable
+
+    with (
+        console.status("preparing") as status,
+        session.open_run(plan, directory, _show(status), grade=grade, say=partial(_say, console)) as run,
+    ):
+        status.stop()
+        console.print(f"run directory {directory}", markup=False, highlight=False)
+        with RunProgress(run.tally, console) as progress, stoppable(run, directory, console):
+            run.work(workers=plan.workers, graders=plan.grading_threads, watch=progress)
+        return run
+
+
+def _say(console: Console, line: str) -> None:
+    """A line for people."""
+    from evals.report.text import plain
+
+    console.print(plain(line, 2000), markup=False, highlight=False, soft_wrap=True)
 
 
 def spoiled(directory: Path) -> int:

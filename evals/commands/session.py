@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -22,12 +23,13 @@ from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.run import manifest as manifests
 from evals.run.attempt import RunContext
-from evals.run.controls import CONTROLS, load_control
+from evals.run.controls import CONTROLS
 from evals.run.ledger import Ledger
+from evals.run.lock import begin_session
 from evals.run.plan import RunPlan
 from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run, RunHooks
-from scaffolds.base import Scaffold, Settings, ToolCallMode
+from scaffolds.base import Settings, ToolCallMode
 from scaffolds.preset import left_out
 from tasks import catalog
 from tasks.backend import Progress
@@ -38,7 +40,6 @@ from tasks.task import Task
 
 if TYPE_CHECKING:
     from evals.verdict.interim import InterimAnalysis
-    from scaffolds.openai.client import OpenAIModel
 
 IGNORED = "OPENAI_BASE_URL"
 """What other clients read; here a plan says all that was asked, so that its manifest does."""
@@ -120,9 +121,32 @@ def open_run(
     check_scaffolds(plan)
     check_machine(directory)
     tasks = load_tasks(plan)
+    fresh = compose_manifest(plan, tasks, directory, progress)
+    for line in preflight(fresh, tasks, directory, progress, grade=grade):
+        say(line)
+    manifest = manifests.begin_or_resume(directory, fresh)
+    with ExitStack() as stack:
+        context = make_context(manifest, directory, plan)
+        stack.callback(context.abandon)
+        hooks = RunHooks(
+            None,
+            make_waiter(plan, manifest),
+            refusal=make_refusal(plan),
+            accept_empty_turns=plan.accept_empty_turns,
+        )
+        if grade:
+            grader = stack.enter_context(make_grader(plan, context, hooks.abandoned))
+            hooks = replace(hooks, grade=grader.grade)
+        yield make_run(manifest, tasks, context, hooks)
+
+
+def compose_manifest(
+    plan: RunPlan, tasks: list[Task], directory: Path, progress: Progress
+) -> manifests.Manifest:
+    """What is asked and in force now; the model server is asked who it is, and the base image made if it is missing."""
     server = probe_server(plan)
     base = sandbox_base(progress)._asdict() if tasks[0].benchmark == catalog.BUNDLED else None
-    fresh = manifests.compose(
+    return manifests.compose(
         plan,
         tasks,
         run_id=directory.name,
@@ -132,27 +156,19 @@ def open_run(
         subset=drawn_subset(plan),
         claim=claim_to_verify(plan, tasks[0].benchmark),
     )
-    for line in preflight(fresh, tasks, directory, progress, grade=grade):
-        say(line)
-    manifest = manifests.begin_or_resume(directory, fresh)
-    with ExitStack() as stack:
-        context = make_context(manifest, directory, plan)
-        grader = stack.enter_context(make_grader(plan, context)) if grade else None
-        hooks = RunHooks(
-            grader.grade if grader else None,
-            make_waiter(plan, manifest),
-            refusal=make_refusal(plan),
-            accept_empty_turns=plan.accept_empty_turns,
-        )
-        interim = make_interim(directory, manifest)
-        if interim:
-            hooks = replace(hooks, look=interim.after)
-        run = Run(context, tasks, manifest.frozen_keys(), hooks, Ledger(directory / "ledger.jsonl"))
-        if interim:
-            run.settle(interim.settled)
-            for look in interim.catch_up():
-                run.looked(look)
-        yield run
+
+
+def make_run(manifest: manifests.Manifest, tasks: list[Task], context: RunContext, hooks: RunHooks) -> Run:
+    """The run; where it has a claim to verify, looks that are due are taken before the first attempt."""
+    interim = make_interim(context.directory, manifest)
+    if interim:
+        hooks = replace(hooks, look=interim.after)
+    run = Run(context, tasks, manifest.frozen_keys(), hooks, Ledger(context.directory / "ledger.jsonl"))
+    if interim:
+        run.settle(interim.settled)
+        for look in interim.catch_up():
+            run.looked(look)
+    return run
 
 
 def make_interim(directory: Path, manifest: manifests.Manifest) -> InterimAnalysis | None:
@@ -167,42 +183,28 @@ def make_interim(directory: Path, manifest: manifests.Manifest) -> InterimAnalys
 def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -> RunContext:
     """What each attempt of this run is made with."""
     return RunContext(
-        directory=directory,
+        directory=directory.absolute(),
+        session=begin_session(directory.absolute()),
         run_id=manifest.run_id,
         version=manifest.versions["asclaimed"],
         model_name=manifest.model_name,
-        tool_calls=plan.tool_calls,
         backend=DockerBackend(),
         limits=plan.sandbox,
-        make_scaffold=make_scaffold,
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),
-        model=make_model(plan, manifest),
+        model=plan.model,
+        window=(manifest.server or {}).get("window"),
     )
 
 
-def make_grader(plan: RunPlan, context: RunContext) -> Grader:
+def make_grader(plan: RunPlan, context: RunContext, abandoned: threading.Event) -> Grader:
     """Whoever grades the attempts of this run; silent once it is abandoned."""
     return Grader(
         plan.grader,
         limits=plan.test_limits,
         run=context.run_id,
         backend=context.backend,
-        abandoned=context.abandoned,
+        abandoned=abandoned,
     )
-
-
-def make_scaffold(name: str, task: Task, settings: Settings) -> Scaffold:
-    """A scaffold sees the brief only; the two controls are ours and get the task."""
-    return load_control(name, task, settings) if name in CONTROLS else scaffolds.load(name, settings)
-
-
-def make_model(plan: RunPlan, manifest: manifests.Manifest) -> OpenAIModel | None:
-    """The client, told the window that the server named when the run began."""
-    if plan.model is None:
-        return None
-    from scaffolds.openai.client import OpenAIModel
-
-    return OpenAIModel(plan.model, window=(manifest.server or {}).get("window"))
 
 
 def make_waiter(plan: RunPlan, manifest: manifests.Manifest) -> Callable[[Callable[[], bool]], bool]:

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from evals.record import AttemptKey, Failure, Grade, Party, Record, flag_of_text
+from evals.run.controls import make_scaffold
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.trajectory import StepLog
-from scaffolds.base import Scaffold, Settings, Step, ToolCallMode, Trajectory, unseen
-from scaffolds.model import Conversation, ModelSource
+from scaffolds.base import Scaffold, Settings, Step, Trajectory, unseen
+from scaffolds.model import Conversation
+from scaffolds.openai.config import ModelConfig
 from tasks.backend import Backend, Prepared
 from tasks.disk import write_atomic, write_json
+from tasks.errors import UserError
 from tasks.sandbox import Diff, Limits, Sandbox, SandboxError, SandboxFacts
 from tasks.task import Task
 from tasks.untrusted import clean
@@ -36,25 +38,45 @@ AGAIN = (Party.SERVER, Party.SANDBOX)
 
 @dataclass(frozen=True)
 class RunContext:
-    """What an attempt needs from the run around it."""
+    """What an attempt needs from the run around it: data alone, so that it can be made in another process.
+
+    The directory must be the same wherever that is.
+    """
 
     directory: Path
+    session: Path
+    """Of `evals.run.lock.begin_session`: nothing is recorded once it is gone."""
     run_id: str
     version: str
     model_name: str
-    tool_calls: ToolCallMode
     backend: Backend
     limits: Limits
     """Of each sandbox."""
-    make_scaffold: Callable[[str, Task, Settings], Scaffold]
     settings: Settings
-    model: ModelSource | None
-    abandoned: threading.Event = field(default_factory=threading.Event)
-    """Set before containers are taken away from running attempts: what they then see is our doing, not the agent's."""
+    model: ModelConfig | None = None
+    """Its client is made where the attempt is; None suits the controls only."""
+    window: int | None = None
+    """Tokens of context that the server named when the run began."""
+    make_scaffold: Callable[[str, Task, Settings], Scaffold] = make_scaffold
+    """A function of a module: what is sent of it is its name."""
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the session ended under running attempts: what they then see is our doing, not the agent's."""
+        return not self.session.exists()
+
+    def abandon(self) -> None:
+        """To be called before containers are taken away from running attempts."""
+        self.session.unlink(missing_ok=True)
 
 
-class Abandoned(Exception):  # noqa: N818 - what happened, and nobody's fault
+class Abandoned(UserError):  # noqa: N818 - what happened, and no error
     """The person at the keyboard stopped the run at once; the attempt has no record and will be made again."""
+
+    exit_code = 130
+
+    def __str__(self) -> str:
+        return "the run was stopped at once; the same command goes on with it"
 
 
 def set_aside(directory: Path, why: str) -> None:
@@ -97,10 +119,10 @@ def run_attempt(
             work = _logged_work(key, task, prepared, context, log, directory)
     except Exception:
         set_aside(directory, "failed")
-        if context.abandoned.is_set():
+        if context.abandoned:
             raise Abandoned from None
         raise
-    if context.abandoned.is_set():
+    if context.abandoned:
         raise Abandoned
     record = _compose(key, task, context, work, started, time.monotonic() - clock)
     write_json(directory / "record.json", record)
@@ -127,7 +149,7 @@ def _compose(
         completion_tokens=trajectory.completion_tokens,
         active_seconds=round(trajectory.active_seconds, 3),
         wall_seconds=round(wall_seconds, 3),
-        tool_calls=context.tool_calls,
+        tool_calls=context.settings.tool_calls,
         calls_native=trajectory.calls.native,
         calls_recovered=trajectory.calls.recovered,
         calls_malformed=trajectory.calls.malformed,
@@ -173,9 +195,8 @@ def _work(
     key: AttemptKey, task: Task, context: RunContext, prepared: Prepared, log: StepLog, directory: Path
 ) -> tuple[Trajectory, Diff, SandboxFacts]:
     """The part with a machine in it. The patch is on disk when this returns, and also when it raises, if it can be."""
-    settings = Settings(budget=context.settings.budget, tool_calls=context.tool_calls, on_step=log)
-    scaffold = context.make_scaffold(key.scaffold, task, settings)
-    model = context.model.for_attempt(key.attempt) if context.model else None
+    scaffold = context.make_scaffold(key.scaffold, task, replace(context.settings, on_step=log))
+    model = _conversation(context, key.attempt)
     with open_sandbox(context, prepared, task, key) as sandbox:
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
@@ -188,6 +209,14 @@ def _work(
         diff = sandbox.diff()
         write_atomic(directory / "patch.diff", diff.patch)
         return trajectory, diff, facts
+
+
+def _conversation(context: RunContext, number: int) -> Conversation | None:
+    if context.model is None:
+        return None
+    from scaffolds.openai.client import conversation  # the SDK is slow to import, and controls need none
+
+    return conversation(context.model, number, window=context.window)
 
 
 def open_sandbox(context: RunContext, prepared: Prepared, task: Task, key: AttemptKey) -> Sandbox:
@@ -217,7 +246,7 @@ def grade_recorded(
     directory = key.directory(context.directory)
     record = Record.model_validate_json((directory / "record.json").read_bytes())
     made = grade(task, record, directory)
-    if context.abandoned.is_set():
+    if context.abandoned:
         raise Abandoned
     write_json(directory / "grade.json", made)
     return made
@@ -235,7 +264,7 @@ def record_failure(key: AttemptKey, task: Task, context: RunContext, failure: Fa
         failure=failure,
         patch_sha256=hashlib.sha256(b"").hexdigest(),
         patch_bytes=0,
-        tool_calls=context.tool_calls,
+        tool_calls=context.settings.tool_calls,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_json(directory / "record.json", record)

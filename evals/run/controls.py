@@ -1,4 +1,6 @@
-"""The two scaffolds that need no model: `gold` must score 100 % and `nop` 0 %, or the task is at fault.
+"""The two scaffolds that need no model, `gold` and `nop`, and how a scaffold of any name is made for an attempt.
+
+`gold` must score 100 % and `nop` 0 %, or the task is at fault.
 
 They live here and not in `scaffolds/` because `gold` has to see the checks, which no scaffold may.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 
+import scaffolds
 from scaffolds.base import Scaffold, Settings, Step, Stop, Trajectory
 from scaffolds.model import Model
 from tasks.errors import GoldError
@@ -49,6 +52,8 @@ class Nop:
         return Trajectory(Stop.SUBMITTED, "nothing was done", steps=1)
 
 
-def load_control(name: str, task: Task, settings: Settings) -> Scaffold:
-    """The control of that name for one attempt on `task`."""
-    return Gold(task, settings) if name == "gold" else Nop(settings)
+def make_scaffold(name: str, task: Task, settings: Settings) -> Scaffold:
+    """A scaffold for one attempt on `task`. It sees the brief only; the two controls are ours and get the task."""
+    if name == "gold":
+        return Gold(task, settings)
+    return Nop(settings) if name == "nop" else scaffolds.load(name, settings)

@@ -1,7 +1,7 @@
 """Where attempts are made and how many at once: threads of this process here; several daemons or a cluster are others.
 
-An executor asks for the next attempt and says on which backend it is made. Order, retries, records and the ledger are
-the queue's, so that they are the same wherever attempts are made. Not here: grading.
+An executor asks for the next attempt, says on which backend it is made, and runs it in the process that it chooses. Order,
+retries and the ledger are the queue's, so that they are the same wherever attempts are made. Not here: grading.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from evals.record import AttemptKey
-from tasks.backend import Backend
+from evals.record import AttemptKey, Record
+from evals.run.attempt import RunContext, run_attempt
+from scaffolds.base import Step
+from tasks.backend import Backend, Prepared
+from tasks.task import Task
 
 Take = Callable[[], AttemptKey | None]
 """The next attempt; None when there is none or the run stops. From any thread."""
@@ -27,6 +30,20 @@ class Executor(Protocol):
         """Make what `take` gives, at most `workers` at a time, until it gives None and all are made.
 
         `watch` is to be called now and then from the caller's thread.
+        """
+        ...
+
+    def attempt(
+        self,
+        key: AttemptKey,
+        task: Task,
+        prepared: Prepared,
+        context: RunContext,
+        seen: Callable[[Step], None],
+    ) -> Record:
+        """`run_attempt`, in a process of this executor's choice: `make` calls this in the thread that called it.
+
+        Everything but `seen` can be pickled; an executor that cannot call it from afar calls it once the attempt is over.
         """
         ...
 
@@ -50,3 +67,14 @@ class LocalThreads:
         while any(thread.is_alive() for thread in threads):
             watch()
             time.sleep(0.25)
+
+    def attempt(
+        self,
+        key: AttemptKey,
+        task: Task,
+        prepared: Prepared,
+        context: RunContext,
+        seen: Callable[[Step], None],
+    ) -> Record:
+        """In the thread that asks."""
+        return run_attempt(key, task, prepared, context, seen)

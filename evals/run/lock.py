@@ -1,8 +1,9 @@
-"""One process at a time on one run directory, and a way to stop it: once gently, twice at once."""
+"""One process at a time on one run directory, a session that ends for all who work for it, and what Ctrl-C does."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from tasks.disk import lock_file
 from tasks.errors import UserError
 
 STOPPED = 130
+SESSION = ".session-"
 
 
 @contextmanager
@@ -30,6 +32,20 @@ def run_lock(run: Path) -> Iterator[None]:
     with lock_file(file, refuse):
         file.write_text(str(os.getpid()))
         yield
+
+
+def begin_session(run: Path) -> Path:
+    """A file that exists for as long as attempts of this session may be recorded, wherever they are made.
+
+    Removing it needs no room on the disk, and every process that sees the directory sees it. The caller holds
+    `run_lock`: earlier sessions are over, and what one that was killed left at work elsewhere records nothing any more.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    for earlier in run.glob(f"{SESSION}*"):
+        earlier.unlink(missing_ok=True)
+    file = run / f"{SESSION}{secrets.token_hex(8)}"
+    file.touch()
+    return file
 
 
 @contextmanager

@@ -13,12 +13,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from evals.record import AttemptKey, Failure, Grade, Party, Record
-from evals.run.attempt import RunContext, grade_recorded, record_failure, run_attempt, seen_through
+from evals.run.attempt import RunContext, grade_recorded, record_failure, seen_through
 from evals.run.controls import CONTROLS
 from evals.run.empty_turns import EmptyTurnGuard
 from evals.run.executor import Executor, LocalThreads
@@ -52,6 +52,8 @@ class RunHooks:
     """Go on with a server that loses its answers."""
     executor: Executor | None = None
     """Where attempts are made; None is threads of this process, on the context's backend."""
+    abandoned: threading.Event = field(default_factory=threading.Event)
+    """Set with the end of the session, for whoever grades in this process."""
 
 
 class Run:
@@ -125,7 +127,8 @@ class Run:
 
     def abandon(self) -> None:
         """Record nothing more: the caller is about to take the containers away and to end the process."""
-        self._context.abandoned.set()
+        self._context.abandon()
+        self._hooks.abandoned.set()
 
     def work(self, *, workers: int, graders: int, watch: Callable[[], None] = lambda: None) -> None:
         """Do everything that is left. `watch` is called now and then from this thread.
@@ -221,7 +224,7 @@ class Run:
         self._ledger.append("attempt-started", **key.model_dump())
         try:
             prepared = self._pulls.prepare(task, backend)
-            record = run_attempt(key, task, prepared, context, partial(self._stepped, key))
+            record = self._executor.attempt(key, task, prepared, context, partial(self._stepped, key))
         except ModelError as error:
             self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
             self._again(key, self._outages.of_server(error, epoch, worked=self._worked))

@@ -14,11 +14,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import httpx2
 import openai
 import tenacity
+from pydantic import SecretStr
 
 from scaffolds.model import (
     CUT_OFF,
@@ -48,7 +50,7 @@ UNPARSABLE = "unparsable"
 
 
 class OpenAIModel:
-    """One conversation with one model. `for_attempt()` gives each attempt its own, over shared connections."""
+    """One conversation with one model."""
 
     def __init__(
         self, config: ModelConfig, *, window: int | None = None, client: openai.OpenAI | None = None
@@ -63,13 +65,6 @@ class OpenAIModel:
         self._retrying = self._retrier()
         self._calls_without_id = 0
         self._last_size = (0, 0)
-
-    def for_attempt(self, number: int = 1) -> OpenAIModel:
-        """A fresh conversation. A fixed seed would make all attempts the same, so each gets the next one."""
-        seed = self.config.sampling.seed
-        sampling = self.config.sampling.model_copy(update={} if seed is None else {"seed": seed + number - 1})
-        config = self.config.model_copy(update={"sampling": sampling})
-        return OpenAIModel(config, window=self.window, client=self._client)
 
     def complete(
         self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] = (), seconds: float | None = None
@@ -184,6 +179,25 @@ class _Wait(tenacity.wait.wait_base):
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked = error.wait if isinstance(error, Transient) else None
         return self._backoff(retry_state) if asked is None else min(asked, self._longest)
+
+
+def conversation(config: ModelConfig, number: int = 1, *, window: int | None = None) -> OpenAIModel:
+    """A fresh one for the attempt of that number, over the connections that this process has to the server.
+
+    `number` counts from 1. A fixed seed would make all attempts the same, so each gets the next one.
+    """
+    seed = config.sampling.seed
+    sampling = config.sampling.model_copy(update={} if seed is None else {"seed": seed + number - 1})
+    own = config.model_copy(update={"sampling": sampling})
+    return OpenAIModel(
+        own, window=window, client=shared_client(config.base_url, config.api_key, config.deadlines)
+    )
+
+
+@lru_cache(maxsize=8)
+def shared_client(base_url: str, api_key: SecretStr, deadlines: Deadlines) -> openai.OpenAI:
+    """The client of this process for one server: making one costs more than a step, and threads may share it."""
+    return sdk_client(ModelConfig(base_url=base_url, model="", api_key=api_key, deadlines=deadlines))
 
 
 def sdk_client(config: ModelConfig) -> openai.OpenAI:

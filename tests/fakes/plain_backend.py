@@ -17,15 +17,19 @@ def plain_image(_task: Task) -> Prepared:
     )
 
 
+def always() -> bool:
+    return True
+
+
 class PlainBackend:
-    """Implements `tasks.backend.Backend`."""
+    """Implements `tasks.backend.Backend`. Can be pickled where what it is given can."""
 
     def __init__(
         self,
         open_sandbox: Callable[[], Sandbox] = PlainSandbox,
         *,
         prepare: Callable[[Task], Prepared] = plain_image,
-        answers: Callable[[], bool] = lambda: True,
+        answers: Callable[[], bool] = always,
         tests: RunTests | None = None,
     ) -> None:
         self._open, self._prepare, self._answers, self._tests = open_sandbox, prepare, answers, tests

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
+from evals.record import AttemptKey, Record
+from evals.run.attempt import RunContext, run_attempt
 from evals.run.executor import Make, Take
-from tasks.backend import Backend
+from scaffolds.base import Step
+from tasks.backend import Backend, Prepared
+from tasks.task import Task
 
 
 class SerialExecutor:
@@ -21,3 +25,13 @@ class SerialExecutor:
                 return
             make(key, backend)
             watch()
+
+    def attempt(
+        self,
+        key: AttemptKey,
+        task: Task,
+        prepared: Prepared,
+        context: RunContext,
+        seen: Callable[[Step], None],
+    ) -> Record:
+        return run_attempt(key, task, prepared, context, seen)
