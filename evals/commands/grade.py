@@ -22,11 +22,15 @@ from tasks.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from evals.grade.check_tasks import CheckedTask
     from evals.grade.regrade import Graded
 
 GRADER = "swebench==5.0.2"
 GraderOption = Annotated[
     str, typer.Option("--grader", help="The official grader, as swebench==VERSION.", metavar="swebench==X")
+]
+CheckListOption = Annotated[
+    Path | None, typer.Option("--out", help="Write the list here; a plan takes it as `reliable`.")
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Test runs at once.", min=1)]
 
@@ -183,9 +187,7 @@ def check_tasks(
     grader: GraderOption = GRADER,
     workers: WorkersOption = 1,
     allow_unlimited: AllowUnlimitedOption = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the list here; a plan takes it as `reliable`.")
-    ] = None,
+    out: CheckListOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that the gold patch passes and doing nothing fails, k times each, on this machine."""
@@ -214,6 +216,13 @@ def check_tasks(
             reliability.save(out, saved)
     if as_json:
         print_json([task.model_dump(mode="json") for task in checked])
+    _sum_up(checked, k)
+
+
+def _sum_up(checked: list[CheckedTask], k: int) -> None:
+    """The last line of `tasks check`, and its exit code."""
+    from evals.grade import check_tasks as reliability
+
     reliable = sum(task.verdict is reliability.Reliability.RELIABLE for task in checked)
     excluded = sum(task.excluded for task in checked)
     typer.echo(f"{reliable} of {len(checked)} tasks reliable at k = {k}, {excluded} to exclude", err=True)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evals.commands.options import JsonOption
 from evals.commands.output import print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evals.imports.batch import Batch
+    from evals.run.manifest import Manifest
 
 
 def import_results(
@@ -42,25 +48,33 @@ def import_results(
     from evals.imports.detect import read
     from evals.imports.staging import refuse_used
     from evals.imports.write import ImportOptions, write_run
-    from evals.report.text import plain
 
     refuse_used(out, out.resolve())
     batch = read(kind, path, verdicts)
     manifest, left_out = write_run(out, path, batch, ImportOptions(tasks, benchmark, model, scaffold, subset))
     if as_json:
-        print_json(
-            {
-                "run": str(out),
-                "kind": batch.kind,
-                "model": manifest.model_name,
-                "benchmark": manifest.benchmark,
-                "scaffolds": manifest.plan.scaffolds,
-                "tasks": len(manifest.tasks),
-                "notes": batch.notes,
-                "left_out": left_out,
-            }
-        )
-        return
+        print_json(as_document(out, batch, manifest, left_out))
+    else:
+        print_import(out, batch, manifest, left_out)
+
+
+def as_document(out: Path, batch: Batch, manifest: Manifest, left_out: Sequence[str]) -> dict[str, Any]:
+    return {
+        "run": str(out),
+        "kind": batch.kind,
+        "model": manifest.model_name,
+        "benchmark": manifest.benchmark,
+        "scaffolds": manifest.plan.scaffolds,
+        "tasks": len(manifest.tasks),
+        "notes": batch.notes,
+        "left_out": left_out,
+    }
+
+
+def print_import(out: Path, batch: Batch, manifest: Manifest, left_out: Sequence[str]) -> None:
+    """For people: one line of what it is, after what they must know of it (on stderr)."""
+    from evals.report.text import plain
+
     for line in (*batch.notes, *left_out[:20]):
         typer.echo(f"note: {plain(line)}", err=True)
     if len(left_out) > 20:

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.commands.options import JsonOption
+from evals.commands.output import print_json
 
 if TYPE_CHECKING:
     from evals.results.table import Results
     from evals.verdict.measure import Estimand
+    from evals.verdict.verify import Verdict
 
 ClaimArgument = Annotated[str, typer.Argument(metavar="CLAIM", help="An id, FILE.yaml, or FILE.yaml:ID.")]
 RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Run directories.")]
+EstimandOption = Annotated[
+    str, typer.Option(help="fixed: these tasks only; like-these: repositories are a sample.")
+]
 
 
 def verify(
     claim: ClaimArgument,
     runs: RunsArgument,
-    estimand: Annotated[
-        str, typer.Option(help="fixed: these tasks only; like-these: repositories are a sample.")
-    ] = "fixed",
+    estimand: EstimandOption = "fixed",
     margin: Annotated[
         float | None, typer.Option(help="In points, where the run fixed none; the verdict says so.")
     ] = None,
@@ -31,19 +34,12 @@ def verify(
         bool, typer.Option("--at-least", help="Ask only whether it is at least the claim less the margin.")
     ] = False,
     same_model_as: Annotated[
-        str | None,
-        typer.Option(
-            "--same-model-as", metavar="NAME", help="The run's model under this name is the claim's model."
-        ),
+        str | None, typer.Option(metavar="NAME", help="The run's model under this name is the claim's model.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a claim is reproduced, exceeded, not reproduced under this protocol, or undecided."""
-    import json
-
     from evals.claims.catalog import find
-    from evals.report.text import plain
-    from evals.report.verdict_text import verdict_lines
     from evals.verdict.scaffold_range import scaffold_range
     from evals.verdict.verify import verify as decide
 
@@ -61,10 +57,19 @@ def verify(
         for system in results.systems
     ]
     if as_json:
-        typer.echo(json.dumps([verdict.model_dump(mode="json") for verdict in verdicts], indent=1))
-        return
-    if over := scaffold_range(found, results, same_model_as):
-        typer.echo(f"{plain(over.line, 600)}\n")
+        print_json([verdict.model_dump(mode="json") for verdict in verdicts])
+    else:
+        over = scaffold_range(found, results, same_model_as)
+        print_verdicts(verdicts, over.line if over else "")
+
+
+def print_verdicts(verdicts: list[Verdict], over_scaffolds: str) -> None:
+    """For people: what all scaffolds together say first, where there are several."""
+    from evals.report.text import plain
+    from evals.report.verdict_text import verdict_lines
+
+    if over_scaffolds:
+        typer.echo(f"{plain(over_scaffolds, 600)}\n")
     typer.echo("\n\n".join("\n".join(verdict_lines(verdict)) for verdict in verdicts))
 
 
@@ -109,9 +114,7 @@ def plan(
 def compare(
     runs: RunsArgument,
     by: Annotated[str, typer.Option(help="scaffold, model, run, or all pairs.")] = "scaffold",
-    estimand: Annotated[
-        str, typer.Option(help="fixed: these tasks only; like-these: repositories are a sample.")
-    ] = "fixed",
+    estimand: EstimandOption = "fixed",
     as_json: JsonOption = False,
 ) -> None:
     """Set systems side by side on the tasks that they share."""

@@ -169,10 +169,7 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
         resolved=resolved,
         official_resolved=officially,
         rate=resolved / len(judged) if judged else None,
-        bounds=Interval(
-            resolved / len(attempts) if attempts else 0.0,
-            (resolved + len(attempts) - len(judged)) / len(attempts) if attempts else 1.0,
-        ),
+        bounds=bounds(resolved, len(judged), len(attempts)),
         official_rate=officially / len(judged) if judged else None,
         outcomes={outcome: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         unjudged_by=dict(
@@ -193,6 +190,15 @@ def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:
         tool_calls=tuple(sorted({str(r.tool_calls) for r in records})),
         flagged=sum(bool(r.flags) for r in records),
         differing=tuple(f"{a.key.task_id}#{a.key.attempt}" for a in judged if _differs(a.grade)),
+    )
+
+
+def bounds(resolved: int, judged: int, attempts: int) -> Interval:
+    """The rate if all that were not judged had failed, and if they had passed."""
+    return (
+        Interval(resolved / attempts, (resolved + attempts - judged) / attempts)
+        if attempts
+        else Interval(0.0, 1.0)
     )
 
 

@@ -104,21 +104,14 @@ def plan(
 
     Raises `UserError` for a claim without percentage, or without any n to go by.
     """
-    rate, whole = basics(claim, margin, power)
-    if not 0 <= unjudged < 1:
-        raise UserError("a share of unjudged attempts lies between 0 and 100 percent")
+    rate, whole = basics(claim, margin, power, unjudged)
     noise = noise_of(claim, rate, measured)
     aim = Aim(margin, alpha, claim.rounding, (unjudged * rate, unjudged * (1 - rate)), looks=LOOKS[:-1])
-    ways, cost = (
-        ways_of(claim, rate, whole, noise),
-        Cost(tokens_per_attempt(measured), tokens_per_second),
-    )
+    ways = ways_of(claim, rate, whole, noise)
+    cost = Cost(tokens_per_attempt(measured), tokens_per_second)
     best, options = decide(ways, aim, noise, power, cost, whole)
     sided, _ = decide(ways, aim._replace(at_least=True), noise, power, cost, whole)
-    # an undecidable claim gets the looks of the whole benchmark
-    looks = looks_of(best.tasks if best else whole, LOOKS)
-    parts = parts_of(ways, best) if best else ways.plain[-1][2]
-    endless = accrual(rate, whole, ENDLESS, claim.protocol.runs or 1, whole, noise)
+    looks, critical = planned_looks(ways, best, whole, alpha)
     return PowerPlan(
         claim=claim.id,
         claimed=round(100 * rate, 4),
@@ -133,9 +126,9 @@ def plan(
         chosen=best,
         at_least=sided,
         options=options,
-        least_margin=round(100 * (least_margin(endless, whole, power, alpha) + claim.rounding), 2),
+        least_margin=narrowest(claim, rate, whole, noise, power, alpha),
         looks=looks,
-        critical=tuple(round(z, 3) for z in critical_values(parts.fractions(looks, looks[-1]), alpha)),
+        critical=critical,
     )
 
 
@@ -161,6 +154,23 @@ def decide(
         *(choice(one, cost, subset=False) for one in plain if one.tasks == whole),
     )
     return chosen, shown
+
+
+def narrowest(
+    claim: Claim, rate: float, whole: int, noise: AttemptNoise, power: float, alpha: float
+) -> float:
+    """The margin, in points, that attempts without end at the whole benchmark could just confirm."""
+    endless = accrual(rate, whole, ENDLESS, claim.protocol.runs or 1, whole, noise)
+    return round(100 * (least_margin(endless, whole, power, alpha) + claim.rounding), 2)
+
+
+def planned_looks(
+    ways: Ways, best: Choice | None, whole: int, alpha: float
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Numbers of tasks at which to look, and z at each; an undecidable claim gets those of the whole benchmark."""
+    looks = looks_of(best.tasks if best else whole, LOOKS)
+    parts = parts_of(ways, best) if best else ways.plain[-1][2]
+    return looks, tuple(round(z, 3) for z in critical_values(parts.fractions(looks, looks[-1]), alpha))
 
 
 def parts_of(ways: Ways, best: Choice) -> Accrual:
@@ -193,7 +203,7 @@ def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, A
         yield tasks, Accrual(whole.tasks, between, 0.0, whole.shared + noise / whole.tasks, fixed=True)
 
 
-def basics(claim: Claim, margin: float, power: float) -> tuple[float, int]:
+def basics(claim: Claim, margin: float, power: float, unjudged: float) -> tuple[float, int]:
     """Claimed rate and number of tasks, or a refusal that says why."""
     if claim.rate is None:
         raise UserError(f"{claim.id} states no percentage, so there is nothing to plan")
@@ -205,6 +215,8 @@ def basics(claim: Claim, margin: float, power: float) -> tuple[float, int]:
         raise UserError(
             f"a margin lies between {100 * LEAST_MARGIN:g} and 100 points, a power between 0 and 1"
         )
+    if not 0 <= unjudged < 1:
+        raise UserError("a share of unjudged attempts lies between 0 and 100 percent")
     return claim.rate, claim.tasks_assumed
 
 

@@ -107,32 +107,51 @@ def verify(
     if results.subset and estimand is Estimand.LIKE_THESE:
         raise UserError("tasks of a subset have unequal chances: ask like-these of a whole run or a --sample")
     results = results.at_look()
+    main = judged(results)
+    noise = attempt_noise(main.values, claim.benchmark)
+    lines = tuple(line_of(question, reading, results, reading, noise) for reading in list(Reading)[:3])
+    decision, reason = settle(question, results, main, noise, lines)
+    if other := another_model(claim, results, same_model_as):
+        decision, reason = Decision.UNDECIDED, other
+    return compose(question, results, noise, lines, decision, reason)
+
+
+def judged(results: Results) -> Table:
+    """One system's judged attempts. Raises `UserError` where there are none."""
     (system,) = results.systems
     main = results.table()
     if len(main.tasks) == 0:
         raise UserError(f"{results.source}: not one attempt of {system.name} was judged, so there is no rate")
-    noise = attempt_noise(main.values, claim.benchmark)
-    lines = tuple(line_of(question, reading, results, reading, noise) for reading in list(Reading)[:3])
+    return main
+
+
+def compose(
+    question: Question,
+    results: Results,
+    noise: AttemptNoise,
+    lines: tuple[Line, ...],
+    decision: Decision,
+    reason: str,
+) -> Verdict:
+    """The decision, with all that bears on it. `lines`: the main reading first, then its two bounds."""
+    claim, main, (system,) = question.claim, results.table(), results.systems
     found = compared(question, results, main, noise)
     lines_of_protocol = protocol.match(claim, results, system)
-    decision, reason = settle(question, results, main, noise, lines)
-    if other := another_model(claim, results, same_model_as):
-        decision, reason = Decision.UNDECIDED, other
     return Verdict(
         claim=claim.id,
         system=system.name,
         benchmark=results.benchmark,
         decision=decision,
         reason=reason,
-        certain=certain(lines, at_least=at_least),
-        at_least=at_least,
+        certain=certain(lines, at_least=question.at_least),
+        at_least=question.at_least,
         claimed=points(question.claimed),
         measured=lines[0].rate,
         difference=lines[0].difference,
         interval=(lines[0].low, lines[0].high),
         margin=points(question.margin),
         margin_fixed_before=results.margin is not None,
-        estimand=estimand,
+        estimand=question.estimand,
         carried=found.against.line,
         scaffold_share=share_of(lines_of_protocol, results, lines[0].difference),
         retry_first=sum(unjudged(row) for row in results.rows),
