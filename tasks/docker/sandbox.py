@@ -23,11 +23,11 @@ from tasks import supervisor
 from tasks.docker import patch
 from tasks.docker.blame import died_by_itself, supervisor_is_well
 from tasks.docker.channel import Channel
+from tasks.docker.confine import create, security_options
 from tasks.docker.crowd import CrowdWatch
 from tasks.docker.daemon import (
     LABEL,
     architecture,
-    client,
     cores,
     daemon_errors,
     owner_labels,
@@ -81,7 +81,7 @@ def open_sandbox(
     with daemon_errors(f"cannot create a container of {image}"):
         try:
             arguments = [str(limits.idle_seconds), workdir]
-            container = client().containers.create(image, arguments, working_dir=workdir, **options)
+            container = create(image, arguments, working_dir=workdir, **options)
         except ImageNotFound as error:
             raise TaskError(f"image {image} is not on this machine") from error
     try:
@@ -114,7 +114,7 @@ def container_options(
         "network_mode": "bridge" if network else "none",
         "cap_drop": ["ALL"],
         "cap_add": list(CAPABILITIES),
-        "security_opt": ["no-new-privileges"],
+        "security_opt": security_options(),
         "pids_limit": limits.pids,
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,

@@ -21,8 +21,9 @@ from docker.errors import APIError, ImageNotFound
 from docker.models.containers import Container
 
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
+from tasks.docker.confine import create
 from tasks.docker.crowd import CrowdWatch
-from tasks.docker.daemon import client, daemon_errors, remove
+from tasks.docker.daemon import daemon_errors, remove
 from tasks.docker.exec import Exec, check_own_doing
 from tasks.docker.oom import OomWatch
 from tasks.docker.sandbox import container_options
@@ -111,9 +112,7 @@ class TestContainers:
         life = limits.apply_seconds + limits.seconds + 600
         with daemon_errors(f"cannot start a container of {self._image}"):
             try:
-                container = client().containers.create(
-                    self._image, ["-c", f"exec sleep {life:.0f}"], **options
-                )
+                container = create(self._image, ["-c", f"exec sleep {life:.0f}"], **options)
             except ImageNotFound as error:
                 raise TaskError(f"image {self._image} is not on this machine") from error
         try:
