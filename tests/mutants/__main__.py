@@ -17,7 +17,7 @@ from tests.mutants.mutate import Mutant, mutants
 from tests.mutants.trial import ROOT, SLOW_TO_IMPORT, copy_of, notice
 
 SCOPE = (
-    "evals/record.py", "evals/results/*.py", "evals/run/*.py", "evals/verdict/*.py",
+    "evals/record.py", "evals/grade/*.py", "evals/results/*.py", "evals/run/*.py", "evals/verdict/*.py",
     *(f"evals/stats/{name}.py" for name in ("equivalence", "intervals", "noise", "paired", "sequential")),
 )  # fmt: skip
 CACHE = ROOT / ".mutants"

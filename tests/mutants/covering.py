@@ -1,4 +1,4 @@
-"""Which tests run which line, by coverage.py: measured once, and again for the test files that changed."""
+"""Which tests run which line, by coverage.py: measured once, and again for test files that changed or ran what changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from tests.mutants.mutate import Mutant
 from tests.mutants.trial import QUICK, in_child
 
 Measured = dict[str, Any]
-"""Of one test file: `seconds` of each test, and `lines`: source file → line → tests."""
+"""Of one test file: `seconds` of each test, `lines`: source file → line → tests, and `ran`: files → digest, its own too."""
+PACKAGES = ("evals", "scaffolds", "tasks")
+BATCH = 8
+"""Test files that one process measures; what it found is kept before the next begins."""
 SLOWEST_SECONDS = 1.5
 """Slower tests are simulations; thousands of mutants cannot wait for them."""
 
@@ -42,22 +45,29 @@ class Covering(NamedTuple):
 
 
 def covering(copy: Path, cache: Path, sources: list[str]) -> Covering:
-    """Measures what is not in `cache`: the key is the contents of all sources and of the test file."""
+    """Measures what is not in `cache`, or was measured of other files than those in `copy`."""
     cache.mkdir(parents=True, exist_ok=True)
-    everything = b"".join(
-        path.read_bytes()
-        for p in ("evals", "scaffolds", "tasks")
-        for path in sorted((copy / p).rglob("*.py"))
-    )
-    files = {f"tests/{path.name}": path for path in sorted((copy / "tests").glob("test_*.py"))}
-    kept = {
-        name: cache / f"{hashlib.sha256(everything + path.read_bytes()).hexdigest()[:24]}.json"
-        for name, path in files.items()
-    }
-    if stale := [name for name, path in kept.items() if not path.exists()]:
+    names = [f"tests/{path.name}" for path in sorted((copy / "tests").glob("test_*.py"))]
+    kept = {name: cache / f"{Path(name).stem}.json" for name in names}
+    if stale := [name for name, path in kept.items() if is_stale(path, copy, sources)]:
         print(f"measuring what {len(stale)} test files run", flush=True)
-        in_child(copy, lambda: measure(stale, kept, sources), 3600)
+    for n in range(0, len(stale), BATCH):
+        batch = stale[n : n + BATCH]
+        in_child(copy, lambda batch=batch: measure(batch, kept, sources), 3600)  # type: ignore[misc]
     return together(json.loads(path.read_text()) for path in kept.values() if path.exists())
+
+
+def is_stale(path: Path, copy: Path, sources: list[str]) -> bool:
+    if not path.exists():
+        return True
+    measured = json.loads(path.read_text())
+    return not set(sources) <= set(measured["lines"]) or any(
+        digest(copy / name) != known for name, known in measured["ran"].items()
+    )
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:24] if path.exists() else ""
 
 
 def given(files: list[str]) -> Covering:
@@ -79,7 +89,7 @@ def measure(files: list[str], kept: dict[str, Path], sources: list[str]) -> int:
     for source in sources:  # before anything is measured: what runs at import is no test's own
         import_module(source.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
     recorder = coverage.Coverage(
-        data_file=None, include=[str(Path.cwd() / source) for source in sources], config_file=False
+        data_file=None, include=[str(Path.cwd() / package / "*") for package in PACKAGES], config_file=False
     )
     plugin = Recorder(recorder)
     recorder.start()
@@ -89,8 +99,15 @@ def measure(files: list[str], kept: dict[str, Path], sources: list[str]) -> int:
     for file in files:
         seconds = {name: took for name, took in plugin.seconds.items() if name.startswith(f"{file}::")}
         lines = {source: lines_of(data, source, seconds) for source in sources}
-        kept[file].write_text(json.dumps({"seconds": seconds, "lines": lines}))
+        ran = {name: digest(Path(name)) for name in [file, *files_of(data, seconds)]}
+        kept[file].write_text(json.dumps({"seconds": seconds, "lines": lines, "ran": ran}))
     return 0
+
+
+def files_of(data: coverage.CoverageData, tests: dict[str, float]) -> list[str]:
+    """Files of ours of which one of the tests ran a line."""
+    names = {str(Path(name).relative_to(Path.cwd())) for name in data.measured_files()}
+    return sorted(name for name in names if lines_of(data, name, tests))
 
 
 def lines_of(data: coverage.CoverageData, source: str, tests: dict[str, float]) -> dict[int, list[str]]:
