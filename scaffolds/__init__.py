@@ -1,4 +1,7 @@
-"""How a model works on a task. Imports `tasks`, nothing of `evals`."""
+"""How a model works on a task. Imports `tasks`, nothing of `evals`, which imports it.
+
+`base` and `model` are the contracts; a scaffold is given a brief, a model and a sandbox and sees nothing of a task's tests.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Are the intervals as wide as they say, and the verdicts as rarely wrong? `python -m evals.calibrate`; not in the wheel's commands."""
+"""How often our intervals cover and our verdicts err: on public results and simulated runs. `python -m evals.calibrate`.
+
+Nothing imports it, and it is not in the wheel. Not covered: whether a grade is right (`tests/exploits` attacks the graders).
+"""
