@@ -103,7 +103,7 @@ class Step(Frozen):
 
 @dataclass
 class ToolCallCounts:
-    """How the model's calls reached us: the honesty line of every report."""
+    """How the model's calls reached us; every report prints these."""
 
     native: int = 0
     recovered: int = 0

@@ -265,7 +265,7 @@ def chosen(rows: Sequence[Row], choices: Mapping[AttemptKey, Choice], action: Ac
 def conclude(
     plan: NightlyPlan, standings: Sequence[Standing], unjudged: float, flipped: Sequence[str], fresh: int
 ) -> tuple[Exit, str]:
-    """The night's ending and one sentence why; broken machinery first, then the strongest finding."""
+    """The night's ending and one sentence why; an infrastructure failure first, then the strongest finding."""
     if unjudged > plan.most_unjudged:
         return Exit.INFRASTRUCTURE, f"{unjudged:.0%} of what ran tonight was not judged"
     if worse := [s.scaffold for s in standings if s.alarm]:

@@ -26,7 +26,7 @@ class NightlyPlan(Frozen):
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """Chance of a false alarm, over all nights and scaffolds together."""
     most_unjudged: float = Field(default=0.2, ge=0, le=1)
-    """Share of tonight's attempts without a verdict above which the night counts as broken machinery."""
+    """Share of tonight's attempts without a verdict above which the night counts as an infrastructure failure."""
     fresh: bool = False
     """Reuse nothing."""
     patience: float = Field(default=900, gt=0)

@@ -1,7 +1,7 @@
 """Results as one table, wherever they came from: a run of ours, or lists of resolved ids that others published.
 
 What `verify`, `compare` and `nightly` read. An attempt of the frozen list that was not made, or not judged, is a row
-with the outcome NOT_JUDGED: nothing drops out silently. Runs of ours are read by `load_results`. Not covered: how an
+with the outcome NOT_JUDGED: nothing drops out silently. Runs of ours are read by `load`. Not covered: how an
 attempt went, beyond why it stopped.
 """
 

@@ -1,7 +1,7 @@
 """One attempt: open the sandbox, let the scaffold work, stop the machine, take the patch, write the record last.
 
 Whatever ends the attempt, the patch is extracted. What is nobody's to judge (`ModelError`, `SandboxError`) leaves its
-directory behind under another name and goes up to `run`, which decides whether to try again.
+directory behind under another name and goes up to `queue`, which decides whether to try again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible client: one HTTP call a step, through the SDK's cheap door, with deadlines and retries.
+"""The OpenAI-compatible client: one HTTP call a step, through the SDK's `post`, with deadlines and retries.
 
 The SDK's `chat.completions.create` spends 12 ms of CPU a call on turning messages and answers into typed objects;
 `post(…, cast_to=Response)` does not. We write the body and read the answer ourselves, which also makes the body
