@@ -1,11 +1,11 @@
 # From a fresh clone: `make demo` measures three scaffolds on a small real model, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench exploits calibrate mutants clean
+.PHONY: help setup demo test lint bench exploits disturbances calibrate mutants clean
 PYTHON := .venv/bin/python
 ASCLAIMED := .venv/bin/asclaimed
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## +/\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## +/\t/' | expand -t 16
 
 setup:  ## .venv and a Docker daemon; what is there is used again
 	@.ci/setup
@@ -26,6 +26,9 @@ bench: setup  ## what a step costs us, beside docker exec and mini-swe-agent; wr
 
 exploits: setup  ## strict and official grading of every known way to cheat; writes exploits.md
 	$(PYTHON) -m tests.exploits
+
+disturbances: setup  ## kill the daemon, remove the container, exhaust memory at every step of grading (root; hours)
+	$(PYTHON) -m tests.disturbances
 
 calibrate: setup  ## how often the estimates from subsets are right; writes calibration.md
 	$(PYTHON) -m evals.calibrate

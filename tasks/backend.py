@@ -98,6 +98,8 @@ class RunResult(NamedTuple):
     """What the script wrote, whether or not it is in `log`."""
     crowded: bool = False
     """We ended it, as for a timeout, because its processes starved the machine."""
+    oom_kills: int = 0
+    """Processes that the kernel killed because the container reached its own limit on memory."""
 
 
 class RunTests(Protocol):

@@ -245,6 +245,10 @@ class Grader:
         found += [f"the patch: {fact}" for fact in oddities(patch) if facts.applied_by]
         if facts.applied_by and not facts.timed_out and (facts.exit_code is None or facts.exit_code > 128):
             found.append("the eval script was killed, or its container was")
+        if facts.oom_kills:
+            found.append(
+                f"{facts.oom_kills} processes of the tests were killed at the limit on memory (sandbox.memory)"
+            )
         if facts.timed_out and not facts.crowded and not self._gold_ends(task, facts.image):
             found.append(
                 "whether the gold patch's tests end in time here is not known: run `asclaimed tasks check`"

@@ -53,6 +53,8 @@ class TestFacts(Frozen):
     timed_out: bool = False
     crowded: bool = False
     """We ended it, as for a timeout, because its processes starved the machine."""
+    oom_kills: int = 0
+    """Processes that were killed because the container reached its own limit on memory."""
     log_bytes: int = 0
     """What the tests wrote; more than the size of `test.log` when the middle was left out."""
     log_sha256: str = ""
@@ -81,6 +83,7 @@ class KeptRun(NamedTuple):
             exit_code=run.exit_code,
             timed_out=run.timed_out,
             crowded=run.crowded,
+            oom_kills=run.oom_kills,
             log_bytes=run.log_bytes,
             log_sha256=digest(run.log),
             seconds=round(run.seconds, 3),

@@ -1,6 +1,8 @@
-"""How often the kernel killed for memory in a container: from the cgroup and the daemon, never from text.
+"""How often the kernel killed for memory in a container, and whether for want of the host's: from the cgroup and the
+daemon, never from text.
 
-Not covered: a daemon on another machine, whose cgroups we cannot read; there the daemon's own word counts.
+Not covered: a daemon on another machine, whose cgroups we cannot read; there the daemon's own word counts, and it does
+not say whose memory it was. The same holds once a container's last process is gone, and its cgroup with it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from tasks.docker.daemon import events_of
 
 CGROUPS = Path("/sys/fs/cgroup")
 KILLED = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+AT_LIMIT = re.compile(r"^(?:max )?(\d+)$", re.MULTILINE)
+"""How often a container's use ran against its limit: all of `memory.failcnt` (v1), a line of `memory.events` (v2)."""
 
 
 class OomWatch:
@@ -25,6 +29,7 @@ class OomWatch:
         self._seen = 0
         pid = int(container.attrs["State"]["Pid"])
         self._counter = cgroup_file(pid, str(container.id), "memory", "memory.oom_control", "memory.events")
+        self._at_limit = cgroup_file(pid, str(container.id), "memory", "memory.failcnt", "memory.events")
 
     def count(self) -> int:
         """Kills so far; asks the daemon too when the cgroup is unreadable or gone."""
@@ -33,6 +38,12 @@ class OomWatch:
             counted = max(self._events(), int(bool(self._container.attrs["State"].get("OOMKilled"))))
         self._seen = max(self._seen, counted)
         return self._seen
+
+    def by_the_host(self) -> bool:
+        """Whether it killed in a container that never came near its own limit: then the machine's memory ran out."""
+        if not self.count() or self._at_limit is None:
+            return False
+        return read_counter(self._at_limit, AT_LIMIT) == 0
 
     def _events(self) -> int:
         return len(events_of(self._container, event="oom"))

@@ -59,7 +59,7 @@ class TestContainers:
     def __call__(self, request: RunRequest, /) -> RunResult:
         """Raises `TaskError` when the image is not here, `SandboxError` when the daemon fails."""
         began = time.monotonic()
-        with self._container() as (container, crowd):
+        with self._container() as (container, crowd, ooms):
             script = self._script_file or f"/tmp/{secrets.token_hex(8)}.sh"  # noqa: S108 - in the container
             deliver(container, {PATCH_FILE: request.patch, script: request.script.encode()})
             applied_by = self._prepare(container, request)
@@ -69,6 +69,8 @@ class TestContainers:
                 deliver(container, request.files)
             run = Exec(container, 'exec /bin/bash "$0"', script, self._workdir, self._limits.log_bytes)
             code = self._finish(run, crowd)
+            if ooms.by_the_host():
+                raise SandboxError("this machine ran out of memory: its kernel killed in the test container")
             collected = {
                 path: data for path in request.collect if (data := collect(container, path)) is not None
             }
@@ -76,6 +78,7 @@ class TestContainers:
                 check_own_doing(container)
             total = time.monotonic() - began
             log, size = run.capture.contents(), run.capture.total
+            kills = ooms.count()
         return RunResult(
             True,
             code,
@@ -87,6 +90,7 @@ class TestContainers:
             applied_by,
             size,
             crowd.fired,
+            kills,
         )
 
     def _finish(self, run: Exec, crowd: CrowdWatch) -> int | None:
@@ -100,7 +104,7 @@ class TestContainers:
         return None if crowd.fired else code
 
     @contextmanager
-    def _container(self) -> Iterator[tuple[Container, CrowdWatch]]:
+    def _container(self) -> Iterator[tuple[Container, CrowdWatch, OomWatch]]:
         limits = self._limits
         container_limits = limits.container.model_copy(
             update={"pids": min(limits.pids, limits.container.pids)}
@@ -121,7 +125,7 @@ class TestContainers:
                 container.reload()
             watch = CrowdWatch(container, int(container.attrs["State"]["Pid"]))
             try:
-                yield container, watch
+                yield container, watch, OomWatch(container)
             finally:
                 watch.stop()
         finally:
