@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from scaffolds.base import ToolCallCounts
-from scaffolds.model import Reply
+from scaffolds.model import CUT_OFF, Reply
 from scaffolds.tools import Arguments, Tool
 from tasks.untrusted import clean, fit
 
@@ -51,8 +51,17 @@ class Call(NamedTuple):
 
 
 def native(reply: Reply, tools: Mapping[str, Tool]) -> list[Call]:
-    """The calls that the server parsed, checked."""
-    return [_check(_native(call.id, call.name, call.arguments), tools) for call in reply.tool_calls]
+    """The calls that the server parsed, checked.
+
+    Of an answer that was cut off the last one is never run: some servers close its quotes and braces, and half a command
+    is another command.
+    """
+    calls = [_check(_native(call.id, call.name, call.arguments), tools) for call in reply.tool_calls]
+    if calls and reply.finish_reason == CUT_OFF and not calls[-1].problem:
+        calls[-1] = calls[-1]._replace(
+            checked=None, problem="the answer was cut off before this call was whole"
+        )
+    return calls
 
 
 def recovered(reply: Reply, tools: Mapping[str, Tool]) -> list[Call]:

@@ -37,7 +37,7 @@ SWALLOWED = {"reasoning_content": 'I list them. <tool_call>{"name": "bash", "arg
         (say(""), EmptyTurn.NOTHING),
         (say("hi", **SWALLOWED), None),
         (say("hi", finish="length"), None),
-        (call("bash", command="ls"), None),
+        (call("bash", {"command": "ls"}), None),
     ],
 )
 @pytest.mark.parametrize("stream", [True, False])
@@ -57,7 +57,7 @@ def loses(share: int) -> Callable[[Body], Answer]:
         if next(number) % 10 < share:
             return say("", **SWALLOWED)
         turns = sum(message["role"] == "assistant" for message in body["messages"])
-        return call("submit") if turns >= 3 else call("bash", command="true")
+        return call("submit") if turns >= 3 else call("bash", {"command": "true"})
 
     return answer
 
@@ -167,7 +167,7 @@ def test_the_warning_begins_at_two_per_cent(empty: int, warned: bool) -> None:
 
 def test_a_limit_is_no_empty_end(tmp_path: Path) -> None:
     """The last answer was empty, and it was the step limit that ended the attempt."""
-    with FakeServer(call("bash", command="true"), say("")) as server:
+    with FakeServer(call("bash", {"command": "true"}), say("")) as server:
         plan = plan_for(server.url, budget={"steps": 2})
         work(tmp_path, plan, TASKS[:1])
     (record,) = records(tmp_path)
@@ -179,7 +179,7 @@ def test_a_limit_is_no_empty_end(tmp_path: Path) -> None:
 
 
 def test_an_attempt_that_ends_on_them_says_which(tmp_path: Path) -> None:
-    with FakeServer(call("bash", command="true"), say("", **SWALLOWED)) as server:
+    with FakeServer(call("bash", {"command": "true"}), say("", **SWALLOWED)) as server:
         work(tmp_path, plan_for(server.url), TASKS[:1])
     (record,) = records(tmp_path)
     assert (record.stop, record.ended_empty) == ("no_tool_call", EmptyTurn.SWALLOWED_CALL)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from evals.commands import session
+from evals.commands.server import make_server_check, probe_server
 from evals.run.manifest import Manifest, begin_or_resume, compose
 from evals.run.plan import RunPlan
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries
@@ -41,7 +42,7 @@ def plan_for(server: FakeServer, **model: Any) -> RunPlan:
 
 
 def manifest_for(plan: RunPlan) -> Manifest:
-    server = session.probe_server(plan)
+    server = probe_server(plan)
     return compose(plan, TASKS, run_id="r", server=server, base_image=None, excluded={})
 
 
@@ -91,7 +92,9 @@ def test_other_sampling_is_still_refused(tmp_path: Path) -> None:
         resume(tmp_path, serves(LARGE), sampling={"temperature": 0.1})
 
 
-def test_a_server_that_comes_back_with_another_model_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_comes_back_with_another_model_is_told_from_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("scaffolds.openai.probe.POLL_SECONDS", 0.01)
     listing = serves(LARGE)["/v1/models"]
     answers: list[Any] = [listing]
@@ -101,13 +104,15 @@ def test_a_server_that_comes_back_with_another_model_ends_the_run(monkeypatch: p
 
     with FakeServer(say("hi"), get={"/v1/models": models}) as server:
         plan = plan_for(server)
-        wait = session.make_waiter(plan, manifest_for(plan))
+        wait, check = session.make_waiter(plan), make_server_check(plan, manifest_for(plan))
+        assert check is not None
         assert not wait(lambda: False)
         answers[:] = [error(503, "loading"), listing]
         assert wait(lambda: False)
+        assert check.changed() == ""
         answers[:] = [error(503, "loading"), serves(SMALL)["/v1/models"]]
-        with pytest.raises(UserError, match="another model"):
-            wait(lambda: False)
+        assert wait(lambda: False)
+        assert "another model" in str(check.changed())
 
 
 @pytest.mark.parametrize(

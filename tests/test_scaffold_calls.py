@@ -8,7 +8,7 @@ import time
 import pytest
 
 from scaffolds.base import ToolCallCounts, ToolCallMode
-from scaffolds.calls import Call, describe
+from scaffolds.calls import Call, describe, native
 from scaffolds.editor import Editor, EditorArguments
 from scaffolds.formats import FORMATS
 from scaffolds.model import Reply, ToolCall, Usage
@@ -170,3 +170,15 @@ def test_lone_surrogates_never_get_through() -> None:
 
 def test_the_description_for_text_mode_names_each_tool() -> None:
     assert all(f'"name": "{name}"' in describe(TOOLS) for name in TOOLS)
+
+
+@pytest.mark.parametrize("finish", ["length", "tool_calls"])
+def test_the_last_call_of_an_answer_that_was_cut_off_is_not_run_even_where_the_server_mended_it(
+    finish: str,
+) -> None:
+    whole = ToolCall("a", "bash", '{"command": "ls"}')
+    mended = ToolCall("b", "bash", '{"command": "rm -rf build"}')
+    first, last = native(Reply("", (whole, mended), finish, Usage(), {}), TOOLS)
+    assert first.checked
+    assert bool(last.checked) is (finish != "length")
+    assert ("cut off" in last.problem) is (finish == "length")

@@ -134,12 +134,10 @@ def outside(plan: NightlyPlan) -> NightHooks:
     """The real world: Docker, the model server, the run."""
     from functools import partial
 
-    from evals.commands import session
+    from evals.commands.server import probe_server
     from evals.nightly.night import NightHooks
 
-    return NightHooks(
-        load_checked_tasks, session.probe_server, image_identity, partial(work, patience=plan.patience)
-    )
+    return NightHooks(load_checked_tasks, probe_server, image_identity, partial(work, patience=plan.patience))
 
 
 def load_checked_tasks(plan: RunPlan) -> list[Task]:

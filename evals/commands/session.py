@@ -9,16 +9,17 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import scaffolds
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.commands.preflight import preflight
+from evals.commands.server import make_server_check, probe_server
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.run import manifest as manifests
@@ -95,16 +96,6 @@ def claim_to_verify(plan: RunPlan, benchmark: str) -> Claim | None:
     return claim
 
 
-def probe_server(plan: RunPlan) -> dict[str, Any] | None:
-    """What the server says of itself. Raises `MachineError` when it is not there, `UserError` for a wrong model."""
-    if plan.model is None:
-        return None
-    from scaffolds.openai.probe import probe
-
-    facts: dict[str, Any] = probe(plan.model).model_dump(mode="json")
-    return facts
-
-
 @contextmanager
 def open_run(
     plan: RunPlan,
@@ -130,9 +121,10 @@ def open_run(
         stack.callback(context.abandon)
         hooks = RunHooks(
             None,
-            make_waiter(plan, manifest),
+            make_waiter(plan),
             refusal=make_refusal(plan),
             accept_empty_turns=plan.accept_empty_turns,
+            same_server=make_server_check(plan, manifest),
         )
         if grade:
             grader = stack.enter_context(make_grader(plan, context, hooks.abandoned))
@@ -207,18 +199,13 @@ def make_grader(plan: RunPlan, context: RunContext, abandoned: threading.Event) 
     )
 
 
-def make_waiter(plan: RunPlan, manifest: manifests.Manifest) -> Callable[[Callable[[], bool]], bool]:
-    """How the run waits for a server that went away; it must come back with the same model."""
+def make_waiter(plan: RunPlan) -> Callable[[Callable[[], bool]], bool]:
+    """How the run waits for a server that went away. Whether it is the same one then is asked by `make_server_check`."""
 
     def wait(stopping: Callable[[], bool]) -> bool:
         from scaffolds.openai.probe import wait_until_up
 
-        was_away = False
-        while plan.model is not None and wait_until_up(plan.model, stopping) and not stopping():
-            was_away = True
-            with suppress(MachineError):  # away again: wait on
-                manifests.check_model(manifest.server, probe_server(plan))
-        return was_away
+        return plan.model is not None and wait_until_up(plan.model, stopping)
 
     return wait
 

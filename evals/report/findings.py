@@ -12,12 +12,14 @@ from evals.claims.network import ADVICE, network_dependent
 from evals.record import Outcome, Party
 from evals.report.empty_turns import empty_turn_lines
 from evals.report.notices import notices
+from evals.report.text import counted
 from evals.report.verdict_text import retry
 from evals.results.load import LoadedRun
 from evals.results.score import Attempt, ScaffoldScore, score
 from evals.run import ledger
 from evals.run.looks import taken
 from evals.run.manifest import Manifest
+from evals.run.same_server import WHY, changes
 from evals.verdict.reference import problem_lists
 from scaffolds.preset import left_out
 
@@ -31,6 +33,7 @@ def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
     for broken in ledger.verify(run.directory / "ledger.jsonl"):
         yield f"ledger line {broken.line}: {broken.reason}"
     yield from of_origin(facts)
+    yield from of_server(run)
     yield from of_looks(run)
     yield from left_out(facts.plan.preset)
     for line in scores:
@@ -52,6 +55,16 @@ def of_origin(facts: Manifest) -> Iterator[str]:
             else "the attempts were made elsewhere"
         )
         yield from facts.made_elsewhere.notes
+
+
+def of_server(run: LoadedRun) -> Iterator[str]:
+    """When another server answered, and what that took out of the count."""
+    for change in changes(run.directory).changes:
+        yield (
+            f"{change.time[:16].replace('T', ' ')} UTC: the server was another: {change.what}: "
+            f"{counted(len(change.attempts), 'attempt')} made since the last good check count for nothing and are made again "
+            f"(kept as …{WHY}-N)"
+        )
 
 
 def of_looks(run: LoadedRun) -> Iterator[str]:

@@ -42,6 +42,9 @@ MODEL_FACTS = {
     "root": "root",
     "template_sha256": "chat template",
     "window": "context window",
+    "answers_as": "name in its answers",
+    "fingerprint": "system_fingerprint",
+    "canary": "answer to a fixed greedy prompt",
 }
 """What a server may say that identifies its model as an attempt meets it, and how a refusal calls it."""
 
@@ -224,13 +227,23 @@ def _binding(manifest: Manifest) -> dict[str, Any]:
 
 def check_model(before: dict[str, Any] | None, now: dict[str, Any] | None) -> None:
     """Raises `UserError` where a server behind the same name has another model. What either does not say is not judged."""
-    old, new = identity(before or {}), identity(now or {})
-    for fact in old:
-        if fact in new and old[fact] != new[fact]:
-            raise UserError(
-                f"the server has another model than the run began with: its {fact} was {_short(old[fact])}, now it is "
-                f"{_short(new[fact])}. Serve the same model to resume, or use --out for a new run"
-            )
+    if change := model_change(before or {}, now or {}):
+        raise UserError(f"{change}. {SAME_AGAIN}")
+
+
+SAME_AGAIN = "Serve the same model and run the same command again to resume, or use --out for a new run"
+
+
+def model_change(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first fact about the model that is not as it was, in words; "" when all are."""
+    old, new = identity(before), identity(now)
+    fact = next((fact for fact in old if fact in new and old[fact] != new[fact]), None)
+    if fact is None:
+        return ""
+    return (
+        f"the server has another model than the run began with: its {fact} was {_short(old[fact])}, now it is "
+        f"{_short(new[fact])}"
+    )
 
 
 def identity(server: dict[str, Any]) -> dict[str, Any]:

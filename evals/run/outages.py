@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from evals.record import AttemptKey, Failure, Party
+from evals.run.same_server import SameServer
 from evals.run.tally import Tally
 from scaffolds.model import ModelError, Trouble
 from tasks.backend import Backend, Prepared
@@ -60,11 +61,13 @@ class Outages:
         *,
         wait_for_server: Callable[[Callable[[], bool]], bool],
         refusal: Callable[[], str],
+        same_server: SameServer | None = None,
     ) -> None:
         self.epoch = 0
         """Outages of the server so far, known or not to the attempts that they hit."""
         self._tally, self._stopping = tally, stopping
         self._wait_for_server, self._refusal = wait_for_server, refusal
+        self._same_server, self._settled = same_server, 0
         self._gate = threading.Lock()
 
     def of_server(self, error: ModelError, since: int, *, worked: bool) -> Handled:
@@ -76,9 +79,20 @@ class Outages:
             self.epoch += self._wait_for_server(self._stopping.is_set)
             if error.kind is Trouble.REFUSED:
                 self.epoch += self._wait_while_refused(worked=worked)
+            if self.epoch > self._settled or (self._same_server and self._same_server.suspect):
+                self.settle()
             if self.epoch > since:
                 return Handled(failure, 0)
         return Handled(failure, 1 if error.retryable else TRIES)
+
+    def settle(self) -> None:
+        """After an outage, when an answer came from another server, and at the end: is it the one that the run began with?
+
+        The caller holds the gate, or is alone.
+        """
+        if self._same_server:
+            self.epoch += self._same_server.settle(self._stopping)
+        self._settled = self.epoch
 
     def _wait_while_refused(self, *, worked: bool) -> bool:
         """True if the server refused a short prompt as well, and takes it again now."""

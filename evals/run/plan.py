@@ -33,6 +33,7 @@ class RunPlan(Frozen):
 
     FREE: ClassVar[dict[str, Any]] = {
         "accept_empty_turns": True,
+        "same_server": True,
         "workers": True,
         "graders": True,
         "model": {"base_url", "deadlines", "retries"},
@@ -68,6 +69,8 @@ class RunPlan(Frozen):
     """Numbers of tasks after which `verify` may look before the run is complete. Tasks then run in random order."""
     accept_empty_turns: bool = False
     """Go on where a fifth of the first 50 model calls bring neither text nor a tool call."""
+    same_server: bool = True
+    """Make again what was made while the server's answers bore other names, or a canary prompt was answered otherwise."""
     workers: int = Field(default=1, ge=1)
     """Attempts at once."""
     graders: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

@@ -11,25 +11,27 @@ import errno
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from evals.record import AttemptKey, Failure, Grade, Party, Record
-from evals.run.attempt import RunContext, grade_recorded, record_failure, seen_through
+from evals.run.attempt import RunContext, grade_recorded, record_failure, seen_through, set_aside
 from evals.run.controls import CONTROLS
 from evals.run.empty_turns import EmptyTurnGuard
 from evals.run.executor import Executor, LocalThreads
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
 from evals.run.outages import TRIES, Handled, Outages, PatientPulls, Refused
+from evals.run.same_server import WHY, SameServer, ServerCheck, finish_quarantine
 from evals.run.spoiled import Spoiled
 from evals.run.tally import Tally
 from evals.run.tool_calls import evidence
 from scaffolds.base import Step
-from scaffolds.model import ModelError
+from scaffolds.model import ModelError, Trouble
 from tasks.backend import Backend
 from tasks.errors import DiskFullError, GoldError, TaskError, UserError
 from tasks.sandbox import SandboxError
@@ -50,6 +52,8 @@ class RunHooks:
     """Why the server will not answer even a short prompt; "" when it does, or is away."""
     accept_empty_turns: bool = False
     """Go on with a server that loses its answers."""
+    same_server: ServerCheck | None = None
+    """How to ask whether the server is still the one that the run began with; None where no attempt needs one."""
     executor: Executor | None = None
     """Where attempts are made; None is threads of this process, on the context's backend."""
     abandoned: threading.Event = field(default_factory=threading.Event)
@@ -73,11 +77,15 @@ class Run:
         self._executor = hooks.executor or LocalThreads(context.backend)
         self._pulls = PatientPulls(self.tally, self._stopping)
         self._tasks = {task.id: task for task in tasks}
+        finish_quarantine(context.directory)
+        check = hooks.same_server
+        self._same_server = check and SameServer(context.directory, check, self._quarantine)
         self._outages = Outages(
             self.tally,
             self._stopping,
             wait_for_server=hooks.wait_for_server,
             refusal=hooks.refusal,
+            same_server=self._same_server,
         )
         self._refused = Refused(tasks=len({key.task_id for key in keys if key.scaffold not in CONTROLS}))
         self._worked = False
@@ -88,6 +96,7 @@ class Run:
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
         self._todo: deque[AttemptKey] = deque()
         self._to_grade: list[AttemptKey] = []
+        self._gradings: dict[AttemptKey, Future[None]] = {}
         self._sort(keys)
         waiting = set(self._todo)
         self._keys = tuple(keys)
@@ -146,9 +155,10 @@ class Run:
             self._grading = grading
             for key in self._to_grade:
                 self._submit_grade(key)
-            self._attempt_all(workers, watch)
-            if self._try_spoiled_again():
+            with self._watched_server():
                 self._attempt_all(workers, watch)
+                if self._try_spoiled_again():
+                    self._attempt_all(workers, watch)
         watch()
         if self._empty_turns and self._empty_turns.complaint:
             self._empty_turns.set_aside(self._context.directory)
@@ -157,9 +167,28 @@ class Run:
         if self._fatal is not None:
             raise self._fatal
 
+    @contextmanager
+    def _watched_server(self) -> Iterator[None]:
+        """Ask now and then whether it is still the same server, in a thread of its own: an answer may take long."""
+        over = threading.Event()
+
+        def ask_on_a_timer(server: SameServer, every: float) -> None:
+            while not over.wait(every):
+                server.ask()
+
+        if self._same_server and self._hooks.same_server:
+            every = self._hooks.same_server.every
+            threading.Thread(target=ask_on_a_timer, args=(self._same_server, every), daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
     def _attempt_all(self, workers: int, watch: Callable[[], None]) -> None:
         """Until the queue is empty and every attempt in it is graded, or the run stops."""
         self._executor.execute(self._next, self._make, workers=workers, watch=watch)
+        while not self._stopping.is_set() and self._todo_after_check():
+            self._executor.execute(self._next, self._make, workers=workers, watch=watch)
         self._guard(self._refused.give_up)
         while self.tally.graded + self.tally.unjudged < self.tally.done and self._grades_are_coming():
             watch()
@@ -177,6 +206,30 @@ class Run:
         for key in grades:
             self._submit_grade(key)
         return True
+
+    def _todo_after_check(self) -> bool:
+        """The last check: what was made since the one before is made again where the server is another now."""
+        if self._same_server and self._same_server.unverified:
+            self._guard(self._outages.settle)
+        return bool(self._todo)
+
+    def _quarantine(self, keys: Collection[AttemptKey]) -> None:
+        """Take back what was recorded while the server may have been another: out of the counts, and to be made again."""
+        self._ledger.append("server-changed", attempts=[key.model_dump() for key in keys])
+        for key in keys:
+            grading = self._gradings.pop(key, None)
+            if grading and not grading.cancel():
+                grading.result()
+            directory = key.directory(self._context.directory)
+            with self.tally.lock:
+                if (directory / "grade.json").exists():
+                    grade = Grade.model_validate_json((directory / "grade.json").read_bytes())
+                    self.tally.count(grade, -1)
+                self._spoiled.drop(key)
+                set_aside(directory, WHY)
+                self.tally.done -= 1
+                self._todo.append(key)
+        self.settle(())  # some scaffold may have been decided meanwhile
 
     def _grades_are_coming(self) -> bool:
         return self._hooks.grade is not None and self._fatal is None
@@ -220,11 +273,13 @@ class Run:
 
     def _attempt(self, key: AttemptKey, backend: Backend) -> None:
         task, epoch = self._tasks[key.task_id], self._outages.epoch
+        changes = self._same_server.times if self._same_server else 0
         context = replace(self._context, backend=backend)
         self._ledger.append("attempt-started", **key.model_dump())
         try:
             prepared = self._pulls.prepare(task, backend)
             record = self._executor.attempt(key, task, prepared, context, partial(self._stepped, key))
+            self._check_source(key, changes)
         except ModelError as error:
             self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
             self._again(key, self._outages.of_server(error, epoch, worked=self._worked))
@@ -240,9 +295,18 @@ class Run:
     def _stepped(self, key: AttemptKey, step: Step) -> None:
         """A step of an attempt ended. What this raises ends the attempt, which is then set aside."""
         self.tally.stepped(key, step)
+        if self._same_server:
+            self._same_server.see(step.served)
         if self._empty_turns:
             with self.tally.lock:
                 self._empty_turns.see(step)
+
+    def _check_source(self, key: AttemptKey, changes: int) -> None:
+        """Raises `ModelError` for an attempt that ended while the server was another, and sets it aside."""
+        watch = None if key.scaffold in CONTROLS else self._same_server
+        if watch and not watch.recorded(key, changes):
+            set_aside(key.directory(self._context.directory), WHY)
+            raise ModelError("the server changed while this attempt was made", kind=Trouble.CHANGED)
 
     def _again(self, key: AttemptKey, handled: Handled) -> None:
         """Back into the queue while it has tries left."""
@@ -291,7 +355,7 @@ class Run:
 
     def _submit_grade(self, key: AttemptKey) -> None:
         if self._hooks.grade is not None:
-            self._grading.submit(self._grade, key)
+            self._gradings[key] = self._grading.submit(self._grade, key)
 
     def _grade(self, key: AttemptKey) -> None:
         if self._fatal is not None or self._hooks.grade is None:

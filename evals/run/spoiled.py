@@ -38,6 +38,10 @@ class Spoiled:
         if key in self._grades or (grade.party in AGAIN and seen_through(key.directory(self._run))):
             self._grades[key] = grade
 
+    def drop(self, key: AttemptKey) -> None:
+        """It was set aside for another reason, and will be made again. The caller holds the tally's lock."""
+        self._grades.pop(key, None)
+
     def without(self, scaffolds: Collection[str]) -> list[AttemptKey]:
         """Except those of scaffolds that are decided already."""
         with self._tally.lock:  # the last grade may be counted and not yet kept

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
+from scaffolds.openai.canary import PROMPT as CANARY
+
 Body = Mapping[str, Any]
 
 
@@ -109,6 +111,8 @@ class FakeServer:
         }
         self.models = tuple(models)
         self.connections: set[socket.socket] = set()
+        self.canary: Callable[[Body], Answer] = lambda _body: say("Gulls.")
+        """What is said to the prompt that every run asks of its server: no part of the script."""
         self._lock = threading.Lock()
         self._http = self._listener(0)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
@@ -139,6 +143,8 @@ class FakeServer:
         self.__enter__()
 
     def next_answer(self, request: Request) -> Answer:
+        if CANARY.encode() in request.raw and len(request.body["messages"]) == 1:
+            return self.canary(request.body)
         with self._lock:
             self.requests.append(request)
             step = self.script[min(len(self.requests), len(self.script)) - 1]

@@ -1,0 +1,102 @@
+"""What a run asks its model server: who it is, before the first attempt; and later whether it is still the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from evals.run.manifest import Manifest, model_change
+from evals.run.plan import RunPlan
+from evals.run.same_server import ServerCheck
+from scaffolds.model import Served
+from tasks.errors import MachineError, UserError
+
+if TYPE_CHECKING:
+    from scaffolds.openai.config import ModelConfig
+
+GO_ON = "or go on with --set same_server=false"
+
+
+def probe_server(plan: RunPlan) -> dict[str, Any] | None:
+    """What the server says of itself. Raises `MachineError` when it is not there, `UserError` for a wrong model."""
+    if plan.model is None:
+        return None
+    facts = _facts(plan.model)
+    if plan.same_server:
+        facts |= who_answers(plan.model)
+        _check_name(plan.model, facts)
+    return facts
+
+
+def _facts(config: ModelConfig) -> dict[str, Any]:
+    from scaffolds.openai.probe import probe
+
+    facts: dict[str, Any] = probe(config).model_dump(mode="json")
+    return facts
+
+
+def who_answers(config: ModelConfig) -> dict[str, Any]:
+    """How a server's answers are signed, and its canary. Raises `UserError` for two that share the address."""
+    from scaffolds.openai.canary import canary
+
+    served, text = canary(config)
+    if len(served) > 1:
+        raise UserError(
+            f"two servers answer at {config.base_url}: {' and '.join(map(_signature, served[:2]))}: give the address of "
+            f"one of them, {GO_ON}"
+        )
+    return _signs(served[0], text) if served else {}
+
+
+def _signs(served: Served, text: str | None) -> dict[str, Any]:
+    facts = {"answers_as": served.model, "fingerprint": served.fingerprint, "canary": text}
+    return {name: value for name, value in facts.items() if value}
+
+
+def _signature(served: Served) -> str:
+    return " ".join(part for part in served if part) or "no name"
+
+
+def _check_name(config: ModelConfig, facts: dict[str, Any]) -> None:
+    """A server without a list of models may take any name: then its answers must bear the one that was asked for."""
+    asked, named = config.model.casefold(), str(facts.get("answers_as", "")).casefold()
+    if named and not facts["models"] and asked not in named and named not in asked:
+        raise UserError(
+            f"{config.base_url} takes any name: asked for {config.model!r}, it answers as {facts['answers_as']!r}: "
+            f"give that name with --model, {GO_ON}"
+        )
+
+
+def make_server_check(plan: RunPlan, manifest: Manifest) -> ServerCheck | None:
+    """How the run asks whether the server is still the one that it began with."""
+    config, before = plan.model, manifest.server or {}
+    if config is None:
+        return None
+
+    def changed() -> str | None:
+        try:
+            now = _facts(config)
+            now |= still(config, before) if plan.same_server else {}
+        except MachineError:
+            return None
+        except UserError as error:
+            return str(error)
+        return model_change(before, now)
+
+    names = Served(before.get("answers_as", ""), before.get("fingerprint", ""))
+    return ServerCheck(names if plan.same_server else None, changed)
+
+
+def still(config: ModelConfig, before: dict[str, Any]) -> dict[str, Any]:
+    """The same facts as `who_answers` for one question where the answer is the known one, as it nearly always is.
+
+    Raises `MachineError` when nobody answers.
+    """
+    from scaffolds.openai.canary import canary
+
+    served, text = canary(config, at_once=0)
+    if not served and before.keys().isdisjoint(_signs(Served("-", "-"), "-")):
+        return {}  # it never took the prompt
+    if not served:
+        raise MachineError(f"no model server answers at {config.base_url}")
+    signs = _signs(served[0], text)
+    return signs if all(signs.get(name) == before.get(name) for name in signs) else who_answers(config)
