@@ -241,10 +241,13 @@ def test_what_a_plan_costs() -> None:
 
 def test_a_plan_asks_for_numbers_that_mean_something() -> None:
     claim = find("qwen3.6-27b/swe-bench-verified")
-    assert basics(claim, 0.05, 0.8) == (pytest.approx(0.772), 500)
+    assert basics(claim, 0.05, 0.8, 0.0) == (pytest.approx(0.772), 500)
     for margin, power in [(0.0, 0.8), (1.0, 0.8), (0.05, 0.0), (0.05, 1.0)]:
         with pytest.raises(UserError, match="a margin lies between"):
-            basics(claim, margin, power)
+            basics(claim, margin, power, 0.0)
+    for unjudged in (-0.1, 1.0):
+        with pytest.raises(UserError, match="a share of unjudged attempts lies between"):
+            basics(claim, 0.05, 0.8, unjudged)
     assert tasks_name("SWE-bench Verified") == "swebench-verified"
     assert tasks_name("terminal-bench-2.0") == "terminal-bench-2.0=FILE"
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+import yaml
+
 from tests.mutants.covering import Covering, covering, given
 from tests.mutants.mutate import Mutant, mutants
 from tests.mutants.trial import ROOT, SLOW_TO_IMPORT, copy_of, notice
@@ -22,6 +24,7 @@ SCOPE = (
 )  # fmt: skip
 CACHE = ROOT / ".mutants"
 RESULTS = CACHE / "results.jsonl"
+EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
 
 
 def main() -> None:
@@ -117,11 +120,26 @@ class Known:
         return self.noticed(mutant) or key(mutant, covers) in self._tried
 
 
+def equivalents() -> dict[tuple[str, str, str], str]:
+    """File, source line and change → why it changes nothing that anybody can observe."""
+    listed = yaml.safe_load(EQUIVALENT.read_text()) or []
+    return {(one["file"], one["line"], one["change"]): one["reason"] for one in listed}
+
+
+def is_equivalent(mutant: Mutant) -> bool:
+    line = (ROOT / mutant.file).read_text().split("\n")[mutant.line - 1].strip()
+    return (mutant.file, line, f"{mutant.before} → {mutant.text}") in equivalents()
+
+
 def report(drawn: Sequence[Mutant], covers: Covering) -> None:
     known = Known()
     done = [m for m in drawn if known.is_done(m, covers)]
-    survivors = [m for m in done if not known.noticed(m)]
+    unnoticed = [m for m in done if not known.noticed(m)]
+    same = [m for m in unnoticed if is_equivalent(m)]
+    survivors = [m for m in unnoticed if m not in same]
+    done = [m for m in done if m not in same]
     print("\n\nnot noticed:", *sorted(map(str, survivors)), sep="\n")
+    print(f"\nleft out, for they change nothing ({EQUIVALENT.name} says why): {len(same)}")
     for folder in sorted({m.file.rpartition("/")[0] for m in done}):
         here = [m.file.rpartition("/")[0] == folder for m in survivors]
         print(f"{folder}: {sum(here)} of {sum(m.file.rpartition('/')[0] == folder for m in done)} survive")
