@@ -245,9 +245,9 @@ def test_a_plan_asks_for_numbers_that_mean_something() -> None:
     for margin, power in [(0.0, 0.8), (1.0, 0.8), (0.05, 0.0), (0.05, 1.0)]:
         with pytest.raises(UserError, match="a margin lies between"):
             basics(claim, margin, power, 0.0)
-    for unjudged in (-0.1, 1.0):
+    for share in (-0.1, 1.0):
         with pytest.raises(UserError, match="a share of unjudged attempts lies between"):
-            basics(claim, 0.05, 0.8, unjudged)
+            basics(claim, 0.05, 0.8, share)
     assert tasks_name("SWE-bench Verified") == "swebench-verified"
     assert tasks_name("terminal-bench-2.0") == "terminal-bench-2.0=FILE"
 
