@@ -5,22 +5,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scaffolds.base import Scaffold, Settings
 
-SCAFFOLDS: dict[str, str] = {
-    "oneshot": "scaffolds.oneshot:Oneshot",
-    "bash": "scaffolds.bash:Bash",
-    "edit": "scaffolds.edit:Edit",
-}
-"""Name → `module:Class`, loaded when asked for, so that `--help` costs nothing."""
-
 
 def load(name: str, settings: Settings) -> Scaffold:
-    """A fresh scaffold for one attempt. Raises `KeyError` for an unknown name."""
-    module, _, cls = SCAFFOLDS[name].partition(":")
-    scaffold: Scaffold = getattr(import_module(module), cls)(settings)
-    return scaffold
+    """A fresh scaffold for one attempt, as `catalog.find` knows it. Raises `UserError` for one that is none."""
+    from scaffolds.catalog import find  # so that `--help` costs nothing
+
+    return find(name).make(settings)

@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 
 from pydantic import BeforeValidator, Field
 
-from scaffolds.model import EmptyTurn, Model, Served
+from scaffolds.model import EmptyTurn, Model, Served, ToolSchema
 from scaffolds.text import LONGEST_OBSERVATION
 from tasks.sandbox import Sandbox
 from tasks.task import Brief, Frozen
@@ -49,7 +49,16 @@ class ToolCallMode(StrEnum):
     LENIENT = "lenient"
     """`tool_calls`, and where there are none, JSON calls found in the text: each one is counted."""
     TEXT = "text"
-    """The tools are described in the prompt and calls are read from the text only."""
+    """The tools are described in the prompt and calls are read from the text only, as JSON."""
+    FENCED = "fenced"
+    """Likewise, as fenced blocks whose first line names the tool."""
+    XML = "xml"
+    """Likewise, as `<function=NAME><parameter=ARGUMENT>`."""
+
+    @property
+    def in_text(self) -> bool:
+        """Whether no tools are sent to the server."""
+        return self not in (ToolCallMode.NATIVE, ToolCallMode.LENIENT)
 
 
 class Budget(Frozen):
@@ -126,6 +135,10 @@ class Trajectory:
     active_seconds: float = 0.0
     uses_tools: bool = False
     """Whether the model was given tools to call."""
+    tool_calls: ToolCallMode | None = None
+    """How calls travelled; None = as the settings say."""
+    tools: tuple[ToolSchema, ...] = ()
+    """What the model was given to call."""
     calls: ToolCallCounts = field(default_factory=ToolCallCounts)
     empty_turns: Counter[EmptyTurn] = field(default_factory=Counter)
     last_empty: EmptyTurn | None = None

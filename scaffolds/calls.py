@@ -2,7 +2,7 @@
 
 Small local models write their calls as text: in ```json fences, as bare JSON, in <tool_call> tags, at times with
 the braces doubled. What is recovered that way is counted, because it is help that the server did not give.
-Not covered: calls in a programming language's syntax, XML parameters, and ```bash blocks.
+Not covered: calls in a programming language's syntax; XML parameters and ```bash blocks have formats of their own.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def native(reply: Reply, tools: Mapping[str, Tool]) -> list[Call]:
     Of an answer that was cut off the last one is never run: some servers close its quotes and braces, and half a command
     is another command.
     """
-    calls = [_check(_native(call.id, call.name, call.arguments), tools) for call in reply.tool_calls]
+    calls = [checked(parsed(call.id, call.name, call.arguments), tools) for call in reply.tool_calls]
     if calls and reply.finish_reason == CUT_OFF and not calls[-1].problem:
         calls[-1] = calls[-1]._replace(
             checked=None, problem="the answer was cut off before this call was whole"
@@ -66,7 +66,7 @@ def native(reply: Reply, tools: Mapping[str, Tool]) -> list[Call]:
 
 def recovered(reply: Reply, tools: Mapping[str, Tool]) -> list[Call]:
     """The calls in the text of a reply, checked."""
-    return [_check(call, tools) for call in islice(recover(reply.content, tools), MOST_RECOVERED)]
+    return [checked(call, tools) for call in islice(recover(reply.content, tools), MOST_RECOVERED)]
 
 
 def count(calls: list[Call], counts: ToolCallCounts) -> list[Call]:
@@ -94,7 +94,8 @@ def _count(call: Call, counts: ToolCallCounts) -> None:
         counts.native += 1
 
 
-def _native(id_: str, name: str, raw: str) -> Call:
+def parsed(id_: str | None, name: str, raw: str) -> Call:
+    """A call whose arguments came as JSON text."""
     try:
         arguments = fit(DECODER.decode(raw))
     except RecursionError:
@@ -145,14 +146,14 @@ def _as_call(value: Any, names: Container[str]) -> Call | None:
     if not isinstance(name, str) or (arguments is None and name not in names):
         return None
     if isinstance(arguments, str):
-        return _native("", name, arguments)._replace(id=None)
+        return parsed(None, name, arguments)
     try:
         return Call(None, name, fit(arguments) if isinstance(arguments, dict) else {})
     except ValueError as error:
         return Call(None, name, {}, f"the arguments cannot be used: {error}")
 
 
-def _check(call: Call, tools: Mapping[str, Tool]) -> Call:
+def checked(call: Call, tools: Mapping[str, Tool]) -> Call:
     """The call with its arguments in its tool's own type, or with what is wrong with them."""
     call = call._replace(name=clean(call.name))
     if call.problem:

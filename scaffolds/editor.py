@@ -95,13 +95,13 @@ class Editor:
         try:
             sandbox.read(path)
         except FileNotFoundError:
-            sandbox.write(path, _encode(text))
+            sandbox.write(path, encode(text))
             return f"Created {path}."
         raise EditError(f"{path} exists already; change it with str_replace or insert")
 
     def _replace(self, sandbox: Sandbox, path: str, old: str, new: str) -> str:
         before = sandbox.read(path)
-        text = _decode(before)
+        text = decode(before)
         if "\r\n" in text and "\r\n" not in old:
             old, new = old.replace("\n", "\r\n"), new.replace("\n", "\r\n")
         if not old:
@@ -110,14 +110,14 @@ class Editor:
             raise EditError("old_str and new_str are the same")
         count = text.count(old)
         if count != 1:
-            raise EditError(_not_unique(text, old, path, count))
+            raise EditError(f"old_str {not_unique(text, old, path, count)}")
         at = text.index(old)
         self._write(sandbox, path, before, text[:at] + new + text[at + len(old) :])
-        return _shown(path, text[:at] + new + text[at + len(old) :], text.count("\n", 0, at), new.count("\n"))
+        return shown(path, text[:at] + new + text[at + len(old) :], text.count("\n", 0, at), new.count("\n"))
 
     def _insert(self, sandbox: Sandbox, path: str, line: int, new: str) -> str:
         before = sandbox.read(path)
-        lines = WITH_ENDING.findall(_decode(before))
+        lines = WITH_ENDING.findall(decode(before))
         if not 0 <= line <= len(lines):
             raise EditError(f"insert_line must be from 0 to {len(lines)}")
         ending = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
@@ -126,7 +126,7 @@ class Editor:
         block = [part.rstrip("\r") + ending for part in new.removesuffix("\n").split("\n")]
         text = "".join(lines[:line] + block + lines[line:])
         self._write(sandbox, path, before, text)
-        return _shown(path, text, line, len(block) - 1)
+        return shown(path, text, line, len(block) - 1)
 
     def _undo(self, sandbox: Sandbox, path: str) -> str:
         if not self._before.get(path):
@@ -135,7 +135,7 @@ class Editor:
         return f"The last edit of {path} is undone."
 
     def _write(self, sandbox: Sandbox, path: str, before: bytes, text: str) -> None:
-        sandbox.write(path, _encode(text))
+        sandbox.write(path, encode(text))
         history = self._before.setdefault(path, [])
         history.append(before)
         del history[:-UNDO_DEPTH]
@@ -144,7 +144,7 @@ class Editor:
 def view(sandbox: Sandbox, path: str, view_range: list[int] | None, timeout: float) -> str:
     """A file with line numbers, or what lies in a directory, two levels deep."""
     try:
-        lines = _lines(_decode(sandbox.read(path)))
+        lines = _lines(decode(sandbox.read(path)))
     except IsADirectoryError:
         quoted = shlex.quote(path if path.startswith(("/", ".")) else f"./{path}")
         return sandbox.exec(f"find {quoted} -maxdepth 2 -not -path '*/.*' | sort", timeout=timeout).output
@@ -163,7 +163,7 @@ def _range(view_range: list[int] | None, total: int) -> tuple[int, int]:
     return first, total if last == -1 else min(last, total)
 
 
-def _shown(path: str, text: str, line: int, extra: int) -> str:
+def shown(path: str, text: str, line: int, extra: int) -> str:
     """The lines around an edit at 0-based `line` that put `extra` further lines there."""
     lines = _lines(text)
     first = max(0, line - CONTEXT_LINES)
@@ -179,14 +179,15 @@ def _numbered(lines: list[str], first: int) -> str:
     return "\n".join(f"{n:6}\t{line}" for n, line in enumerate(lines, first))
 
 
-def _not_unique(text: str, old: str, path: str, count: int) -> str:
+def not_unique(text: str, old: str, path: str, count: int) -> str:
+    """What is wrong with a text to replace that occurs `count` times."""
     if not count:
-        return f"old_str does not occur in {path} exactly as given, whitespace included"
+        return f"does not occur in {path} exactly as given, whitespace included"
     at, places = -1, []
     for _ in range(min(count, 10)):
         at = text.index(old, at + 1)
         places.append(str(text.count("\n", 0, at) + 1))
-    return f"old_str occurs {count} times in {path} (lines {', '.join(places)}); give more of the lines around it"
+    return f"occurs {count} times in {path} (lines {', '.join(places)}); give more of the lines around it"
 
 
 def _need(command: str, name: str, value: Given | None) -> Given:
@@ -195,11 +196,12 @@ def _need(command: str, name: str, value: Given | None) -> Given:
     return value
 
 
-def _decode(data: bytes) -> str:
+def decode(data: bytes) -> str:
+    """Bytes that are not UTF-8 come back as they were from `encode`."""
     return data.decode("utf-8", "surrogateescape")
 
 
-def _encode(text: str) -> bytes:
+def encode(text: str) -> bytes:
     """Back to the file's bytes; a lone surrogate that the model made up becomes `?`."""
     try:
         return text.encode("utf-8", "surrogateescape")

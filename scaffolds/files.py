@@ -60,7 +60,7 @@ def relevant_files(
         words = words_of(brief.problem_statement)
         found = _occurrences(sandbox, list(words), brief.workdir, timeout)
         paths = ranked(paths, brief.problem_statement, words, found)
-    return _within(budget, sandbox, paths, brief.workdir)
+    return within(budget, sandbox, paths, brief.workdir)
 
 
 def lines_of(sandbox: Sandbox, command: str, workdir: str, timeout: float) -> list[str]:
@@ -133,7 +133,8 @@ def _is_named(path: str, statement: str) -> bool:
     return pure.name in statement or ("." in module and module in statement)
 
 
-def _within(budget: int, sandbox: Sandbox, paths: Iterable[str], workdir: str) -> dict[str, str]:
+def within(budget: int, sandbox: Sandbox, paths: Iterable[str], workdir: str) -> dict[str, str]:
+    """The text of each file that has room, in order."""
     chosen: dict[str, str] = {}
     left = budget
     for path in paths:

@@ -1,13 +1,15 @@
 """How tool calls travel between a loop and a model: what the prompt says, how calls are read, how they are answered.
 
-A format never decides what a call does. A new one is a class with these three methods and its name in `FORMATS`.
+A format never decides what a call does. A new one has these three methods and its name in `FORMATS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from scaffolds import fenced, xml_calls
 from scaffolds.base import ToolCallCounts, ToolCallMode
 from scaffolds.calls import Call, count, describe, native, recovered, unread
 from scaffolds.model import Message, Reply, ToolSchema
@@ -49,19 +51,26 @@ class Native:
         ]
 
 
-class Text:
-    """The tools are described in the prompt, and calls are JSON in the reply's text."""
+@dataclass(frozen=True)
+class InText:
+    """The tools are described in the prompt, and calls are read from the reply's text alone."""
+
+    describe: Callable[[Mapping[str, Tool]], str]
+    find: Callable[[Reply, Mapping[str, Tool]], list[Call]]
 
     def prompt(self, system: str, tools: Mapping[str, Tool]) -> tuple[str, Sequence[ToolSchema]]:
-        return f"{system}\n\n{describe(tools)}", ()
+        return f"{system}\n\n{self.describe(tools)}", ()
 
     def read(self, reply: Reply, tools: Mapping[str, Tool], counts: ToolCallCounts) -> list[Call]:
-        return count(recovered(reply, tools), counts)
+        return count(self.find(reply, tools), counts)
 
     def answer(self, calls: Sequence[Call], observations: Sequence[str]) -> list[Message]:
         """One `user` message for all: a server knows no `tool` message without a call of its own."""
         told = [f"[{call.name}]\n{text}" for call, text in zip(calls, observations, strict=False)]
         return [{"role": "user", "content": "\n\n".join(told)}] if told else []
+
+
+JSON = InText(describe, recovered)
 
 
 class Lenient(Native):
@@ -73,11 +82,13 @@ class Lenient(Native):
     def answer(self, calls: Sequence[Call], observations: Sequence[str]) -> list[Message]:
         """All calls of a reply came the same way, and are answered that way."""
         came_as_text = any(call.id is None for call in calls)
-        return Text().answer(calls, observations) if came_as_text else super().answer(calls, observations)
+        return JSON.answer(calls, observations) if came_as_text else super().answer(calls, observations)
 
 
 FORMATS: dict[ToolCallMode, CallFormat] = {
     ToolCallMode.NATIVE: Native(),
     ToolCallMode.LENIENT: Lenient(),
-    ToolCallMode.TEXT: Text(),
+    ToolCallMode.TEXT: JSON,
+    ToolCallMode.FENCED: InText(fenced.describe, fenced.calls),
+    ToolCallMode.XML: InText(xml_calls.describe, xml_calls.calls),
 }

@@ -6,14 +6,12 @@ that was not shown may not be replaced, and nothing of an answer that was cut of
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from scaffolds.base import Settings, Step, Stop, Trajectory
 from scaffolds.files import budget_for, relevant_files
-from scaffolds.loop import LEAST_SECONDS, agent_step, count_reply, no_reply, seconds_left
+from scaffolds.loop import LEAST_SECONDS, agent_step, clock, count_reply, no_reply, seconds_left
 from scaffolds.model import CUT_OFF, ContextOverflow, Message, Model, Reply, TimeUp
 from scaffolds.whole_files import parse_files
 from tasks.sandbox import Sandbox, SandboxGone
@@ -42,7 +40,7 @@ class Oneshot:
     def solve(self, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
         result = Trajectory(Stop.SUBMITTED)
         try:
-            with _clock(result):
+            with clock(result):
                 files = self._chosen(brief, model, sandbox)
             result.files_shown = tuple(files)
             seconds = seconds_left(self._settings, result, least=LEAST_SECONDS)
@@ -71,9 +69,9 @@ class Oneshot:
         """Writes what can be read out of the answer; one without a file, or that was cut, is malformed."""
         count_reply(result, reply)
         before, observations = result.active_seconds, list[str]()
-        with _clock(result):
-            answer = _answered(reply, files, brief, sandbox)
-            observations += [_put(sandbox, path, text) for path, text in answer.files.items()]
+        with clock(result):
+            answer = answered(reply, files, brief, sandbox)
+            observations += [put(sandbox, path, text) for path, text in answer.files.items()]
         observations += answer.refused
         if not answer.files:
             result.stop, result.detail = Stop.MALFORMED, "; ".join(answer.refused)[:300]
@@ -89,7 +87,7 @@ class Answered(NamedTuple):
     refused: list[str]
 
 
-def _answered(reply: Reply, shown: Mapping[str, str], brief: Brief, sandbox: Sandbox) -> Answered:
+def answered(reply: Reply, shown: Mapping[str, str], brief: Brief, sandbox: Sandbox) -> Answered:
     """A whole file is known to be whole only where the answer ended by itself, and the old one was read."""
     if reply.finish_reason == CUT_OFF:
         return Answered({}, ["the answer was cut off at the limit of tokens: nothing of it is written"])
@@ -111,17 +109,8 @@ def _exists(sandbox: Sandbox, path: str) -> bool:
     return True
 
 
-@contextmanager
-def _clock(result: Trajectory) -> Iterator[None]:
-    """Counts what is done in the sandbox as the agent's time."""
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        result.active_seconds += time.monotonic() - started
-
-
-def _put(sandbox: Sandbox, path: str, text: str) -> str:
+def put(sandbox: Sandbox, path: str, text: str) -> str:
+    """Writes a file; what came of it, in words."""
     try:
         sandbox.write(path, text.encode("utf-8", "replace"))
     except OSError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 from evals.record import AttemptKey, Record
 from evals.run.attempt import run_attempt
 from scaffolds.base import Budget, Settings, Stop, ToolCallMode
+from scaffolds.catalog import names as names_of_scaffolds
 from scaffolds.model import ModelError
 from scaffolds.openai.config import ModelConfig, Retries
+from scaffolds.toolsets import TOOLSETS
 from tasks.sandbox import Sandbox
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, call, say, stream
@@ -28,7 +31,7 @@ from tests.fakes.plain_sandbox import PlainSandbox
 from tests.test_run import make_task
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-SCAFFOLDS = ("edit", "oneshot")
+SCAFFOLDS = names_of_scaffolds()
 
 texts = st.text(st.characters(exclude_categories=()), max_size=30) | st.sampled_from(
     ["", "\ud800", "\u2028x\u2029\x85\x0c", "NaN", "12", "submit", "bash", "\0", "{" * 3000, "../x"]
@@ -48,7 +51,33 @@ values = st.recursive(
     ),
     max_leaves=8,
 )
-NAMES = ("command", "path", "view_range", "file_text", "old_str", "new_str", "insert_line")
+NAMES = (
+    *("command", "path", "view_range", "file_text", "old_str", "new_str", "insert_line"),
+    *("file_path", "offset", "limit", "old_string", "new_string", "replace_all", "content", "patch"),
+    *(
+        "line_number",
+        "filename",
+        "file_name",
+        "dir",
+        "search_term",
+        "file",
+        "search",
+        "replace",
+        "text",
+        "line",
+    ),
+)
+TOOLS = sorted({name for tools in TOOLSETS.values() for name in tools(1000)} | {"submit"})
+PATCH_LINES = (
+    *(
+        "*** Begin Patch",
+        "*** End Patch",
+        "*** Update File: a.txt",
+        "*** Add File: b",
+        "*** Delete File: a.txt",
+    ),
+    *("*** Move to: c", "@@", "@@ x", "*** End of File", "-a", "+b", " c", "", "*** ", "a"),
+)
 WORDS = (
     "view",
     "create",
@@ -60,14 +89,17 @@ WORDS = (
     "/testbed/a.txt",
     "/testbed",
 )
-arguments = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(WORDS) | values, max_size=7)
+patches = st.lists(st.sampled_from(PATCH_LINES), max_size=8).map(
+    lambda lines: "\n".join(["*** Begin Patch", *lines, "*** End Patch"])
+)
+arguments = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(WORDS) | patches | values, max_size=9)
 raw_arguments = (
     arguments.map(json.dumps)
     | arguments
     | values
     | st.sampled_from(['{"command": ' * 900, "[" * 5000, '{"command": NaN}'])
 )
-names = st.sampled_from(["bash", "str_replace_editor", "submit", "nothing"]) | values
+names = st.sampled_from([*TOOLS, "nothing"]) | values
 calls = st.lists(
     st.fixed_dictionaries(
         {"function": st.fixed_dictionaries({"name": names, "arguments": raw_arguments}) | values},
@@ -77,8 +109,32 @@ calls = st.lists(
     max_size=3,
 )
 written = st.builds(
-    lambda a: f"```json\n{json.dumps({'name': 'bash', 'arguments': a})}\n```", arguments | values
+    lambda name, a: f"```json\n{json.dumps({'name': name, 'arguments': a})}\n```",
+    st.sampled_from(TOOLS),
+    arguments | values,
 )
+fences = st.sampled_from(["```", "````", "``", "\n```", ""])
+fenced = st.builds(
+    lambda start, name, body, end: f"{start}{name}\n{body}\n{end}",
+    fences,
+    st.sampled_from([*TOOLS, "json", ""]),
+    texts | patches | arguments.map(json.dumps),
+    fences,
+)
+pieces = st.sampled_from(
+    [
+        "<function=bash>",
+        "<function=",
+        "<parameter=command>",
+        "<parameter=",
+        ">",
+        "</parameter>",
+        "</function>",
+        "\n",
+    ]
+)
+xml = st.lists(pieces | st.sampled_from(TOOLS) | texts | values.map(repr), max_size=12).map("".join)
+written = written | fenced | xml
 messages = (
     st.fixed_dictionaries(
         {},
@@ -111,6 +167,22 @@ answers = (
 )
 
 
+class OneFile(PlainSandbox):
+    """Holds `a.txt`, which is at `/testbed/a.txt`, too, and keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files = dict.fromkeys(("a.txt", "/testbed/a.txt"), b"a\nx\r\n\xff c")
+
+    def read(self, path: str) -> bytes:
+        if path in self.files:
+            return self.files[path]
+        return super().read(path)
+
+    def write(self, path: str, data: bytes) -> None:
+        self.files[path] = data
+
+
 class Stage:
     """One server for all attempts: making one costs more than an attempt."""
 
@@ -131,7 +203,7 @@ class Stage:
         self.server.requests.clear()
         context = plain_context(
             directory,
-            backend=PlainBackend(lambda: sandbox or PlainSandbox()),
+            backend=PlainBackend(lambda: sandbox or OneFile()),
             settings=Settings(budget=Budget(steps=6, command_seconds=5), tool_calls=mode),
             model=self.config,
         )
@@ -196,6 +268,30 @@ def test_what_once_ended_a_run_ends_its_attempt(
     (repository := tmp_path / "repository").mkdir()
     record = stage.attempt(tmp_path, "edit", ToolCallMode.NATIVE, answer, sandbox=LocalSandbox(repository))
     assert record.stop in (Stop.MALFORMED, Stop.NO_TOOL_CALL, Stop.STEP_LIMIT)
+
+
+CRAMMED = {
+    "a thousand fences": "```bash\n" * 1000,
+    "a megabyte of fences": "```bash\ntrue\n```\n" * 60_000,
+    "a megabyte of open functions": "<function=bash>" * 70_000,
+    "a megabyte of open parameters": "<function=bash>" + "<parameter=command>" * 55_000,
+    "a megabyte of names without an end": "<function=" * 100_000,
+    "values nested too deeply": "<function=open><parameter=line_number>" + "[" * 90_000,
+    "only a thought": "",
+}
+
+
+@pytest.mark.parametrize("name", CRAMMED)
+@pytest.mark.parametrize("mode", ToolCallMode)
+def test_a_reply_without_end_or_sense_ends_in_a_named_stop(
+    name: str, mode: ToolCallMode, stage: Stage, tmp_path: Path
+) -> None:
+    answer = say(CRAMMED[name], reasoning_content="on and on " * 1000)
+    started = time.monotonic()
+    record = stage.attempt(tmp_path, "base-windowed", mode, answer)
+    assert record.stop in (Stop.MALFORMED, Stop.NO_TOOL_CALL, Stop.STEP_LIMIT)
+    assert record.tool_calls is mode
+    assert time.monotonic() - started < 20
 
 
 DEEP_BODIES = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from evals.run.plan import load_plan
-from scaffolds import SCAFFOLDS
+from scaffolds.catalog import names as scaffold_names
 from scaffolds.preset import left_out, load_preset, names, under_plan
 from tasks.errors import UserError
 
@@ -15,7 +15,7 @@ def test_each_preset_names_version_source_and_what_it_leaves_out(name: str) -> N
     preset = load_preset(name)
     assert name.endswith(preset.version)
     assert preset.version in preset.source
-    assert preset.scaffold in SCAFFOLDS
+    assert preset.scaffold in scaffold_names()
     assert preset.not_reproduced
 
 

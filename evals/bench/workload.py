@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from scaffolds import load
 from scaffolds.base import Budget, Settings
-from scaffolds.bash import Bash
 from scaffolds.openai.client import conversation
 from scaffolds.openai.config import ModelConfig
 from tasks.docker.sandbox import DockerSandbox, open_sandbox
@@ -75,7 +75,7 @@ def all_at_once(
 
 def solve(sandbox: Sandbox, model: ModelConfig, steps: int) -> None:
     settings = Settings(budget=Budget(steps=steps))
-    done = Bash(settings).solve(BRIEF, conversation(model), sandbox)
+    done = load("bash", settings).solve(BRIEF, conversation(model), sandbox)
     assert done.steps == done.calls.native == steps, done
 
 

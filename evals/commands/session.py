@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import scaffolds
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.commands.preflight import preflight
@@ -25,18 +24,19 @@ from evals.grade.grader import Grader
 from evals.run import manifest as manifests
 from evals.run.attempt import RunContext
 from evals.run.controls import CONTROLS
+from evals.run.definitions import ScaffoldMaker, definitions, facts
 from evals.run.ledger import Ledger
 from evals.run.lock import begin_session
 from evals.run.plan import RunPlan
 from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run, RunHooks
-from scaffolds.base import Settings, ToolCallMode
+from scaffolds.base import Settings
 from scaffolds.preset import left_out
 from tasks import catalog
 from tasks.backend import Progress
 from tasks.docker.backend import DockerBackend
 from tasks.docker.images import sandbox_base
-from tasks.errors import MachineError, UserError, near
+from tasks.errors import MachineError, UserError
 from tasks.task import Task
 
 if TYPE_CHECKING:
@@ -54,15 +54,8 @@ def default_directory(plan: RunPlan) -> Path:
 
 
 def check_scaffolds(plan: RunPlan) -> None:
-    """Raises `UserError` for names that do not exist, and for a missing model where one is needed."""
-    known = (*scaffolds.SCAFFOLDS, *CONTROLS)
-    for name in plan.scaffolds:
-        if name not in known:
-            raise UserError(
-                f"no scaffold is called {name!r}: choose from {', '.join(known)}{near(name, known)}"
-            )
-    if len(set(plan.scaffolds)) < len(plan.scaffolds):
-        raise UserError("a scaffold is named twice: each runs once over all attempts")
+    """Raises `UserError` for scaffolds that cannot be had, and for a missing model where one is needed."""
+    definitions(plan)
     if plan.model is None and not set(plan.scaffolds) <= set(CONTROLS):
         hint = f" ({IGNORED} is not read)" if os.environ.get(IGNORED) else ""
         raise UserError(f"give the model server: --base-url http://127.0.0.1:8080/v1 --model NAME{hint}")
@@ -147,6 +140,7 @@ def compose_manifest(
         excluded=excluded_tasks(plan.reliable) if plan.reliable else {},
         subset=drawn_subset(plan),
         claim=claim_to_verify(plan, tasks[0].benchmark),
+        scaffolds=facts(plan),
     )
 
 
@@ -182,6 +176,7 @@ def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -
         model_name=manifest.model_name,
         backend=DockerBackend(),
         limits=plan.sandbox,
+        make_scaffold=ScaffoldMaker(definitions(plan)),
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),
         model=plan.model,
         window=(manifest.server or {}).get("window"),
@@ -217,7 +212,7 @@ def make_refusal(plan: RunPlan) -> Callable[[], str]:
         from scaffolds.openai.probe import refusal
         from scaffolds.tools import Submit
 
-        tools = () if plan.tool_calls is ToolCallMode.TEXT else (Submit.schema,)
+        tools = () if plan.tool_calls.in_text else (Submit.schema,)
         return refusal(plan.model, tools) if plan.model else ""
 
     return refusal

@@ -136,7 +136,7 @@ def check_comparable(plan: NightlyPlan, baseline: Results, fresh: Manifest) -> N
     """Refuse a night that cannot show anything, before it takes its hours."""
     hashes = {task.id: task.hash for task in fresh.tasks}
     seen = {r.system.scaffold for r in baseline.rows if hashes.get(r.task) == r.task_hash}
-    if missing := [name for name in plan.run.scaffolds if name not in seen]:
+    if missing := [name for name in plan.run.scaffold_names if name not in seen]:
         raise UserError(
             f"the baseline {plan.baseline} has no attempt at these tasks, as they are now, with {', '.join(missing)}: "
             "make one with `asclaimed run`"
@@ -194,6 +194,7 @@ def tonight(directory: Path, fresh: Manifest, now: datetime) -> Path:
 def compose(plan: RunPlan, tasks: list[Task], hooks: NightHooks) -> Manifest:
     """The manifest of a night that has no name yet."""
     from evals.grade.check_tasks import excluded_tasks
+    from evals.run.definitions import facts
     from evals.run.plan_tasks import drawn_subset
 
     return manifests.compose(
@@ -204,6 +205,7 @@ def compose(plan: RunPlan, tasks: list[Task], hooks: NightHooks) -> Manifest:
         base_image=None,
         excluded=excluded_tasks(plan.reliable) if plan.reliable else {},
         subset=drawn_subset(plan),
+        scaffolds=facts(plan),
     )
 
 
@@ -220,10 +222,10 @@ def judge(
     fresh = chosen(rows, choices, Action.RERUN)
     touched = [*fresh, *chosen(rows, choices, Action.REGRADE)]
     baseline = Baseline.of(reference, [one for night in earlier for one in night.watched])
-    alpha = plan.alpha / len(plan.run.scaffolds)
+    alpha = plan.alpha / len(plan.run.scaffold_names)
     shown = tuple(
         watched(name, [r for r in fresh if r.system.scaffold == name], baseline)
-        for name in plan.run.scaffolds
+        for name in plan.run.scaffold_names
     )
     history = [one for night in earlier for one in night.watched]
     series = [[*(w for w in history if w.scaffold == one.scaffold), one] for one in shown]

@@ -110,6 +110,10 @@ def rate_note(line: ScaffoldScore) -> str:
     return spread + solved + whole
 
 
+def factor_note(factors: tuple[str, ...] | None) -> str:
+    return f"; {'; '.join(factors)}" if factors else ""
+
+
 def difference_forest(comparison: Comparison | None, results: Results) -> Forest | None:
     """Paired differences, the largest first."""
     if comparison is None:
@@ -127,7 +131,7 @@ def difference_forest(comparison: Comparison | None, results: Results) -> Forest
             official=None,
             value=signed(pair.difference),
             note=f"{signed(pair.low)} to {signed(pair.high)}; better at {pair.only_first}, worse at {pair.only_second}"
-            f" of {pair.tasks} tasks{p_note(pair.p_holm)}",
+            f" of {pair.tasks} tasks{p_note(pair.p_holm)}{factor_note(pair.factors)}",
         )
         for pair in pairs
     )

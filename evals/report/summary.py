@@ -44,6 +44,8 @@ class Pair(Frozen):
     """Of this pair alone."""
     p_adjusted: float | None = None
     """For all pairs of the run: the one to read."""
+    factors: tuple[str, ...] | None = None
+    """In what the scaffolds differ; None where that is not known of one."""
 
 
 class ClaimLine(Frozen):
@@ -119,7 +121,7 @@ def read_report(directory: Path) -> Report:
     by_scaffold: defaultdict[str, list[score.Attempt]] = defaultdict(list)
     for attempt in run.attempts:
         by_scaffold[attempt.key.scaffold].append(attempt)
-    counted = (score.score(name, by_scaffold[name]) for name in run.manifest.plan.scaffolds)
+    counted = (score.score(name, by_scaffold[name]) for name in run.manifest.scaffold_names)
     scores = tuple(estimated(line, run.results) for line in counted)
     comparison = compared(run.results, best(scores))
     return Report(run, comparison, _summary(run, scores, comparison))
@@ -205,6 +207,7 @@ def pairs(comparison: Comparison | None, results: Results) -> Iterator[Pair]:
             high=one.high,
             p_value=one.p,
             p_adjusted=one.p_holm,
+            factors=one.factors,
         )
 
 

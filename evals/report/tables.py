@@ -37,7 +37,7 @@ def sections(summary: Summary) -> list[Section]:
         ),
         (
             "Differences, points (paired over tasks)",
-            ("first − second", "tasks", "difference", "95 % interval", "adjusted p"),
+            ("first − second", "tasks", "difference", "95 % interval", "adjusted p", "they differ in"),
             [
                 (
                     f"{pair.first} − {pair.second}",
@@ -45,6 +45,7 @@ def sections(summary: Summary) -> list[Section]:
                     f"{pair.difference:+.1f}",
                     f"{pair.low:+.1f} … {pair.high:+.1f}",
                     "–" if pair.p_adjusted is None else f"{pair.p_adjusted:.2g}",
+                    "not known" if pair.factors is None else "; ".join(pair.factors),
                 )
                 for pair in summary.pairs
             ],

@@ -168,6 +168,8 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
 def pair_lines(pair: Pair) -> Iterator[str]:
     first, second = plain(pair.first, 60), plain(pair.second, 60)
     yield f"{first} − {second}: {pair.difference:+.1f} points, 95 % {pair.low:+.1f} to {pair.high:+.1f} ({pair.tasks} tasks)"
+    if pair.factors is not None and pair.first != pair.second:
+        yield f"  the scaffolds differ in: {plain('; '.join(pair.factors) or 'nothing', 600)}"
     adjusted = (
         "" if pair.p is None or pair.p_holm is None else f", p = {pair.p:.2g}, adjusted {pair.p_holm:.2g}"
     )

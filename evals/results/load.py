@@ -49,8 +49,7 @@ def labelled(runs: Sequence[Path]) -> Results:
     if len(set(names)) < len(names):
         raise UserError("two of these run directories have the same name: rename one to tell them apart")
     refuse_twins(runs)
-    parts = [(name, from_run_dir(run)) for name, run in zip(names, runs, strict=True)]
-    return merge([replace(part, rows=tuple(renamed(row, name) for row in part.rows)) for name, part in parts])
+    return merge([renamed(from_run_dir(run), name) for name, run in zip(names, runs, strict=True)])
 
 
 def refuse_twins(runs: Sequence[Path]) -> None:
@@ -64,8 +63,10 @@ def refuse_twins(runs: Sequence[Path]) -> None:
         seen[name] = run
 
 
-def renamed(row: Row, name: str) -> Row:
-    return row._replace(system=System(name, row.system.scaffold))
+def renamed(part: Results, name: str) -> Results:
+    rows = tuple(row._replace(system=System(name, row.system.scaffold)) for row in part.rows)
+    factors = {System(name, system.scaffold): found for system, found in part.factors.items()}
+    return replace(part, rows=rows, factors=factors)
 
 
 def from_run_dir(run: Path) -> Results:
@@ -91,6 +92,7 @@ def from_attempts(run: Path, manifest: manifests.Manifest, attempts: Sequence[At
         subset=manifest.subset and manifest.subset.without(frozenset(manifest.excluded)),
         planned=len(manifest.counted_tasks),
         protocol=protocol_of(manifest),
+        factors={System(manifest.model_name, name): one.factors for name, one in manifest.scaffolds.items()},
     )
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -125,6 +126,8 @@ class Results:
     """How the tasks were drawn, where chances were unequal: `rows` alone give no rate then."""
     protocol: Protocol = field(default_factory=Protocol)
     """What was in force, in the words of a claim."""
+    factors: Mapping[System, Mapping[str, str]] = field(default_factory=dict)
+    """What each scaffold of ours consists of; of two runs of one system, the first's."""
     planned: int = 0
     """Tasks of the frozen list; filled in when left at 0."""
     left_out: frozenset[str] = frozenset()
@@ -287,6 +290,7 @@ def merge(parts: Sequence[Results]) -> Results:
         first,
         source=", ".join(part.source for part in parts),
         rows=tuple(rows),
+        factors=dict(chain.from_iterable(part.factors.items() for part in reversed(parts))),
         margin=first.margin if len(margins) == 1 else None,
         drawn=first.drawn if len({part.drawn for part in parts}) == 1 else Drawn.CHOSEN,
         excluded={name: why for part in parts for name, why in part.excluded.items()},

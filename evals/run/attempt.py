@@ -58,7 +58,7 @@ class RunContext:
     window: int | None = None
     """Tokens of context that the server named when the run began."""
     make_scaffold: Callable[[str, Task, Settings], Scaffold] = make_scaffold
-    """A function of a module: what is sent of it is its name."""
+    """A function of a module, or data: it is sent to where attempts are made."""
 
     @property
     def abandoned(self) -> bool:
@@ -149,7 +149,7 @@ def _compose(
         completion_tokens=trajectory.completion_tokens,
         active_seconds=round(trajectory.active_seconds, 3),
         wall_seconds=round(wall_seconds, 3),
-        tool_calls=context.settings.tool_calls,
+        tool_calls=trajectory.tool_calls or context.settings.tool_calls,
         calls_native=trajectory.calls.native,
         calls_recovered=trajectory.calls.recovered,
         calls_malformed=trajectory.calls.malformed,

@@ -18,12 +18,13 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-import scaffolds
+import scaffolds as scaffolds_package
 from evals.claims.claim import Claim
 from evals.claims.network import network_dependent
 from evals.record import AttemptKey, all_keys
 from evals.run.plan import RunPlan
 from evals.stats.drawn import Subset
+from scaffolds.catalog import FAMILY
 from tasks import supervisor
 from tasks.disk import write_json
 from tasks.errors import UserError
@@ -70,6 +71,17 @@ class Elsewhere(Frozen):
     """What a reader must know: how gaps were read, what was left out."""
 
 
+class ScaffoldFacts(Frozen):
+    """What one scaffold of the run is."""
+
+    source: str
+    """`family`, a YAML file, or `module:Class`."""
+    sha256: str
+    """Of its YAML, or of the source that its class is in."""
+    factors: dict[str, str] = Field(default_factory=dict)
+    """As in force, the plan's limits and call format included; empty for a class of one's own."""
+
+
 class Manifest(Frozen):
     """What a run was asked to do, and what was in force when it began."""
 
@@ -93,6 +105,8 @@ class Manifest(Frozen):
     """None for a run of ours."""
     scaffold_source: str
     """sha256 over the source of the `scaffolds` package: prompts, parsers and loops."""
+    scaffolds: dict[str, ScaffoldFacts] = Field(default_factory=dict)
+    """Controls and what was made elsewhere left out."""
     versions: dict[str, str]
     host: dict[str, Any]
 
@@ -102,11 +116,16 @@ class Manifest(Frozen):
             return self.made_elsewhere.model or "unknown"
         return self.plan.model.model if self.plan.model else "none"
 
+    @property
+    def scaffold_names(self) -> tuple[str, ...]:
+        """As attempts are filed under; of a run made elsewhere, names are names."""
+        return self.plan.scaffolds if self.made_elsewhere else self.plan.scaffold_names
+
     def frozen_keys(self) -> list[AttemptKey]:
         """The whole frozen denominator, in the order of work: all attempts up to a look, then on to the next."""
         ids, cuts = [task.id for task in self.tasks], [0, *self._cuts(), len(self.tasks)]
-        blocks = (ids[start:end] for start, end in pairwise(cuts))
-        return [key for block in blocks for key in all_keys(self.plan.scaffolds, block, self.plan.attempts)]
+        blocks, names = (ids[start:end] for start, end in pairwise(cuts)), self.scaffold_names
+        return [key for block in blocks for key in all_keys(names, block, self.plan.attempts)]
 
     @property
     def counted_tasks(self) -> tuple[str, ...]:
@@ -126,7 +145,7 @@ class Manifest(Frozen):
 
 def source_hash() -> str:
     """sha256 over names and bytes of every file of the `scaffolds` package, in order."""
-    root = Path(scaffolds.__file__).parent
+    root = Path(str(scaffolds_package.__file__)).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         if path.suffix in {".py", ".yaml"}:
@@ -154,6 +173,7 @@ def compose(
     excluded: dict[str, str],
     subset: Subset | None = None,
     claim: Claim | None = None,
+    scaffolds: dict[str, ScaffoldFacts] | None = None,
 ) -> Manifest:
     """The manifest of a new run."""
     if plan.grading.leave_out_network_tasks and not plan.grading.network:
@@ -173,6 +193,7 @@ def compose(
         server=server,
         base_image=base_image,
         scaffold_source=source_hash(),
+        scaffolds=scaffolds or {},
         versions=versions(),
         host={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count()},
     )
@@ -221,6 +242,8 @@ def _binding(manifest: Manifest) -> dict[str, Any]:
     flat["claim (content)"] = manifest.claim and manifest.claim.model_dump(mode="json")
     flat["tasks (content)"] = [f"{task.id}:{task.hash}" for task in manifest.tasks]
     flat["scaffold source"] = manifest.scaffold_source
+    own = {name: one.sha256 for name, one in manifest.scaffolds.items() if one.source != FAMILY}
+    flat |= {f"scaffold {name} (content)": sha256 for name, sha256 in own.items()}
     flat["asclaimed version"] = manifest.versions["asclaimed"]
     return flat
 

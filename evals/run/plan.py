@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from scaffolds.base import Budget, ToolCallMode
+from scaffolds.catalog import name_of
 from scaffolds.openai.config import ModelConfig
 from scaffolds.preset import under_plan
 from tasks.backend import TestLimits
@@ -53,6 +54,7 @@ class RunPlan(Frozen):
     preset: str | None = None
     """Limits and sampling of an upstream scaffold (`scaffolds/presets/`), under the plan's own values."""
     scaffolds: tuple[str, ...] = Field(default=("bash",), min_length=1)
+    """Names, YAML files, and `module:Class`."""
     attempts: int = Field(default=1, ge=1)
     model: ModelConfig | None = None
     """None suits the controls `gold` and `nop` only."""
@@ -75,6 +77,11 @@ class RunPlan(Frozen):
     """Attempts at once."""
     graders: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Attempts graded at once; `auto` = half the cores, and one more."""
+
+    @property
+    def scaffold_names(self) -> tuple[str, ...]:
+        """What each scaffold is called in the run: `scaffolds` may name files and classes."""
+        return tuple(map(name_of, self.scaffolds))
 
     @property
     def grading_threads(self) -> int:

@@ -22,6 +22,7 @@ from evals.verdict.crossed import common_outcomes, crossed, points
 from evals.verdict.measure import Estimand
 from evals.verdict.rates import difference_of, rate_of
 from evals.verdict.words import grader_of
+from scaffolds.factors import difference
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -79,6 +80,8 @@ class Pair(Frozen):
     second_failed_by: dict[str, int]
     """How the second failed at the tasks where the first did better: where the difference comes from."""
     first_failed_by: dict[str, int]
+    factors: tuple[str, ...] | None = None
+    """In what the scaffolds differ, `factor: first's → second's`; None where it is not known of one."""
 
 
 class Comparison(Frozen):
@@ -173,7 +176,14 @@ def pair(first: Results, second: Results, estimand: Estimand) -> Pair:
         method=found.method,
         second_failed_by=failed_by(second, better),
         first_failed_by=failed_by(first, worse),
+        factors=factors_of(first, second),
     )
+
+
+def factors_of(first: Results, second: Results) -> tuple[str, ...] | None:
+    """In what the scaffolds of two systems differ, as the runs' manifests have it."""
+    ours, theirs = (part.factors.get(part.systems[0]) for part in (first, second))
+    return tuple(difference(ours, theirs)) if ours and theirs else None
 
 
 def rates(table: Table) -> dict[str, float]:

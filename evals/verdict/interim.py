@@ -28,7 +28,7 @@ class InterimAnalysis:
         self._open: dict[str, list[tuple[int, set[AttemptKey]]]] = {}
         if manifest.claim is not None:
             settled = self._looks.settled()
-            waiting = [name for name in manifest.plan.scaffolds if name not in settled]
+            waiting = [name for name in manifest.scaffold_names if name not in settled]
             self._open = {name: list(self._ahead(name)) for name in waiting}
 
     @property

@@ -17,7 +17,6 @@ from evals.stats.power import Aim, Design, accrual, design, least_margin, looks_
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import expected_error, verdict_widening
 from evals.verdict.reference import fitted
-from scaffolds import SCAFFOLDS
 from tasks.catalog import BUNDLED
 from tasks.errors import UserError
 from tasks.swebench import DATASETS
@@ -32,6 +31,8 @@ LEAST_MARGIN = 0.0001
 """Nobody publishes finer."""
 EDITORS = ("edit", "strreplace", "swe-agent", "openhands", "sweagent")
 """Words of a scaffold whose agent has a tool to edit files, as our `edit` does."""
+NAMED = {"oneshot": "oneshot", "agentless": "localize"}
+"""Words of a scaffold that has no loop, and ours that is like it."""
 TOKENS_PER_ATTEMPT = 25_000
 """Completion tokens of one attempt, when no run is at hand to measure it on; an agent's usual order of size."""
 
@@ -182,9 +183,9 @@ def parts_of(ways: Ways, best: Choice) -> Accrual:
 def scaffold_like(claim: Claim) -> str:
     """Ours that is nearest to what the claim says of its scaffold: one that it names, or one with the same tools."""
     text = folded(claim.protocol.scaffold or "")
-    named = [name for name in SCAFFOLDS if len(name) > 4 and folded(name) in text]
-    tools = "edit" if any(word in text for word in EDITORS) else "bash"
-    return next(iter(named), tools)
+    if named := [ours for word, ours in NAMED.items() if word in text]:
+        return named[0]
+    return "edit" if any(word in text for word in EDITORS) else "bash"
 
 
 def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, Accrual]]:

@@ -1,0 +1,85 @@
+"""A scaffold that is put together from parts, as its factors say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from scaffolds import critic, localize, oneshot
+from scaffolds.base import Settings, Stop, Trajectory
+from scaffolds.factors import Agency, Factors
+from scaffolds.formats import FORMATS
+from scaffolds.loop import Loop, Rules
+from scaffolds.model import Model, ToolSchema
+from scaffolds.opening import Opening, opening
+from scaffolds.submit import SubmitProtocol
+from scaffolds.tools import Tool
+from scaffolds.toolsets import made
+from tasks.sandbox import Sandbox
+from tasks.task import Brief
+
+
+class FirstRequest(NamedTuple):
+    system: str
+    task: str
+    schemas: tuple[ToolSchema, ...]
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """`settings` are the plan's."""
+
+    factors: Factors
+    settings: Settings
+
+    def solve(self, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
+        settings = self.factors.under(self.settings)
+        match self.factors.agency:
+            case Agency.ONESHOT:
+                return oneshot.Oneshot(settings).solve(brief, model, sandbox)
+            case Agency.LOCALIZE:
+                return localize.solve(settings, brief, model, sandbox)
+            case Agency.CRITIC:
+                return critic.solve(
+                    settings,
+                    brief,
+                    model,
+                    sandbox,
+                    lambda so_far: self._loop(model, sandbox, so_far),
+                    self.opening(brief),
+                )
+        return self._loop(model, sandbox, Trajectory(Stop.SUBMITTED, uses_tools=True)).run(
+            *self.opening(brief)
+        )
+
+    def _loop(self, model: Model, sandbox: Sandbox, so_far: Trajectory) -> Loop:
+        return Loop(self.factors.under(self.settings), self.tools(), model, sandbox, self._rules(), so_far)
+
+    def _rules(self) -> Rules:
+        given = self.factors
+        return Rules(
+            submit=given.submit,
+            history=given.history,
+            reminders=given.reminders,
+            steps_left=given.steps_left,
+            review=given.agency is Agency.REVIEW,
+        )
+
+    def tools(self) -> dict[str, Tool]:
+        longest = self.factors.under(self.settings).budget.observation_characters
+        submit = self.factors.submit is SubmitProtocol.TOOL
+        return made(self.factors.tools, longest, submit=submit)
+
+    def opening(self, brief: Brief) -> Opening:
+        return opening(self.factors.prompt, brief, self.factors.submit)
+
+    def first_request(self, brief: Brief) -> FirstRequest:
+        """What a model is sent before its first answer; without files of the repository where the scaffold chooses some."""
+        if not self.factors.agency.has_tools:
+            return FirstRequest(
+                oneshot.SYSTEM, oneshot.TASK.format(files="", issue=brief.problem_statement), ()
+            )
+        system, task = self.opening(brief)
+        calls = FORMATS[self.factors.under(self.settings).tool_calls]
+        system, schemas = calls.prompt(system, self.tools())
+        return FirstRequest(system, task, tuple(schemas))
