@@ -1,0 +1,304 @@
+"""What a grade says and counts, on a machine that is none: columns that meet, evidence, what is kept, what is graded again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evals.grade import check_tasks
+from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task, excluded_tasks
+from evals.grade.grader import LARGE_BYTES, Grader, conservative, oddities, why_not_applied
+from evals.grade.judge import Judgement
+from evals.grade.regrade import Graded, grade_run
+from evals.grade.store import FACTS, LOG, KeptRun, RunStore
+from evals.imports.predictions import Prediction, record_predictions
+from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party
+from evals.run.ledger import verify
+from evals.run.plan import RunPlan
+from tasks import catalog
+from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
+from tasks.disk import write_json
+from tasks.task import Task
+from tests.fakes.plain_backend import PlainBackend
+from tests.fakes.plain_judge import PlainJudge
+
+PATCH = b"diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-a\n+b\n"
+R, U, N, V = Outcome.RESOLVED, Outcome.UNRESOLVED, Outcome.NOT_JUDGED, Outcome.VIOLATION
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return catalog.load("bundled", limit=1)[0]
+
+
+def ran(log: bytes = b"pass", **facts: object) -> RunResult:
+    made = RunResult(True, 0, False, log, {}, 0.5, 0.25, APPLY_COMMANDS[0], len(log))
+    return made._replace(**facts)
+
+
+def by_log(run: KeptRun) -> Judgement:
+    said = R if run.log == b"pass" else U
+    return Judgement(GraderVerdict(outcome=said, reason="" if said is R else "a test fails"))
+
+
+def grader_on(machine: Callable[[RunRequest], RunResult], benchmark: str, store: Path) -> Grader:
+    return Grader(
+        strict=False,
+        store=RunStore(store),
+        backend=PlainBackend(tests=machine),
+        judges={benchmark: PlainJudge(by_log)},
+    )
+
+
+def column(outcome: Outcome, reason: str = "") -> GraderVerdict:
+    return GraderVerdict(outcome=outcome, reason=reason)
+
+
+@pytest.mark.parametrize(("official", "outcome"), [(R, N), (U, U), (V, V)])
+def test_what_strict_could_not_judge_is_a_pass_for_nobody_and_no_failure(
+    official: Outcome, outcome: Outcome
+) -> None:
+    assert conservative(column(official), column(N)) is outcome
+
+
+@pytest.mark.parametrize(
+    ("patch", "facts"),
+    [
+        (b"hello\n", ("it is not a unified diff",)),
+        (
+            b"diff --git a/x b/x\nBinary files a/x and b/x differ\n",
+            ("it changes a binary file without carrying its content",),
+        ),
+        (b"diff --git a/x b/x\nBinary files a/x and b/x differ\nGIT binary patch\n", ()),
+        (b"--- a\r\n+++ b\r\n\n", ("its lines end in CRLF",)),
+        (b"--- a\r\n+++ b\n", ()),
+        (b"--- a\n+++ b", ("it does not end in a newline",)),
+        (b"--- a\n" + b"+" * (LARGE_BYTES - 7) + b"\n", ("it is 10.0 MB large",)),
+        (b"--- a\n" + b"+" * (LARGE_BYTES - 8) + b"\n", ()),
+    ],
+)
+def test_what_is_odd_about_a_patch(patch: bytes, facts: tuple[str, ...]) -> None:
+    assert oddities(patch) == facts
+
+
+def test_a_patch_that_does_not_apply_is_told_its_two_likeliest_reasons() -> None:
+    assert why_not_applied(PATCH) == "the patch does not apply"
+    assert why_not_applied(b"a\r\nb\r\nc") == (
+        "the patch does not apply; it is not a unified diff; its lines end in CRLF"
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "evidence"),
+    [
+        ({}, ()),
+        (
+            {"applied_by": APPLY_COMMANDS[1]},
+            (f"the patch was applied by `{APPLY_COMMANDS[1]}` after `git apply` refused it",),
+        ),
+        ({"exit_code": 128}, ()),
+        ({"exit_code": 129}, ("the eval script was killed, or its container was",)),
+        ({"exit_code": None}, ("the eval script was killed, or its container was",)),
+        (
+            {"exit_code": None, "timed_out": True},
+            ("whether the gold patch's tests end in time here is not known: run `asclaimed tasks check`",),
+        ),
+        ({"exit_code": None, "timed_out": True, "crowded": True}, ()),
+    ],
+)
+def test_facts_beside_a_verdict(
+    facts: dict[str, object], evidence: tuple[str, ...], task: Task, tmp_path: Path
+) -> None:
+    with grader_on(lambda _: ran(**facts), task.benchmark, tmp_path / "runs") as grader:
+        grade = grader.grade_patch(task, PATCH)
+    assert grade.evidence == evidence
+    assert (grade.seconds, grade.test_seconds) == (0.75, 0.5)
+
+
+@pytest.mark.parametrize("gold_ends", [True, False])
+def test_a_timeout_is_believed_where_the_gold_patch_is_known_to_end(
+    task: Task, tmp_path: Path, *, gold_ends: bool
+) -> None:
+    gold = task.checks.gold_patch.encode()
+
+    def machine(request: RunRequest) -> RunResult:
+        late = request.patch != gold or not gold_ends
+        return ran(exit_code=None if late else 0, timed_out=late)
+
+    with grader_on(machine, task.benchmark, tmp_path / "runs") as grader:
+        grader.grade_patch(task, gold)
+        assert bool(grader.grade_patch(task, PATCH).evidence) is not gold_ends
+
+
+def test_a_kept_run_is_whole_or_none(task: Task, tmp_path: Path) -> None:
+    kept = KeptRun.of("k", "sha256:0", ran(b"a log"))
+    kept.save(tmp_path)
+    assert KeptRun.load(tmp_path) == kept
+    assert not kept.cut
+    assert kept._replace(log=b"a lo").cut
+    (tmp_path / LOG).write_bytes(b"another")
+    assert KeptRun.load(tmp_path) is None
+    store = RunStore(tmp_path / "store")
+    assert store.get("k") is None
+    store.put(kept)
+    assert store.get("k") == kept
+    store.put(kept._replace(log=b"another"))
+    assert store.get("k") is None
+    unapplied = KeptRun.of("u", "sha256:0", ran(b"", applied_by="", exit_code=None))
+    (tmp_path / "u").mkdir()
+    unapplied.save(tmp_path / "u")
+    assert not (tmp_path / "u" / LOG).exists()
+    assert KeptRun.load(tmp_path / "u") == unapplied
+    assert json.loads((tmp_path / "u" / FACTS).read_bytes())["key"] == "u"
+
+
+def test_the_same_run_is_made_once_and_again_where_asked(task: Task, tmp_path: Path) -> None:
+    asked: list[RunRequest] = []
+
+    def machine(request: RunRequest) -> RunResult:
+        asked.append(request)
+        return ran()
+
+    def grade(directory: Path | None, *, cached: bool, store: str) -> None:
+        grader = grader_on(machine, task.benchmark, tmp_path / store)
+        grader._cached = cached
+        with grader:
+            assert grader.grade_patch(task, PATCH, directory).outcome is R
+
+    own = tmp_path / "attempt"
+    own.mkdir()
+    grade(own, cached=True, store="one")
+    grade(None, cached=True, store="one")
+    grade(own, cached=True, store="two")
+    assert len(asked) == 1, "found in the store, and in the attempt's directory"
+    grade(own, cached=False, store="one")
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("official", "strict", "reason"),
+    [
+        (column(U, "theirs"), None, "theirs"),
+        (column(U, "theirs"), column(U, "ours"), "theirs"),
+        (column(R), column(R, "ours"), "ours"),
+        (column(R, "theirs"), column(V, "ours"), "ours"),
+    ],
+)
+def test_a_line_gives_the_words_of_the_column_that_decided(
+    official: GraderVerdict, strict: GraderVerdict | None, reason: str
+) -> None:
+    outcome = conservative(official, strict)
+    grade = Grade(outcome=outcome, official=official, strict=strict, grader="g", key="k", seconds=2.0)
+    line = Graded(AttemptKey(scaffold="s", task_id="t", attempt=3), grade).as_json()
+    assert line == {
+        "case": "s/t/3",
+        "resolved": outcome is R,
+        "outcome": str(outcome),
+        "grader": "g",
+        "official": str(official.outcome),
+        "strict": str(strict.outcome) if strict else None,
+        "reason": reason,
+        "party": None,
+        "evidence": (),
+        "seconds": 2.0,
+    }
+
+
+def test_what_has_a_verdict_is_graded_again_only_when_asked(task: Task, tmp_path: Path) -> None:
+    run, asked = tmp_path / "run", list[bytes]()
+    patches = [PATCH, PATCH.replace(b"+b", b"+c")]
+    predictions = [Prediction(task.id, "m", patch) for patch in patches]
+    assert record_predictions(run, predictions, RunPlan(tasks="bundled"), [task]) == []
+
+    def machine(request: RunRequest) -> RunResult:
+        asked.append(request.patch)
+        return ran(b"pass" if request.patch == PATCH else b"fail")
+
+    def outcomes(*, again: bool) -> dict[int, Outcome]:
+        with grader_on(machine, task.benchmark, tmp_path / "runs") as grader:
+            return {
+                line.key.attempt: line.grade.outcome
+                for line in grade_run(run, grader, again=again, workers=0)
+            }
+
+    assert outcomes(again=False) == {1: R, 2: U}
+    assert outcomes(again=False) == {}
+    assert outcomes(again=True) == {1: R, 2: U}
+    first, second = (run / "m" / task.id / n / "grade.json" for n in "12")
+    for path, party in ((first, Party.SANDBOX), (second, Party.TASK)):
+        grade = Grade.model_validate_json(path.read_bytes())
+        write_json(path, grade.model_copy(update={"outcome": N, "party": party}))
+    assert outcomes(again=False) == {1: R}, "a machine that broke is asked again, a task at fault is not"
+    second.write_bytes(b"{")
+    assert outcomes(again=False) == {2: U}
+    (run / "m" / task.id / "1" / "record.json").write_bytes(b"{")
+    assert outcomes(again=True) == {1: N, 2: U}
+    assert len(asked) == 2, "what was run stays known"
+    assert verify(run / "ledger.jsonl") == []
+    assert (run / "ledger.jsonl").read_text().count("attempt-graded") == 2 + 2 + 1 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("gold", "nothing", "verdict", "excluded", "counts"),
+    [
+        ("pass", "fail", Reliability.RELIABLE, False, (2, 0)),
+        ("fail", "fail", Reliability.GOLD_FAILS, True, (0, 0)),
+        ("pass", "pass", Reliability.NOP_PASSES, True, (2, 2)),
+    ],
+)
+def test_a_task_is_checked_twice_each_way(
+    gold: str,
+    nothing: str,
+    verdict: Reliability,
+    excluded: bool,
+    counts: tuple[int, int],
+    task: Task,
+    tmp_path: Path,
+) -> None:
+    seconds = iter((2.0, 3.0))
+
+    def machine(request: RunRequest) -> RunResult:
+        if not request.patch:
+            return ran(nothing.encode())
+        return ran(gold.encode(), seconds=next(seconds, 1.0))
+
+    official = grader_on(machine, task.benchmark, tmp_path / "one")
+    official._cached = False
+    with official, grader_on(machine, task.benchmark, tmp_path / "two") as both:
+        checked = check_task(task, 2, official, both)
+    assert (checked.verdict, checked.excluded) == (verdict, excluded)
+    assert (checked.gold_passed, checked.nop_passed, checked.gold_seconds) == (*counts, 3.0)
+    assert checked.image == "sha256:0"
+
+
+def test_only_useless_tasks_of_a_list_are_excluded(tmp_path: Path) -> None:
+    tasks = tuple(
+        CheckedTask(
+            id=verdict.name,
+            task_hash="h",
+            image="i",
+            verdict=verdict,
+            reason="why",
+            gold_passed=1,
+            nop_passed=0,
+            gold_seconds=1.0,
+        )
+        for verdict in Reliability
+    )
+    host = check_tasks.host()
+    path = tmp_path / "new" / "list.json"
+    made = CheckList(grader="swebench==5.0.2", k=1, limits=TestLimits(), host=host, tasks=tasks)
+    check_tasks.save(path, made)
+    check_tasks.save(path, made)
+    assert check_tasks.load(path) == made
+    assert excluded_tasks(path) == {
+        "GOLD_FAILS": "gold_fails: why",
+        "NOP_PASSES": "nop_passes: why",
+        "FLAKY": "flaky: why",
+    }
+    assert isinstance(host["memory_mb"], int)
+    assert 100 < host["memory_mb"] < 100_000_000
