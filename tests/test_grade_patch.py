@@ -164,6 +164,7 @@ def test_predictions_of_others_and_a_regrade_without_docker(
         f"vendor__model__1/{task.id}/2": "no_patch",
     }
     assert "nobody__knows-1" in done.stderr
+    assert all(words in done.stderr for words in ("images: 1 ", "disk: about ", "to grade: 2 attempts"))
     assert "predictions.jsonl:4" in done.stderr
     grade = Grade.model_validate_json((run / "vendor__model__1" / task.id / "1" / "grade.json").read_bytes())
     assert grade.strict is not None

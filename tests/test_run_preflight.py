@@ -10,12 +10,16 @@ from evals.claims.catalog import shipped
 from evals.commands import preflight
 from evals.commands.preflight import window_lines
 from evals.commands.run import retry_hint
+from evals.grade.official import DEFAULT
+from evals.grade.regrade import to_grade
+from evals.grade.store import KeptRun
+from evals.imports.predictions import Prediction, record_predictions
 from evals.run.manifest import compose
 from evals.run.plan import RunPlan
 from evals.run.plan_tasks import load_tasks
 from scaffolds.base import Budget
 from scaffolds.openai.config import ModelConfig
-from tasks.backend import quiet
+from tasks.backend import RunResult, quiet
 from tasks.docker.availability import ImageAvailability, ImageState
 from tasks.errors import MachineError, UserError
 from tests.test_run import TASKS
@@ -100,6 +104,23 @@ def test_a_run_that_can_work_gets_three_lines(tmp_path: Path) -> None:
     lines = preflight.preflight(manifest, tasks, tmp_path / "run", quiet, grade=True)
     assert [line.split(":")[0] for line in lines] == ["images", "disk", "attempts"]
     assert lines[2] == "attempts: 4, 1 at once"
+
+
+def test_grading_none_of_whose_images_can_be_had_is_refused_and_what_was_tested_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = RunPlan(limit=1)
+    tasks = {task.id: task for task in load_tasks(plan)}
+    ((task_id, task),) = tasks.items()
+    record_predictions(tmp_path / "run", [Prediction(task_id, "m", b"a patch")], plan, list(tasks.values()))
+    keys, _ = to_grade(tmp_path / "run", again=False)
+    missing = found(image(task.image.reference, ImageState.MISSING))
+    monkeypatch.setattr(preflight, "availability", lambda *_, **__: missing)  # stands for the registry
+    with pytest.raises(MachineError, match="no task has an image that can be had"):
+        preflight.grading_lines(tmp_path / "run", keys, tasks, DEFAULT, quiet)
+    tested = RunResult(True, 0, False, b"log", {}, 1.0, applied_by="git apply --verbose", log_bytes=3)
+    KeptRun.of("key", "image", tested).save(keys[0].directory(tmp_path / "run"))
+    assert preflight.grading_lines(tmp_path / "run", keys, tasks, DEFAULT, quiet) == []
 
 
 @pytest.mark.docker

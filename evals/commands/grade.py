@@ -59,6 +59,7 @@ def grade(
         list[str] | None, typer.Option(help="With --cases: also ask this grader, and say where it differs.")
     ] = None,
     workers: WorkersOption = 1,
+    allow_unlimited: AllowUnlimitedOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Grade the attempts of a run, somebody's predictions, or recorded test logs."""
@@ -72,7 +73,9 @@ def grade(
             raise UserError("--predictions needs --tasks NAME|FILE: the tasks that they are for")
         run = _record(predictions, tasks, out, grader or GRADER)
     assert run is not None
-    _grade_run(run, grader, regrade, fresh, workers, as_json)
+    _grade_run(
+        run, grader, regrade, fresh=fresh, workers=workers, allow_unlimited=allow_unlimited, as_json=as_json
+    )
 
 
 def _grade_cases(directory: Path, grader: str, compare: list[str], as_json: bool) -> None:
@@ -132,16 +135,32 @@ def _record(predictions: Path, tasks: str, out: Path | None, grader: str) -> Pat
     return run
 
 
-def _grade_run(run: Path, name: str | None, again: bool, fresh: bool, workers: int, as_json: bool) -> None:
+def _grade_run(
+    run: Path,
+    name: str | None,
+    again: bool,
+    *,
+    fresh: bool,
+    workers: int,
+    allow_unlimited: bool,
+    as_json: bool,
+) -> None:
+    from evals.commands.preflight import grading_lines
     from evals.grade.grader import Grader
-    from evals.grade.regrade import grade_run
+    from evals.grade.regrade import grade_run, to_grade
+    from evals.report.text import plain
     from evals.run import manifest
 
     plan = manifest.load(run).plan
-    with Grader(
-        name or plan.grader, limits=plan.test_limits, cached=not fresh, progress=_progress, run=run.name
-    ) as grader:
-        graded = _shown(grade_run(run, grader, again=again or fresh, workers=workers), as_json)
+    name, limits = name or plan.grader, plan.test_limits
+    if allow_unlimited:
+        unlimited = limits.container.model_copy(update={"allow_unlimited": True})
+        limits = limits.model_copy(update={"container": unlimited})
+    keys, tasks = to_grade(run, again=again or fresh)
+    for line in grading_lines(run, keys, tasks, name, _progress):
+        typer.echo(plain(line, 500), err=True)
+    with Grader(name, limits=limits, cached=not fresh, progress=_progress, run=run.name) as grader:
+        graded = _shown(grade_run(run, grader, keys, tasks, workers=workers), as_json)
     if as_json:
         print_json([line.as_json() for line in graded])
     resolved = sum(line.grade.outcome == "resolved" for line in graded)

@@ -164,13 +164,18 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     from evals.commands import output, session
     from evals.commands.progress import RunProgress
     from evals.commands.stopping import stoppable
+    from evals.report.text import plain
     from evals.run.lock import run_lock
     from tasks.backend import quiet
     from tasks.errors import MachineError
 
     console = output.console(stderr=True)
     console.print(f"run directory {directory}", markup=False, highlight=False, soft_wrap=True)
-    with run_lock(directory), session.open_run(plan, directory, quiet) as run:
+
+    def say(line: str) -> None:
+        console.print(plain(line, 2000), markup=False, highlight=False, soft_wrap=True)
+
+    with run_lock(directory), session.open_run(plan, directory, quiet, say=say) as run:
         waiting = Waiting(run, patience)
         with RunProgress(run.tally, console) as progress, stoppable(run, directory, console):
             run.work(workers=plan.workers, graders=plan.grading_threads, watch=lambda: waiting.look(progress))

@@ -14,6 +14,8 @@ from typing import Any
 
 from evals.claims.claim import Claim
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, python_of
+from evals.grade.store import KeptRun
+from evals.record import AttemptKey
 from evals.run.manifest import Manifest
 from evals.run.plan import RunPlan
 from tasks.backend import Progress
@@ -49,6 +51,32 @@ def preflight(
         *server_lines(manifest.plan, manifest.server or {}),
         *window_lines(manifest.claim, manifest.server or {}),
     ]
+
+
+def grading_lines(
+    run: Path, keys: Sequence[AttemptKey], tasks: Mapping[str, Task], grader: str, progress: Progress
+) -> list[str]:
+    """The same for attempts that are recorded and are to be graded; of images only those whose tests have not run yet."""
+    check_writable(run)
+    check_writable(cache_directory())
+    check_graders(grader, list(tasks.values()), progress)
+    todo = {key.task_id for key in keys if not is_tested(key.directory(run))}
+    wanted = [task for name, task in tasks.items() if name in todo]
+    if not wanted:
+        return []
+    found = availability(wanted, progress=progress)
+    check_images(found)
+    return [
+        *image_lines(found),
+        *disk_lines(wanted, found, attempts=False),
+        f"to grade: {len(keys)} attempts",
+    ]
+
+
+def is_tested(attempt: Path) -> bool:
+    """Whether no machine is needed: its tests have run, or it has no patch to run them for."""
+    patch = attempt / "patch.diff"
+    return KeptRun.load(attempt) is not None or not (patch.exists() and patch.stat().st_size)
 
 
 def check_writable(directory: Path) -> None:
@@ -101,8 +129,10 @@ WORDS = {
 }
 
 
-def disk_lines(tasks: Sequence[Task], found: Mapping[str, ImageAvailability]) -> Iterator[str]:
-    need = disk_need(tasks, found)
+def disk_lines(
+    tasks: Sequence[Task], found: Mapping[str, ImageAvailability], *, attempts: bool = True
+) -> Iterator[str]:
+    need = disk_need(tasks, found, attempts=attempts)
     if need.free is not None and need.total > SURELY_TOO_MUCH * need.free:
         raise MachineError(f"not enough disk: {need.line()}")
     yield f"{'disk' if need.fits else 'DISK MAY NOT BE ENOUGH'}: {need.line()}"

@@ -39,7 +39,6 @@ from tasks.backend import (
 )
 from tasks.disk import cache_directory, exclusive
 from tasks.docker.backend import DockerBackend
-from tasks.sandbox import Limits
 from tasks.task import Task
 
 LARGE_BYTES = 10_000_000
@@ -53,7 +52,6 @@ class Grader:
     def __init__(
         self,
         name: str = DEFAULT,
-        container: Limits | None = None,
         *,
         limits: TestLimits | None = None,
         strict: bool = True,
@@ -71,7 +69,7 @@ class Grader:
         somebody takes the machines away; every call then ends in `Abandoned` and leaves nothing behind. `judges`: by
         benchmark, left open; every other benchmark has SWE-bench's format, and its judge.
         """
-        self._limits = limits or TestLimits(container=container or Limits())
+        self._limits = limits or TestLimits()
         self.name = name
         self._swebench, self._judges = SwebenchJudge(name, self._limits), judges or {}
         self._machine = Machine(backend or DockerBackend(), run, abandoned or threading.Event())

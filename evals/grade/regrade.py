@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,13 +49,19 @@ def _reason(grade: Grade) -> str:
     return strict.reason if strict and (differs or not grade.official.reason) else grade.official.reason
 
 
-def grade_run(run: Path, grader: Grader, *, again: bool, workers: int = 1) -> Iterator[Graded]:
-    """Grade every record without a verdict, or every record; in the order of the run. Raises `UserError`."""
+def to_grade(run: Path, *, again: bool) -> tuple[list[AttemptKey], dict[str, Task]]:
+    """Every record without a verdict, or every record, in the order of the run; and the tasks by id. Raises `UserError`."""
     manifest = manifests.load(run)
-    tasks = {task.id: task for task in load_tasks(manifest.plan)}
     keys = [key for key in manifest.frozen_keys() if (key.directory(run) / "record.json").exists()]
     if not again:
         keys = [key for key in keys if not _has_verdict(key.directory(run) / "grade.json")]
+    return keys, {task.id: task for task in load_tasks(manifest.plan)}
+
+
+def grade_run(
+    run: Path, grader: Grader, keys: Sequence[AttemptKey], tasks: Mapping[str, Task], *, workers: int = 1
+) -> Iterator[Graded]:
+    """Grade these records, and write the grades down. Raises `UserError`."""
     with run_lock(run):
         ledger = Ledger(run / "ledger.jsonl")
         try:

@@ -52,11 +52,16 @@ class DiskNeed(NamedTuple):
         return f"about {gigabytes(self.total)} more in {self.root} ({parts}); {has}"
 
 
-def disk_need(tasks: Sequence[Task], found: Mapping[str, ImageAvailability]) -> DiskNeed:
-    """What a run over `tasks` adds; `found` is `availability(tasks)`. Raises `SandboxError`, `MachineError`."""
+def disk_need(
+    tasks: Sequence[Task], found: Mapping[str, ImageAvailability], *, attempts: bool = True
+) -> DiskNeed:
+    """What `tasks` add; `found` is `availability(tasks)`. Without `attempts` they are graded alone, in images as they came.
+
+    Raises `SandboxError`, `MachineError`.
+    """
     first = {(task.image.reference, task.brief.workdir): task for task in tasks}
     images = {task.image.reference for task in tasks if not is_here(task, found)}
-    copies = [task for task in first.values() if not has_clean_copy(task, found)]
+    copies = [task for task in first.values() if attempts and not has_clean_copy(task, found)]
     with daemon_errors("cannot ask the Docker daemon for its disk"):
         root = str(client().info()["DockerRootDir"])
     return DiskNeed(
