@@ -21,7 +21,7 @@ AT_HOME = "evals/calibrate/"
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what git tracks, so that a stray file of the checkout cannot stand in for a missing one."""
+    """Built from a source distribution, which is built from what git tracks: no stray file stands in for a missing one."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(
@@ -29,6 +29,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT, input=tracked, check=True,
     )  # fmt: skip
     subprocess.run(["tar", "-xf", "tracked.tar"], cwd=source, check=True)
+    backend = "from setuptools import build_meta; build_meta.build_sdist('.')"
+    subprocess.run([sys.executable, "-c", backend], cwd=source, check=True, capture_output=True)
     command = [
         sys.executable,
         "-m",
@@ -39,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-q",
         "-w",
         target,
-        source,
+        next(source.glob("asclaimed-*.tar.gz")),
     ]
     subprocess.run(command, check=True, capture_output=True)
     return next(target.glob("asclaimed-*.whl"))
