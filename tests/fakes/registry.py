@@ -14,7 +14,7 @@ import platform
 import secrets
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -52,7 +52,21 @@ class Registry:
             "layers": [{"mediaType": LAYER_TYPE, "size": len(self.layer), "digest": digest(self.layer)}],
         }  # fmt: skip
         self.manifest = json.dumps(described).encode()
+        self.known: dict[str, bytes] = {}
+        """Repository → manifest, beside the one image."""
+        self.refuse_next = 0
+        """Answer so many manifests with 429, then be well."""
         self.closing = threading.Event()
+
+    def offer(self, name: str, image_id: str, layers: Sequence[str]) -> str:
+        """An image that the daemon has, under a name of ours: it asks for the manifest and then knows the rest."""
+        described = {
+            "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
+            "config": {"mediaType": CONFIG_TYPE, "size": 1, "digest": image_id},
+            "layers": [{"mediaType": LAYER_TYPE, "size": 1, "digest": layer} for layer in layers],
+        }  # fmt: skip
+        self.known[name] = json.dumps(described).encode()
+        return self.image(name)
 
     def image(self, name: str = "some/image") -> str:
         return f"{self.host}/{name}:latest"
@@ -100,8 +114,12 @@ class Handler(BaseHTTPRequestHandler):
             pass
         if self.registry.status:
             self._fail(self.registry.status)
+        elif self.registry.refuse_next > 0:
+            self.registry.refuse_next -= 1
+            self._fail(429)
         else:
-            self._send(self.registry.manifest, MANIFEST_TYPE)
+            name = self.path.removeprefix("/v2/").partition("/manifests/")[0]
+            self._send(self.registry.known.get(name, self.registry.manifest), MANIFEST_TYPE)
 
     def _layer(self) -> None:
         registry = self.registry
