@@ -37,6 +37,7 @@ COMMANDS = {
     "bench": Entry("Measure what a step costs beside other harnesses.", "bench", "bench"),
     "subset": Entry("Draw tasks that tell most about a rate on all of them.", "subset", "subset"),
     "estimate": Entry("Estimate the rate on all tasks from results on a subset.", "subset", "estimate"),
+    "scaffolds": Entry("List scaffolds, show one, say in what two differ.", "scaffolds", "app"),
     "tasks": Entry("List and check the tasks of a benchmark.", "tasks", "app"),
     "claims": Entry("List, show and check what vendors claim.", "claims", "app"),
 }

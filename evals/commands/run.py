@@ -54,7 +54,10 @@ def run(  # as long as its list of options, which the command line takes from he
         Path | None, typer.Option(help="Only the tasks of a file that `asclaimed subset --json` printed.")
     ] = None,
     scaffold: Annotated[
-        list[str] | None, typer.Option(help="oneshot, bash, edit, gold, nop; repeat for several.")
+        list[str] | None,
+        typer.Option(
+            help="A name (`scaffolds list`; gold, nop), FILE.yaml or module:Class; repeat for several."
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Limits of an upstream scaffold, e.g. mini-swe-agent-2.4.6.")
@@ -70,7 +73,7 @@ def run(  # as long as its list of options, which the command line takes from he
         float | None, typer.Option(help="Nucleus sampling; the server's own when not given.")
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens in one answer.")] = None,
-    tool_calls: Annotated[str | None, typer.Option(help="native, lenient or text.")] = None,
+    tool_calls: Annotated[str | None, typer.Option(help="native, lenient, text, fenced or xml.")] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="Model calls an attempt may make.")] = None,
     max_seconds: Annotated[
         float | None, typer.Option(min=1, help="Agent-active seconds an attempt may take.")

@@ -1,6 +1,7 @@
 """A trajectory on disk: steps are streamed line by line, and become one ATIF document when the attempt ends.
 
-ATIF is Harbor's Agent Trajectory Interchange Format; we write version 1.4 (harborframework.com, trajectory format).
+ATIF is Harbor's Agent Trajectory Interchange Format; we write version 1.8, and what it has no place for stands
+under `extra`. Not covered: times of day, costs, token ids.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Self
 from scaffolds.base import Step, Trajectory
 from tasks.disk import write_json
 
-VERSION = "ATIF-v1.4"
+VERSION = "ATIF-v1.8"
 STREAM = "steps.jsonl"
 
 
@@ -47,15 +48,20 @@ class StepLog:
         self, trajectory: Trajectory, *, session: str, scaffold: str, version: str, model: str
     ) -> None:
         """Write `trajectory.json` beside the stream, then drop the stream: the document holds all of it."""
+        agent: dict[str, Any] = {"name": f"asclaimed-{scaffold}", "version": version, "model_name": model}
+        if trajectory.tools:
+            agent["tool_definitions"] = list(trajectory.tools)
+        steps = [_atif_step(number, step) for number, step in enumerate(self.steps(), start=1)]
         document = {
             "schema_version": VERSION,
             "session_id": session,
-            "agent": {"name": f"asclaimed-{scaffold}", "version": version, "model_name": model},
-            "steps": [_atif_step(number, step) for number, step in enumerate(self.steps(), start=1)],
+            "agent": agent,
+            "steps": steps,
             "final_metrics": {
                 "total_prompt_tokens": trajectory.prompt_tokens,
                 "total_completion_tokens": trajectory.completion_tokens,
-                "total_steps": trajectory.steps,
+                "total_steps": len(steps),
+                "extra": {"model_calls": trajectory.steps},
             },
             "extra": {"stop": trajectory.stop, "detail": trajectory.detail, "calls": vars(trajectory.calls)},
         }
@@ -77,6 +83,8 @@ def _atif_step(number: int, step: Step) -> dict[str, Any]:
         document["reasoning_content"] = step.reasoning_content
     if step.tool_calls:
         document["tool_calls"] = [call.model_dump() for call in step.tool_calls]
+    if step.source == "agent":
+        document["llm_call_count"] = int(step.metrics is not None)
     if step.observations:
         ids = [call.tool_call_id for call in step.tool_calls] + [None] * len(step.observations)
         results = [

@@ -1,0 +1,197 @@
+"""A scaffold of one's own, a YAML file or a class: the README's examples run, and what is wrong with one is one line."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from evals.commands.application import app
+from evals.record import AttemptKey, Outcome, Record
+from evals.run.attempt import run_attempt
+from evals.run.definitions import ScaffoldMaker, definitions, facts
+from evals.run.manifest import compose, differences
+from evals.run.plan import RunPlan, load_plan
+from evals.verdict.compare import compare
+from scaffolds.base import Budget, Settings, Stop, ToolCallMode
+from scaffolds.openai.config import ModelConfig
+from tasks.errors import UserError
+from tests.fakes.local_sandbox import LocalSandbox
+from tests.fakes.openai_server import FakeServer, call, say
+from tests.fakes.plain_backend import PlainBackend, plain_image
+from tests.runs_on_disk import write_run
+from tests.test_run import make_task, plain_context
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+EXAMPLES = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python")}
+(CLASS,) = EXAMPLES["python"]
+YAML = next(text for text in EXAMPLES["yaml"] if "like: base" in text)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with the README's two examples in it."""
+    (tmp_path / "my_scaffolds.py").write_text(CLASS)
+    (tmp_path / "mine.yaml").write_text(YAML)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "my_scaffolds", raising=False)
+    return tmp_path
+
+
+def plan(*scaffolds: str, tool_calls: str = "native") -> RunPlan:
+    server = {"base_url": "http://127.0.0.1:1/v1", "model": "m"}
+    return load_plan(None, {"scaffolds": list(scaffolds), "model": server, "tool_calls": tool_calls})
+
+
+SCRIPTS = {
+    "mine": [say("```bash\necho new > a.txt\n```"), say("```submit\n```")],
+    "Terse": [call("bash", {"command": "echo new > a.txt"}), call("submit")],
+}
+
+
+def test_the_readmes_examples_are_short_and_run(here: Path) -> None:
+    documents = []
+    assert max(CLASS.count("\n"), YAML.count("\n")) <= 25
+    chosen = plan("mine.yaml", "my_scaffolds:Terse")
+    maker = pickle.loads(pickle.dumps(ScaffoldMaker(definitions(chosen))))
+    for name in chosen.scaffold_names:
+        (repository := here / f"tree-{name}").mkdir()
+        with FakeServer(*SCRIPTS[name]) as server:
+            context = plain_context(
+                here / "run",
+                backend=PlainBackend(lambda at=repository: LocalSandbox(at)),  # type: ignore[misc]
+                settings=Settings(budget=Budget(steps=5)),
+                model=ModelConfig(base_url=server.url, model="m"),
+                make_scaffold=maker,
+            )
+            task = make_task("one")
+            key = AttemptKey(scaffold=name, task_id="one", attempt=1)
+            record: Record = run_attempt(key, task, plain_image(task), context)
+        assert (record.stop, record.patch_bytes > 0) == (Stop.SUBMITTED, True)
+        assert record.tool_calls is (ToolCallMode.FENCED if name == "mine" else ToolCallMode.NATIVE)
+        documents.append(json.loads((here / "run" / name / "one/1/trajectory.json").read_text()))
+    atif = pytest.importorskip("atif", reason="the format's own package")
+    for document in documents:
+        assert document["schema_version"] == "ATIF-v1.8"
+        read = atif.Trajectory.model_validate(document)
+        assert read.agent.tool_definitions[0]["function"]["name"] == "bash"
+        assert read.final_metrics.total_steps == len(read.steps)
+
+
+def test_the_manifest_knows_what_each_is_and_a_resume_notices_a_change(here: Path) -> None:
+    def made() -> tuple[RunPlan, dict[str, str]]:
+        chosen = plan("mine.yaml", "my_scaffolds:Terse", "base")
+        fresh = compose(
+            chosen, [make_task("one")], run_id="r", server=None, base_image=None, excluded={}, scaffolds=facts(chosen)
+        )  # fmt: skip
+        manifests.append(fresh)
+        return chosen, {name: one.source for name, one in fresh.scaffolds.items()}
+
+    manifests: list[object] = []
+    chosen, sources = made()
+    assert sources == {"mine": "mine.yaml", "Terse": "my_scaffolds:Terse", "base": "family"}
+    assert chosen.scaffold_names == ("mine", "Terse", "base")
+    (here / "mine.yaml").write_text(YAML + "steps: 9\n")
+    made()
+    changed = [key for key, _ in differences(*manifests)]  # type: ignore[arg-type]
+    assert changed == ["scaffold mine (content)"]
+    assert manifests[1].scaffolds["mine"].factors["steps"] == "9"  # type: ignore[attr-defined]
+
+
+WRONG_FILES = {
+    "tols: [bash]": "did you mean 'tools'?",
+    "tools: [bsh]": "did you mean 'bash'?",
+    "tools: []": "agency loop needs tools",
+    "tools: [bash]\nagency: oneshot": "has no tools",
+    "tools: [windowed]\nsubmit: marker": "needs the tool bash",
+    "tools: [read_edit_write, windowed]": "two tools are called edit",
+    "like: bse": "did you mean 'base'?",
+    "tools: [bash]\ncalls: xlm": "`calls`",
+    "- bash": "keys and values",
+    "{": "not valid YAML",
+}
+
+
+@pytest.mark.parametrize("text", WRONG_FILES)
+def test_what_is_wrong_with_a_file_is_one_line(text: str, here: Path) -> None:
+    (here / "mine.yaml").write_text(text)
+    with pytest.raises(UserError) as error:
+        definitions(plan("mine.yaml"))
+    assert WRONG_FILES[text] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+WRONG_NAMES = {
+    "none.yaml": "cannot read the scaffold none.yaml",
+    "my_scaffold:Terse": "cannot import my_scaffold (ModuleNotFoundError",
+    "my_scaffolds:Tense": "my_scaffolds has no class Tense",
+    "my_scaffolds:SYSTEM": "has no class SYSTEM",
+    "broken:Terse": "cannot import broken (ZeroDivisionError",
+    "odd:NoSolve": "solve(brief, model, sandbox)",
+    "odd:Asks": "Asks(settings)",
+    "bash.yaml": "'bash' is taken",
+    "bsae": "did you mean 'base'?",
+}
+
+
+@pytest.mark.parametrize("name", WRONG_NAMES)
+def test_what_is_wrong_with_a_name_is_one_line(name: str, here: Path) -> None:
+    (here / "broken.py").write_text("1 / 0\n")
+    (here / "odd.py").write_text(
+        "class NoSolve:\n    def __init__(self, settings): ...\n"
+        "class Asks:\n    def __init__(self): ...\n    def solve(self, brief, model, sandbox): ...\n"
+    )
+    with pytest.raises(UserError) as error:
+        definitions(plan(name))
+    assert WRONG_NAMES[name] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_two_of_one_name_are_refused(here: Path) -> None:
+    (here / "other").mkdir()
+    (here / "other/mine.yaml").write_text(YAML)
+    with pytest.raises(UserError, match="named twice"):
+        definitions(plan("mine.yaml", "other/mine.yaml"))
+
+
+def command(*words: str) -> str:
+    done = CliRunner().invoke(app, ["scaffolds", *words])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_scaffolds_are_listed_shown_and_told_apart(here: Path) -> None:
+    assert "base-windowed" in command("list")
+    listed = json.loads(command("list", "--json"))
+    tokens = {one["name"]: one["tokens_before_first_step"] for one in listed}
+    assert 200 < tokens["bash"] < tokens["base-windowed"] < 2500
+    shown = command("show", "edit")
+    assert "agency: loop" in shown
+    assert '"name": "str_replace_editor"' in shown
+    assert "tokens before the first step: about" in shown
+    assert json.loads(command("show", "my_scaffolds:Terse", "--json"))["factors"] == {}
+    assert command("diff", "base", "base-xml") == "calls: the plan's → xml\n"
+    assert json.loads(command("diff", "bash", "edit", "--json")) == [
+        "prompt: shell → pair",
+        "tools: bash → bash + str_replace_editor",
+    ]
+
+
+def test_a_difference_names_the_factors_that_it_is_due_to(tmp_path: Path) -> None:
+    from evals.report.verdict_text import comparison_lines
+    from evals.results.load import from_run_dir
+
+    run = write_run(tmp_path / "run", lambda _key: Outcome.RESOLVED, scaffolds=("base", "base-xml"))
+    manifest = json.loads((run / "manifest.json").read_text())
+    chosen = plan("base", "base-xml")
+    manifest["scaffolds"] = {name: one.model_dump(mode="json") for name, one in facts(chosen).items()}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    found = compare(from_run_dir(run))
+    assert found.pairs[0].factors == ("calls: native → xml",)
+    assert "  the scaffolds differ in: calls: native → xml" in list(comparison_lines(found))
