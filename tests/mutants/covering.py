@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,11 +35,13 @@ class Covering(NamedTuple):
     lines: dict[str, dict[int, set[str]]]
     files: tuple[str, ...] = ()
     """Where not empty: these, whatever they run."""
+    importers: Callable[[str], list[str]] | None = None
+    """Where given: the test files that import a source file themselves, and nothing is measured."""
 
     def of(self, mutant: Mutant) -> dict[str, float]:
         """Seconds of each test that runs a mutant; one that runs at import concerns all tests of its file."""
-        if self.files:
-            return dict.fromkeys(self.files, SLOWEST_SECONDS * 10)
+        if chosen := self.importers(mutant.file) if self.importers else self.files:
+            return dict.fromkeys(chosen, SLOWEST_SECONDS * 10)
         lines = self.lines.get(mutant.file, {})
         names = set[str]().union(*(lines.get(line, ()) for line in mutant.lines))
         names = names or set[str]().union(*lines.values())
@@ -72,6 +76,23 @@ def digest(path: Path) -> str:
 
 def given(files: list[str]) -> Covering:
     return Covering({}, {}, tuple(files))
+
+
+def importing(tests: Path) -> Covering:
+    """By the import statements of the test files. Others may run a mutant, too: what survives here is an upper bound."""
+    return Covering({}, {}, importers=partial(importers, tests))
+
+
+@cache
+def importers(tests: Path, source: str) -> list[str]:
+    name = source.removesuffix(".py").replace("/", ".")
+    package, _, module = name.rpartition(".")
+    wanted = re.compile(
+        rf"^from {re.escape(name)} import|^from {re.escape(package)} import .*\b{module}\b", re.MULTILINE
+    )
+    return [
+        f"tests/{path.name}" for path in sorted(tests.glob("test_*.py")) if wanted.search(path.read_text())
+    ]
 
 
 def together(measured: Iterator[Measured]) -> Covering:
