@@ -101,7 +101,7 @@ def changes(node: ast.expr) -> Iterator[ast.expr]:  # noqa: C901 - a table of ca
         case ast.Constant(bool() as value):
             yield ast.Constant(not value)
         case ast.Constant(float() as value):
-            yield ast.Constant(1 - value if 0 < value < 1 else value * 2 + 1)
+            yield ast.Constant(1 - value if 0 < value < 1 and value != 0.5 else value * 2 + 1)
         case ast.Constant(int() as value):
             yield ast.Constant(value + 1)
 
