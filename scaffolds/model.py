@@ -69,6 +69,21 @@ class Reply(NamedTuple):
     """Set by the client, from the answer as it came over the wire."""
 
 
+class Exchange(NamedTuple):
+    """One HTTP request and what came back, as bytes."""
+
+    request: bytes
+    status: int = 0
+    """0: no whole answer came, and `error` says why."""
+    content_type: str = ""
+    answer: bytes = b""
+    error: str = ""
+
+
+def unheard(_exchange: Exchange) -> None:
+    """The observer of those who record nothing."""
+
+
 class Trouble(StrEnum):
     """What kept a server from answering."""
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "run": Entry("Run scaffolds over tasks, grade every attempt, report.", "run", "run"),
     "grade": Entry("Grade a run, somebody's predictions, or recorded test logs.", "grade", "grade"),
     "report": Entry("Sum runs up: on the terminal, as HTML, Markdown and JSON.", "run", "report"),
+    "replay": Entry("Run a run's scaffolds again, its recording as the model.", "replay", "replay"),
     "import": Entry("Turn results of others into runs.", "imports", "import_results"),
     "verify": Entry("Say whether a run reproduces a claim.", "verdicts", "verify"),
     "plan": Entry("Say what a verdict on a claim takes, in attempts and hours.", "verdicts", "plan"),

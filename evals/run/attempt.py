@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 from evals.record import AttemptKey, Failure, Grade, Party, Record, flag_of_text
 from evals.run.controls import make_scaffold
+from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.trajectory import StepLog
 from scaffolds.base import Scaffold, Settings, Step, Trajectory, unseen
-from scaffolds.model import Conversation
+from scaffolds.model import Conversation, Exchange
 from scaffolds.openai.config import ModelConfig
 from tasks.backend import Backend, Prepared
 from tasks.disk import write_atomic, write_json
@@ -196,8 +197,11 @@ def _work(
 ) -> tuple[Trajectory, Diff, SandboxFacts]:
     """The part with a machine in it. The patch is on disk when this returns, and also when it raises, if it can be."""
     scaffold = context.make_scaffold(key.scaffold, task, replace(context.settings, on_step=log))
-    model = _conversation(context, key.attempt)
-    with open_sandbox(context, prepared, task, key) as sandbox:
+    with (
+        ExchangeLog(directory) as exchanged,
+        open_sandbox(context, prepared, task, key) as sandbox,
+    ):
+        model = _conversation(context, key.attempt, exchanged)
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
             trajectory.warnings = _warnings(model)
@@ -211,12 +215,14 @@ def _work(
         return trajectory, diff, facts
 
 
-def _conversation(context: RunContext, number: int) -> Conversation | None:
+def _conversation(
+    context: RunContext, number: int, exchanged: Callable[[Exchange], None]
+) -> Conversation | None:
     if context.model is None:
         return None
     from scaffolds.openai.client import conversation  # the SDK is slow to import, and controls need none
 
-    return conversation(context.model, number, window=context.window)
+    return conversation(context.model, number, window=context.window, exchanged=exchanged)
 
 
 def open_sandbox(context: RunContext, prepared: Prepared, task: Task, key: AttemptKey) -> Sandbox:

@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from scaffolds.model import (
     CUT_OFF,
     ContextOverflow,
+    Exchange,
     Message,
     ModelError,
     Reply,
@@ -32,11 +33,13 @@ from scaffolds.model import (
     ToolSchema,
     Trouble,
     Usage,
+    unheard,
 )
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.deadline import WATCHDOG, Watch
 from scaffolds.openai.errors import EmptyStream, Stalled, Transient, Unparsable, classify
 from scaffolds.openai.reply import Draft, assistant_message, parse_stream, parse_whole
+from tasks.untrusted import clean
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 TIMER_SLACK = 0.05
@@ -53,15 +56,21 @@ class OpenAIModel:
     """One conversation with one model."""
 
     def __init__(
-        self, config: ModelConfig, *, window: int | None = None, client: openai.OpenAI | None = None
+        self,
+        config: ModelConfig,
+        *,
+        window: int | None = None,
+        client: openai.OpenAI | None = None,
+        exchanged: Callable[[Exchange], None] = unheard,
     ) -> None:
-        """`window`: the server's context in tokens where known (`ServerFacts.window`)."""
+        """`window`: the server's context in tokens where known (`ServerFacts.window`). `exchanged` hears of every try."""
         self.config = config
         self.window = window
         self.warnings: Counter[str] = Counter()
         """What a reader of the scores should know: `context_truncated`, `usage_missing`, `retried`, `unparsable`,
         `silent_until_time_limit`."""
         self._client = client or sdk_client(config)
+        self._exchanged = exchanged
         self._retrying = self._retrier()
         self._calls_without_id = 0
         self._last_size = (0, 0)
@@ -129,7 +138,7 @@ class OpenAIModel:
         """One request and its whole answer, within the deadlines and `seconds`."""
         own = self.config.deadlines
         limits = own if seconds is None else own.model_copy(update={"total": min(own.total, seconds)})
-        with transport_errors():
+        with transport_errors(), self._recorded(body):
             post: Callable[..., httpx2.Response] = self._client.post  # its overloads do not know this use
             response = post(
                 "/chat/completions",
@@ -138,7 +147,22 @@ class OpenAIModel:
                 options={"headers": JSON_HEADERS, "timeout": timeouts(limits)},
                 stream=True,
             )
-            return _draft(response, self._read(response, started, limits))
+            raw = self._read(response, started, limits)
+        self._exchanged(Exchange(body, response.status_code, _content_type(response), raw))
+        return _draft(response, raw)
+
+    @contextmanager
+    def _recorded(self, body: bytes) -> Iterator[None]:
+        """A request that is refused, or gets no whole answer."""
+        try:
+            yield
+        except openai.APIStatusError as error:
+            refusal = error.response
+            self._exchanged(Exchange(body, refusal.status_code, _content_type(refusal), refusal.content))
+            raise
+        except Exception as error:
+            self._exchanged(Exchange(body, error=clean(_cause(error))))
+            raise
 
     def _read(self, response: httpx2.Response, started: float, limits: Deadlines) -> bytes:
         """The whole body, under the deadlines; parsing waits until the end because nobody looks at the pieces."""
@@ -181,7 +205,13 @@ class _Wait(tenacity.wait.wait_base):
         return self._backoff(retry_state) if asked is None else min(asked, self._longest)
 
 
-def conversation(config: ModelConfig, number: int = 1, *, window: int | None = None) -> OpenAIModel:
+def conversation(
+    config: ModelConfig,
+    number: int = 1,
+    *,
+    window: int | None = None,
+    exchanged: Callable[[Exchange], None] = unheard,
+) -> OpenAIModel:
     """A fresh one for the attempt of that number, over the connections that this process has to the server.
 
     `number` counts from 1. A fixed seed would make all attempts the same, so each gets the next one.
@@ -189,9 +219,8 @@ def conversation(config: ModelConfig, number: int = 1, *, window: int | None = N
     seed = config.sampling.seed
     sampling = config.sampling.model_copy(update={} if seed is None else {"seed": seed + number - 1})
     own = config.model_copy(update={"sampling": sampling})
-    return OpenAIModel(
-        own, window=window, client=shared_client(config.base_url, config.api_key, config.deadlines)
-    )
+    client = shared_client(config.base_url, config.api_key, config.deadlines)
+    return OpenAIModel(own, window=window, client=client, exchanged=exchanged)
 
 
 @lru_cache(maxsize=8)
@@ -274,6 +303,10 @@ def _draft(response: httpx2.Response, raw: bytes) -> Draft:
         return parse_stream(raw) if is_stream else parse_whole(raw)
     except (AttributeError, TypeError, KeyError) as error:
         raise Transient(f"the answer has an unknown shape: {error}") from error
+
+
+def _content_type(response: httpx2.Response) -> str:
+    return clean(str(response.headers.get("content-type", "")))
 
 
 def refuse_web_page(response: httpx2.Response, raw: bytes) -> None:
