@@ -12,7 +12,7 @@ from evals.grade import check_tasks
 from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task, excluded_tasks
 from evals.grade.grader import LARGE_BYTES, Grader, conservative, oddities, why_not_applied
 from evals.grade.judge import Judgement
-from evals.grade.regrade import Graded, grade_run
+from evals.grade.regrade import Graded, grade_run, to_grade
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
 from evals.imports.predictions import Prediction, record_predictions
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party
@@ -142,7 +142,9 @@ def test_a_kept_run_is_whole_or_none(task: Task, tmp_path: Path) -> None:
     assert kept._replace(log=b"a lo").cut
     (tmp_path / LOG).write_bytes(b"another")
     assert KeptRun.load(tmp_path) is None
+    assert RunStore().directory == tmp_path / "cache" / "asclaimed" / "grading"
     store = RunStore(tmp_path / "store")
+    assert store.directory == tmp_path / "store"
     assert store.get("k") is None
     store.put(kept)
     assert store.get("k") == kept
@@ -222,7 +224,7 @@ def test_what_has_a_verdict_is_graded_again_only_when_asked(task: Task, tmp_path
         with grader_on(machine, task.benchmark, tmp_path / "runs") as grader:
             return {
                 line.key.attempt: line.grade.outcome
-                for line in grade_run(run, grader, again=again, workers=0)
+                for line in grade_run(run, grader, *to_grade(run, again=again), workers=0)
             }
 
     assert outcomes(again=False) == {1: R, 2: U}

@@ -1,16 +1,21 @@
-"""The protocol table row by row, and the ladder of a plan: which sizes, attempts and looks a reader is offered."""
+"""The protocol table row by row, the ladder of a plan, and the parts of an error: each worked out by hand."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from evals.claims.catalog import find
 from evals.claims.claim import Claim, Protocol
 from evals.record import Outcome
 from evals.results.table import Results, Row, System
+from evals.stats.intervals import clustered_mean
 from evals.stats.noise import AttemptNoise, prior
+from evals.stats.sequential import simpson
+from evals.verdict.difference import Question, compared, difference_of
+from evals.verdict.measure import Estimand
 from evals.verdict.plan import Choice, plan, planned_looks, scaffold_like, tokens_per_attempt, ways_of
 from evals.verdict.protocol_match import Match, Point, match
 from evals.verdict.rates import known_as_well
@@ -132,3 +137,32 @@ def test_an_estimate_is_as_sure_as_the_noises_it_is_made_of() -> None:
     assert both.df == pytest.approx(1 / (1 / (30 * 16) + 1 / (60 * 4)))
     assert known_as_well(0.2, 0.04, [0.0, 0.02], noises).df == pytest.approx(60 * 4)
     assert known_as_well(0.2, 0.04, [0.0, 0.0], noises).df == float("inf")
+
+
+def test_simpsons_rule_is_exact_for_cubics() -> None:
+    points = np.linspace(0.0, 2.0, 5)
+    assert float(points**3 @ simpson(points)) == pytest.approx(4.0)
+    assert float(np.ones(5) @ simpson(points)) == pytest.approx(2.0)
+
+
+def test_a_single_task_or_repository_leaves_everything_open() -> None:
+    assert clustered_mean(np.array([1.0]), ["r"]) == (1.0, float("inf"), 1.0)
+    assert clustered_mean(np.array([1.0, 0.0]), ["r", "r"]).error == float("inf")
+
+
+def test_the_claims_noise_is_added_to_that_of_tasks_like_these() -> None:
+    rows = tuple(
+        Row(ONE, f"t{n}", f"r{n % 4}", 1, Outcome.RESOLVED if n % 3 else Outcome.UNRESOLVED)
+        for n in range(12)
+    )
+    results = Results(source="s", benchmark="b", rows=rows)
+    claim = CLAIM.model_copy(update={"benchmark": "b", "n_tasks": 12})
+    question = Question(claim, 0.5, 0.1, Estimand.LIKE_THESE, 0.05)
+    table = results.table()
+    found = compared(question, results, table, AttemptNoise(0.1, "b", 20.0))
+    ours, both = clustered_mean(table.means, table.repos), difference_of(question, table, found)
+    shared = found.parts.shared
+    assert shared > 0
+    assert both.value == pytest.approx(8 / 12 - found.against.rate)
+    assert both.error**2 == pytest.approx(ours.error**2 + shared)
+    assert both.df == pytest.approx(ours.df * ((ours.error**2 + shared) / ours.error**2) ** 2)
