@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,12 @@ def test_what_is_wrong_with_a_name_is_one_line(name: str, here: Path) -> None:
         definitions(plan(name))
     assert WRONG_NAMES[name] in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(find_spec("minisweagent") is not None, reason="upstream is here")
+def test_upstream_that_is_not_installed_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"pip install 'asclaimed\[mini\]'"):
+        definitions(plan("scaffolds.mini:MiniSweAgent"))
 
 
 def test_two_of_one_name_are_refused(here: Path) -> None:

@@ -31,7 +31,7 @@ from tasks.errors import UserError
 from tasks.task import Frozen, Task
 
 SCHEMA = 1
-PACKAGES = ("asclaimed", "openai", "docker", "swebench", "pydantic", "datasets")
+PACKAGES = ("asclaimed", "openai", "docker", "swebench", "pydantic", "datasets", "mini-swe-agent")
 
 
 MODEL_FACTS = {
