@@ -63,6 +63,8 @@ class SandboxFacts(NamedTuple):
     alive: bool
     oom_kills: int
     exit_code: int | None
+    stalled_seconds: float = 0.0
+    """How long, since it was opened, the machine around it stood still."""
 
 
 class SandboxError(Exception):
@@ -88,7 +90,10 @@ class Sandbox(Protocol):
     """
 
     def exec(self, command: str, *, timeout: float, cwd: str | None = None) -> ExecResult:
-        """Run `command` with bash in a session of its own; stdin closed, no tty; `timeout` in seconds."""
+        """Run `command` with bash in a session of its own; stdin closed, no tty; `timeout` in seconds.
+
+        A timeout that passed while the machine stood still is a `SandboxError`.
+        """
         ...
 
     def read(self, path: str) -> bytes:

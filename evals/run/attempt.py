@@ -21,7 +21,7 @@ from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.trajectory import StepLog
-from scaffolds.base import Scaffold, Settings, Step, Trajectory, unseen
+from scaffolds.base import Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
 from scaffolds.openai.config import ModelConfig
 from tasks.backend import Backend, Prepared
@@ -33,6 +33,8 @@ from tasks.untrusted import clean
 
 CHANGED_FILE = re.compile(r"^--- a/(.+)$", re.MULTILINE)
 """In a patch: a file that was there before."""
+STALLED_SHARE = 0.1
+"""Of an agent's time: so much of it lost to a machine that stood still, and its end says nothing of the agent."""
 AGAIN = (Party.SERVER, Party.SANDBOX)
 """Who may do better another time."""
 
@@ -212,7 +214,15 @@ def _work(
         facts = sandbox.facts()
         diff = sandbox.diff()
         write_atomic(directory / "patch.diff", diff.patch)
+        check_time_was_its_own(trajectory, facts, context.settings)
         return trajectory, diff, facts
+
+
+def check_time_was_its_own(trajectory: Trajectory, facts: SandboxFacts, settings: Settings) -> None:
+    """Raises `SandboxError` for an agent that ran out of time on a machine that stood still for much of it."""
+    lost, limit = facts.stalled_seconds, settings.budget.seconds
+    if trajectory.stop is Stop.TIME_LIMIT and limit is not None and lost >= STALLED_SHARE * limit:
+        raise SandboxError(f"this machine stood still for {lost:.0f} s of the agent's {limit:.0f} s")
 
 
 def _conversation(

@@ -29,6 +29,8 @@ class CrowdWatch:
         self._container, self._seconds = container, seconds
         self._file = cgroup_file(pid, str(container.id), "pids", "pids.events", "pids.events")
         self._stopped, self._fired = threading.Event(), threading.Event()
+        self.crowds = False
+        """Whether the limit on processes ever refused a fork: then what starves is home-made."""
         if self._file is not None:
             threading.Thread(target=self._watch, name="crowd-watch", daemon=True).start()
 
@@ -47,6 +49,7 @@ class CrowdWatch:
             if refused is None:
                 return
             grew.append(refused > before)
+            self.crowds |= refused > before
             before = refused
             if sum(grew) >= STRIKES:
                 self._fired.set()

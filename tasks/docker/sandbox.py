@@ -36,6 +36,7 @@ from tasks.docker.daemon import (
 )
 from tasks.docker.oom import OomWatch
 from tasks.docker.process import Process
+from tasks.docker.stalls import stalls
 from tasks.docker.stream import Connection, Result, Stream
 from tasks.docker.wire import AttachStream, BrokenFrame, StreamClosed, StreamSilent
 from tasks.errors import TaskError
@@ -139,6 +140,8 @@ class DockerSandbox:
         self._gone: str | None = None
         self._closed = False
         self._crowd: CrowdWatch | None = None
+        self._opened = time.monotonic()
+        stalls()
         with daemon_errors(f"cannot attach to container {container.short_id}"):
             self._channel = Channel(AttachStream(container.attach_socket(params=ATTACH)))
 
@@ -164,6 +167,8 @@ class DockerSandbox:
             stream = self._start(command, timeout, cwd, limits.output_head, limits.output_tail, deadline)
             output = stream.everything(deadline).decode(errors="replace")
             result = stream.finish(deadline)
+        if result.timed_out and not (self._crowd and self._crowd.crowds):
+            stalls().check(began, timeout, "a command ran")
         return ExecResult(output, result.code, result.timed_out, result.total, time.monotonic() - began)
 
     def start(self, command: str, *, timeout: float, cwd: str | None = None) -> Process:
@@ -211,7 +216,11 @@ class DockerSandbox:
             ooms = self._ooms.count()
         state = self._container.attrs["State"]
         code = None if state["Running"] else int(state["ExitCode"])
-        return SandboxFacts(str(self._container.attrs["Image"]), bool(state["Running"]), ooms, code)
+        home_made = self._crowd is not None and self._crowd.crowds
+        stalled = 0.0 if home_made else stalls().since(self._opened)
+        return SandboxFacts(
+            str(self._container.attrs["Image"]), bool(state["Running"]), ooms, code, round(stalled, 1)
+        )
 
     def close(self) -> None:
         if not self._closed:

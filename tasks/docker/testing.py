@@ -27,6 +27,7 @@ from tasks.docker.daemon import daemon_errors, remove
 from tasks.docker.exec import Exec, check_own_doing
 from tasks.docker.oom import OomWatch
 from tasks.docker.sandbox import container_options
+from tasks.docker.stalls import stalls
 from tasks.errors import TaskError
 from tasks.sandbox import SandboxError
 
@@ -59,6 +60,7 @@ class TestContainers:
     def __call__(self, request: RunRequest, /) -> RunResult:
         """Raises `TaskError` when the image is not here, `SandboxError` when the daemon fails."""
         began = time.monotonic()
+        stalls()
         with self._container() as (container, crowd, ooms):
             script = self._script_file or f"/tmp/{secrets.token_hex(8)}.sh"  # noqa: S108 - in the container
             deliver(container, {PATCH_FILE: request.patch, script: request.script.encode()})
@@ -67,8 +69,11 @@ class TestContainers:
                 return RunResult(False, None, False, b"", {}, 0.0, time.monotonic() - began)
             if request.files:
                 deliver(container, request.files)
+            asked = time.monotonic()
             run = Exec(container, 'exec /bin/bash "$0"', script, self._workdir, self._limits.log_bytes)
             code = self._finish(run, crowd)
+            if run.timed_out and not crowd.crowds:
+                stalls().check(asked, self._limits.seconds, "the tests ran")
             if ooms.by_the_host():
                 raise SandboxError("this machine ran out of memory: its kernel killed in the test container")
             collected = {
