@@ -67,6 +67,8 @@ class Reply(NamedTuple):
     served: Served = Served()
     empty: EmptyTurn | None = None
     """Set by the client, from the answer as it came over the wire."""
+    first_byte: float = 0.0
+    """Seconds until it began; of a streamed answer, the time to its first token."""
 
 
 class Exchange(NamedTuple):

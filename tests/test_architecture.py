@@ -26,7 +26,7 @@ PACKAGES = ("tasks", "scaffolds", "evals")
 FLOORS = (
     ("tasks",),
     ("scaffolds", "evals.claims", "evals.serve"),
-    ("evals.record",),
+    ("evals.record", "evals.doctor"),
     ("evals.stats",),
     ("evals.grade.strict",),
     ("evals.run",),

@@ -11,7 +11,7 @@ import pytest
 
 from scaffolds.openai import probe as openai_probe
 from scaffolds.openai.config import ModelConfig
-from scaffolds.openai.probe import Dialect, probe, wait_until_up
+from scaffolds.openai.probe import probe, wait_until_up
 from tasks.errors import MachineError, UserError
 from tests.fakes.openai_server import Answer, FakeServer, error, say
 
@@ -37,7 +37,10 @@ VLLM = {
     "/version": {"version": "0.26"},
     "/v1/models": {"data": [{"id": "fake", "owned_by": "vllm", "max_model_len": 32768}]},
 }
-LM_STUDIO = {"/api/v0/models": {"data": []}}
+LM_STUDIO = {
+    "/api/v0/models": {"data": [{"id": "fake", "loaded_context_length": 8192, "quantization": "4bit"}]}
+}
+CPP_PYTHON = {"/v1/models": {"data": [{"id": "fake", "owned_by": "me"}]}}
 
 
 def config(server: FakeServer, model: str = "fake") -> ModelConfig:
@@ -47,16 +50,17 @@ def config(server: FakeServer, model: str = "fake") -> ModelConfig:
 @pytest.mark.parametrize(
     ("pages", "dialect", "window", "quantization", "version"),
     [
-        (LLAMA, Dialect.LLAMA_SERVER, 4096, "Q4_K - Medium", "b1"),
-        (OLLAMA, Dialect.OLLAMA, 4096, "Q4_K_M", "0.32.9"),
-        (SGLANG, Dialect.SGLANG, None, "fp8", "0.5"),
-        (VLLM, Dialect.VLLM, 32768, None, "0.26"),
-        (LM_STUDIO, Dialect.LM_STUDIO, None, None, None),
-        ({}, Dialect.UNKNOWN, None, None, None),
+        (LLAMA, "llama-server", 4096, "Q4_K - Medium", "b1"),
+        (OLLAMA, "ollama", 4096, "Q4_K_M", "0.32.9"),
+        (SGLANG, "sglang", None, "fp8", "0.5"),
+        (VLLM, "vllm", 32768, None, "0.26"),
+        (LM_STUDIO, "lm-studio", 8192, "4bit", None),
+        (CPP_PYTHON, "llama-cpp-python", None, None, None),
+        ({}, "unknown", None, None, None),
     ],
 )
 def test_each_server_is_known_by_what_it_answers(
-    pages: dict[str, Any], dialect: Dialect, window: int | None, quantization: str | None, version: str | None
+    pages: dict[str, Any], dialect: str, window: int | None, quantization: str | None, version: str | None
 ) -> None:
     with FakeServer(say(""), get=pages) as server:
         facts = probe(config(server))
@@ -78,7 +82,7 @@ def test_a_recorded_llama_server(shared_data: Path) -> None:
     with FakeServer(say(""), get=pages) as server:
         facts = probe(config(server, "qwen2.5-coder-1.5b-instruct"))
     assert (facts.dialect, facts.window, facts.slots, facts.parameters) == (
-        Dialect.LLAMA_SERVER,
+        "llama-server",
         8192,
         2,
         1777088000,

@@ -33,7 +33,7 @@ COMMANDS = {
     "compare": Entry("Set systems side by side on the tasks that they share.", "verdicts", "compare"),
     "nightly": Entry("Test tonight's run against a frozen baseline.", "nightly", "nightly", "NightlyCommand"),
     "serve": Entry("Run a real llama-server with a small model.", "serve", "serve"),
-    "doctor": Entry("Say what this machine has of what asclaimed needs.", "serve", "doctor"),
+    "doctor": Entry("Look at a model server before the night, or at this machine.", "doctor", "doctor"),
     "cache": Entry("List and prune what is kept on this machine beside runs.", "cache", "app"),
     "bench": Entry("Measure what a step costs beside other harnesses.", "bench", "bench"),
     "subset": Entry("Draw tasks that tell most about a rate on all of them.", "subset", "subset"),

@@ -205,7 +205,7 @@ def _attempts(plan: RunPlan, directory: Path, console: Console, *, grade: bool) 
 
     with (
         console.status("preparing") as status,
-        session.open_run(plan, directory, _show(status), grade=grade, say=partial(_say, console)) as run,
+        session.open_run(plan, directory, show_on(status), grade=grade, say=partial(_say, console)) as run,
     ):
         status.stop()
         console.print(f"run directory {directory}", markup=False, highlight=False)
@@ -248,7 +248,9 @@ def _exit_code(finished: bool, unjudged: bool) -> int:
     return int(unjudged) if finished else 130
 
 
-def _show(status: Any) -> Progress:
+def show_on(status: Any) -> Progress:
+    """A progress line on a Rich status."""
+
     def show(what: str, fraction: float | None) -> None:
         from rich.text import Text
 

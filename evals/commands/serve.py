@@ -1,14 +1,12 @@
-"""`asclaimed serve` and `asclaimed doctor`: a real model server on this machine, and what the machine has."""
+"""`asclaimed serve`: a real model server on this machine."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evals.commands import output
-from evals.commands.options import JsonOption
 from tasks.errors import MachineError
 
 if TYPE_CHECKING:
@@ -108,78 +106,3 @@ def _stay(server: ServerHandle, console: Console) -> None:
         raise MachineError(
             "llama-server ended by itself: start it again, with a smaller --ctx if memory was short"
         )
-
-
-def doctor(as_json: JsonOption = False) -> None:
-    """Say what this machine has of what asclaimed needs: Docker, disk, models, a server."""
-    from rich.table import Table
-    from rich.text import Text
-
-    found = {"Docker": _docker(), "disk": _disk(), **dict(_models()), "server on 8080": _server(8080)}
-    if as_json:
-        output.print_json(found)
-        return
-    table = Table("what", box=None, pad_edge=False)
-    table.add_column("state", overflow="fold")
-    for what, state in found.items():
-        table.add_row(what, Text(state))
-    output.console().print(table)
-
-
-def _docker() -> str:
-    from tasks.docker.daemon import facts, unenforced
-    from tasks.docker.endpoint import endpoint
-
-    try:
-        info = dict(facts())
-    except MachineError as error:
-        return str(error)
-    memory = info.get("MemTotal", 0) / 2**30
-    missing = unenforced(info)
-    return (
-        "{version}, {driver}, cgroup v{cgroup}, {cores} cores, {memory:.1f} GiB, at {where}{limits}".format(
-            version=info.get("ServerVersion", "?"),
-            driver=info.get("Driver", "?"),
-            cgroup=info.get("CgroupVersion", "1"),
-            cores=info.get("NCPU", "?"),
-            memory=memory,
-            where=endpoint(),
-            limits=f"; it CANNOT limit {' and '.join(missing)}" if missing else "",
-        )
-    )
-
-
-def _disk() -> str:
-    import shutil
-
-    from tasks.disk import cache_directory
-
-    home = cache_directory()
-    free = shutil.disk_usage(next(p for p in (home, *home.parents) if p.exists())).free
-    return f"{free / 1e9:.1f} GB free for {home}"
-
-
-def _models() -> list[tuple[str, str]]:
-    from evals.serve.models import KNOWN
-    from evals.serve.weights import cached
-
-    def state(path: Path, size: int) -> str:
-        return (
-            f"in {path}"
-            if path.exists()
-            else f"not here yet: `asclaimed serve` downloads {size / 1e6:.0f} MB"
-        )
-
-    return [(f"model {name}", state(cached(weights), weights.size)) for name, weights in KNOWN.items()]
-
-
-def _server(port: int) -> str:
-    from evals.serve import probe
-
-    if not probe.is_taken(port):
-        return "not running"
-    try:
-        answer = probe.ask(port)
-    except probe.NotReady as state:
-        return f"something else, or not ready: {state}"
-    return f"{answer.model}, {answer.slots} conversations of {answer.context} tokens"

@@ -110,7 +110,7 @@ class OpenAIModel:
     def _once(self, body: bytes, seconds: float | None) -> Reply:
         started = time.monotonic()
         try:
-            draft = self._exchange(body, started, seconds)
+            draft, first_byte = self._exchange(body, started, seconds)
         except Stalled as error:
             spent = time.monotonic() - started
             if not self._is_time_up(error, spent, seconds):
@@ -118,7 +118,7 @@ class OpenAIModel:
             raise TimeUp(spent) from error
         reply = draft.reply(seconds=time.monotonic() - started, first_call=self._calls_without_id)
         self._calls_without_id += len(reply.tool_calls)
-        return reply
+        return reply._replace(first_byte=first_byte)
 
     def _is_time_up(self, stall: Stalled, spent: float, seconds: float | None) -> bool:
         """Whether the attempt's own limit ended the call, and not a deadline that tells a dead server from a slow one.
@@ -134,8 +134,8 @@ class OpenAIModel:
             self.warnings["silent_until_time_limit"] += 1
         return is_up
 
-    def _exchange(self, body: bytes, started: float, seconds: float | None) -> Draft:
-        """One request and its whole answer, within the deadlines and `seconds`."""
+    def _exchange(self, body: bytes, started: float, seconds: float | None) -> tuple[Draft, float]:
+        """One request, its whole answer, and when that began; within the deadlines and `seconds`."""
         own = self.config.deadlines
         limits = own if seconds is None else own.model_copy(update={"total": min(own.total, seconds)})
         with transport_errors(), self._recorded(body):
@@ -147,9 +147,9 @@ class OpenAIModel:
                 options={"headers": JSON_HEADERS, "timeout": timeouts(limits)},
                 stream=True,
             )
-            raw = self._read(response, started, limits)
+            raw, first_byte = self._read(response, started, limits)
         self._exchanged(Exchange(body, response.status_code, _content_type(response), raw))
-        return _draft(response, raw)
+        return _draft(response, raw), first_byte
 
     @contextmanager
     def _recorded(self, body: bytes) -> Iterator[None]:
@@ -164,20 +164,22 @@ class OpenAIModel:
             self._exchanged(Exchange(body, error=clean(_cause(error))))
             raise
 
-    def _read(self, response: httpx2.Response, started: float, limits: Deadlines) -> bytes:
-        """The whole body, under the deadlines; parsing waits until the end because nobody looks at the pieces."""
+    def _read(self, response: httpx2.Response, started: float, limits: Deadlines) -> tuple[bytes, float]:
+        """The whole body and the seconds until it began, under the deadlines; parsing waits: nobody looks at pieces."""
         last = started + limits.total
-        pieces, size = [], 0
+        pieces, size, first_byte = [], 0, 0.0
         sock = response.extensions["network_stream"].get_extra_info("socket")
         guard = WATCHDOG.guard(sock, min(last, started + limits.first_byte))
         with closing(response), guard as watch, _as_stall(watch, limits.total, started):
             for piece in response.iter_bytes():
-                watch.move(min(last, time.monotonic() + limits.silence))
+                now = time.monotonic()
+                first_byte = first_byte or now - started
+                watch.move(min(last, now + limits.silence))
                 pieces.append(piece)
                 size += len(piece)
                 if size > LARGEST_ANSWER:
                     raise ModelError("the answer is longer than 64 MB", kind=Trouble.REFUSED, retryable=False)
-        return b"".join(pieces)
+        return b"".join(pieces), first_byte
 
     def _check(self, reply: Reply, size: int) -> None:
         """Notices what servers do in silence: filling the window, or cutting the front of the history off."""

@@ -13,14 +13,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scaffolds.model import ContextOverflow, ModelError, Trouble
+from scaffolds.openai.dialects import TABLE
 from tasks.untrusted import loads
 
 OVERFLOW_TYPES = {"exceed_context_size_error", "context_length_exceeded"}
-OVERFLOW_WORDS = re.compile(
-    r"maximum context length|context (?:size|length|window)|exceeds? the (?:available |model'?s )?context"
-    r"|requested token count exceeds|(?:prompt|input) is too long|tokens to keep from the initial prompt",
-    re.IGNORECASE,
-)
+OVERFLOW_WORDS = re.compile("|".join(words for dialect in TABLE for words in dialect.overflow), re.IGNORECASE)
 OUR_FAULT_WORDS = re.compile(
     r"failed to parse tool|json\.exception\.(?:parse|type)_error|invalid tool call arguments"
     r"|is not supported|missing tool function|failed to (?:apply|render) (?:the )?(?:chat )?template",

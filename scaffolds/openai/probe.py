@@ -1,7 +1,7 @@
 """What a server says of itself, asked once before a run and kept in its manifest; and waiting for one to come back.
 
-Covered: llama-server, Ollama, vLLM, SGLang, LM Studio, and anything that answers `/v1/models`. A server's own
-words are recorded, never trusted: quantisation and window are what it claims.
+Which servers are known and where each keeps its facts is `dialects.TABLE`; any other may answer `/v1/models`. A server's
+own words are recorded, never trusted: quantisation and window are what it claims (`evals.doctor` looks).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -19,6 +19,7 @@ from pydantic import Field
 from scaffolds.model import ContextOverflow, ModelError, ToolSchema, Trouble
 from scaffolds.openai.client import OpenAIModel, refuse_web_page, sdk_client, transport_errors
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries
+from scaffolds.openai.dialects import TABLE, UNKNOWN, Place
 from scaffolds.openai.errors import Transient
 from tasks.errors import MachineError, UserError
 from tasks.task import Frozen
@@ -33,22 +34,12 @@ SHORT_TOKENS = 16
 SHORT_DEADLINES = Deadlines(first_byte=60, total=120)
 
 
-class Dialect(StrEnum):
-    """Which server it is, by what it answers."""
-
-    LLAMA_SERVER = "llama-server"
-    OLLAMA = "ollama"
-    VLLM = "vllm"
-    SGLANG = "sglang"
-    LM_STUDIO = "lm-studio"
-    UNKNOWN = "unknown"
-
-
 class ServerFacts(Frozen):
     """For the manifest. None = the server does not say."""
 
     base_url: str
-    dialect: Dialect
+    dialect: str
+    """A name of `dialects.TABLE`."""
     models: tuple[str, ...]
     version: str | None = None
     window: int | None = None
@@ -80,6 +71,24 @@ def probe(config: ModelConfig) -> ServerFacts:
     _check_name(config, names, found=ours is not None)
     facts = {**_from_listing(ours or (entries[0] if len(entries) == 1 else {})), **more}
     return ServerFacts(base_url=config.base_url, dialect=dialect, models=names, **facts)
+
+
+def served_names(config: ModelConfig) -> tuple[str, ...]:
+    """The models of its list, as `probe` would find them. Raises `MachineError`, `UserError`."""
+    with sdk_client(config) as client:
+        _wait_while_loading(client, config)
+        return tuple(clean(str(entry.get("id"))) for entry in _models(client, config))
+
+
+def page_text(config: ModelConfig, path: str) -> str:
+    """What stands on one of the server's own pages, as text; "" where it has none."""
+    with sdk_client(config) as client:
+        try:
+            with transport_errors():
+                options: Any = {"timeout": PATIENCE_SECONDS}
+                return client.get(config.root + path, cast_to=httpx2.Response, options=options).text
+        except (Transient, ModelError, ContextOverflow):
+            return ""
 
 
 def wait_until_up(
@@ -174,24 +183,56 @@ def _aliases(entry: Mapping[str, Any]) -> set[str]:
 
 def _details(
     client: openai.OpenAI, config: ModelConfig, entries: list[Mapping[str, Any]]
-) -> tuple[Dialect, dict[str, Any]]:
-    """What the server's own endpoints add; each is asked for only until one answers."""
+) -> tuple[str, dict[str, Any]]:
+    """Which server it is, and what its own pages add; each page is asked for once."""
     owner = str(entries[0].get("owned_by")) if entries else ""
-    if "default_generation_settings" in (props := _get(client, f"{config.root}/props")):
-        return Dialect.LLAMA_SERVER, _from_llama(props)
-    if "version" in (version := _get(client, f"{config.root}/api/version")):
-        loaded = _get(client, f"{config.root}/api/ps")
-        return Dialect.OLLAMA, {"version": str(version["version"]), **_from_ollama(config.model, loaded)}
-    if "version" in (info := _get(client, f"{config.root}/get_server_info")):
-        return Dialect.SGLANG, _keep(version=info["version"], quantization=info.get("quantization"))
-    if "version" in (version := _get(client, f"{config.root}/version")):
-        return Dialect.VLLM, {"version": str(version["version"])}
-    return Dialect.VLLM if owner == "vllm" else _by_native_list(client, config), {}
+
+    @cache
+    def page(path: str) -> Mapping[str, Any]:
+        return _get(client, config.root + path)
+
+    def seen(place: Place) -> bool:
+        return _at(page(place.page), place.way, config.model) is not None
+
+    found = next((dialect for dialect in TABLE if any(map(seen, dialect.signs))), None)
+    found = found or next((dialect for dialect in TABLE if dialect.owner and dialect.owner == owner), UNKNOWN)
+    facts = {fact: _at(page(place.page), place.way, config.model) for fact, place in found.facts.items()}
+    return found.name, _keep(**{fact: SHAPES.get(fact, _plain)(value) for fact, value in facts.items()})
 
 
-def _by_native_list(client: openai.OpenAI, config: ModelConfig) -> Dialect:
-    native = _get(client, f"{config.root}/api/v0/models")
-    return Dialect.LM_STUDIO if "data" in native else Dialect.UNKNOWN
+def _at(value: Any, way: str, model: str) -> Any:
+    """What stands at a place (`dialects.Place`); None where the way leads nowhere."""
+    for step in way.split("."):
+        if step == "*":
+            entries = value if isinstance(value, list) else []
+            value = next((e for e in entries if isinstance(e, Mapping) and model in _names(e)), None)
+        else:
+            value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _names(entry: Mapping[str, Any]) -> set[str]:
+    names = {str(entry[key]) for key in ("name", "model", "id") if entry.get(key)}
+    return names | {name.removesuffix(":latest") for name in names}
+
+
+SAMPLING = ("temperature", "top_k", "top_p", "min_p")
+
+
+def _plain(value: Any) -> Any:
+    return value
+
+
+def _defaults(value: Any) -> dict[str, Any] | None:
+    return {name: value[name] for name in SAMPLING if name in value} if isinstance(value, Mapping) else None
+
+
+SHAPES: Mapping[str, Callable[[Any], Any]] = {
+    "version": lambda value: None if value is None else str(value),
+    "template_sha256": lambda text: hashlib.sha256(clean(str(text)).encode()).hexdigest() if text else None,
+    "defaults": _defaults,
+}
+"""What is made of a fact before it is kept, where that is not the fact itself."""
 
 
 def _from_listing(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,36 +246,6 @@ def _from_listing(entry: Mapping[str, Any]) -> dict[str, Any]:
         vocabulary=meta.get("n_vocab"),
         root=entry.get("root"),
     )
-
-
-def _from_llama(props: Mapping[str, Any]) -> dict[str, Any]:
-    settings = props["default_generation_settings"]
-    params = settings.get("params") or {}
-    template = props.get("chat_template")
-    return _keep(
-        version=props.get("build_info"),
-        window=settings.get("n_ctx"),
-        slots=props.get("total_slots"),
-        quantization=props.get("model_ftype"),
-        model_path=props.get("model_path"),
-        template_sha256=hashlib.sha256(clean(template).encode()).hexdigest() if template else None,
-        defaults={
-            name: params[name] for name in ("temperature", "top_k", "top_p", "min_p") if name in params
-        },
-    )
-
-
-def _from_ollama(model: str, loaded: Mapping[str, Any]) -> dict[str, Any]:
-    """`/api/ps` knows the window that is really in force, but only of a model that is loaded."""
-    for entry in loaded.get("models") or ():
-        if model in (entry.get("name"), str(entry.get("name")).removesuffix(":latest")):
-            details = entry.get("details") or {}
-            return _keep(
-                window=entry.get("context_length"),
-                quantization=details.get("quantization_level"),
-                digest=entry.get("digest"),
-            )
-    return {}
 
 
 def _keep(**facts: Any) -> dict[str, Any]:

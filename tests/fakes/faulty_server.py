@@ -49,7 +49,7 @@ class Setup:
     sleep: Callable[[float], None] = time.sleep
 
 
-POOL_SECONDS = 0.4
+POOL_SECONDS = 0.15
 """A request to a shared pool lasts at least so long, so that requests sent together meet there on a slow machine too."""
 
 

@@ -1,0 +1,173 @@
+"""Twelve servers that are set up wrong, each found by name, and a healthy one with nothing to find."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from evals.cli import main
+from evals.doctor import examine as examining
+from evals.doctor.examine import examine
+from evals.doctor.finding import PROBLEMS, Examination, Form, Level, hours
+from scaffolds.openai.config import ModelConfig
+from scaffolds.openai.dialects import TABLE, cure
+from scaffolds.openai.probe import probe
+from tests.fakes.faulty_answers import Fault
+from tests.fakes.faulty_server import FaultyServer, Setup
+from tests.fakes.openai_server import FakeServer, error
+
+SMALL = Setup(window=6000, slots=3, prefill=100_000)
+THINKING = Setup(window=6000, slots=3, prefill=100_000, thinks=True)
+PLANTED = [
+    (Fault.WRONG_PARSER, "wrong-parser"),
+    (Fault.CALL_AS_TEXT, "calls-as-text"),
+    (Fault.SWALLOWED_CALL, "swallowed-call"),
+    (Fault.THOUGHT_ONLY, "thought-only"),
+    (Fault.TRUNCATION, "truncation"),
+    (Fault.SMALL_WINDOW, "small-window"),
+    (Fault.NO_CACHE, "no-cache"),
+    (Fault.CAP_IGNORED, "cap-ignored"),
+    (Fault.COMPLETION_CAP_IGNORED, "completion-cap-ignored"),
+    (Fault.LYING_FINISH, "lying-finish"),
+    (Fault.NO_USAGE, "usage-missing"),
+    (Fault.REASONING_DROPPED, "reasoning-dropped"),
+    (Fault.SHARED_POOL, "shared-window"),
+    (Fault.EMPTY, "empty-answer"),
+    (Fault.UNPARSED_THOUGHT, "thought-in-content"),
+    (Fault.NO_STREAMED_CALLS, "streamed-calls-lost"),
+    (Fault.RANDOM, "varies"),
+]
+
+
+def look(server: FaultyServer, form: Form = Form.FULL, **config: Any) -> Examination:
+    asked = ModelConfig(base_url=server.url, model="fake", **config)
+    return examine(asked, probe(asked), form)
+
+
+def problems(examination: Examination) -> set[str]:
+    return {finding.name for finding in examination.findings} & PROBLEMS.keys() - {"no-metrics"}
+
+
+@pytest.mark.parametrize(("fault", "name"), PLANTED)
+def test_a_planted_fault_is_found_by_name(fault: Fault, name: str) -> None:
+    setup = THINKING if fault in (Fault.REASONING_DROPPED, Fault.SWALLOWED_CALL) else SMALL
+    with FaultyServer(fault, setup=setup) as server:
+        examination = look(server)
+    found = next((finding for finding in examination.findings if finding.name == name), None)
+    assert found, examination.findings
+    assert found.level is PROBLEMS[name].level
+    assert found.effect
+    assert found.cure
+
+
+@pytest.mark.parametrize("setup", [SMALL, THINKING])
+def test_a_healthy_server_has_nothing_to_find(setup: Setup) -> None:
+    with FaultyServer(setup=setup) as server:
+        examination = look(server)
+    assert problems(examination) == set()
+    assert examination.worst is Level.OK
+    measured = examination.measured
+    assert measured.hit_share
+    assert measured.hit_share > 0.9
+    assert measured.best
+    assert measured.prefill
+    assert Examination.model_validate_json(examination.model_dump_json()) == examination
+
+
+def test_a_cache_that_is_not_counted_is_judged_by_the_time_to_the_first_token() -> None:
+    shares = []
+    for faults in ((), (Fault.NO_CACHE,)):
+        with FaultyServer(*faults, setup=Setup(window=6000, prefill=20_000, says_cached=False)) as server:
+            measured = look(server).measured
+        shares.append(measured.hit_share)
+        assert measured.cold_first_token
+    healthy, broken = shares
+    assert (healthy or 0) > 0.5 > (broken or 0)
+
+
+def test_the_short_form_asks_two_things() -> None:
+    with FaultyServer(Fault.SWALLOWED_CALL, setup=SMALL) as server:
+        examination = look(server, Form.SHORT)
+        assert len(server.requests) == 2
+    assert problems(examination) == {"swallowed-call"}
+
+
+def test_hours_are_those_of_the_known_cases() -> None:
+    """Prefill 6,000 and 700 tokens a second of output, 100 tasks: 1.5 h with a good cache, 8.1 h without one."""
+    known = {"tasks": 100, "prefill": 6000, "decode": 700}
+    assert hours(**known, hit_share=0.95) == pytest.approx(1.5, abs=0.1)
+    assert hours(**known, hit_share=0) == pytest.approx(8.1, abs=0.1)
+
+
+def test_every_problem_has_a_cure_on_every_server() -> None:
+    assert all(cure(problem, dialect.name) for problem in PROBLEMS for dialect in TABLE)
+    assert {name for dialect in TABLE for name in dialect.cures} <= PROBLEMS.keys()
+
+
+def doctor(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["asclaimed", "doctor", *words])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_the_command_says_it_to_scripts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultyServer(setup=SMALL) as server:
+        assert doctor(monkeypatch, "--base-url", server.url, "--json") == 0
+        said = json.loads(capsys.readouterr().out)
+        server.restart(Fault.WRONG_PARSER)
+        assert doctor(monkeypatch, "--base-url", server.url, "--model", "fake") == 1
+    assert said["server"]["window"] == SMALL.window
+    assert {finding["level"] for finding in said["findings"]} == {"ok"}
+    assert "Cure: --jinja" in " ".join(capsys.readouterr().out.split())
+
+
+PAGE = error(404, "<html>Not Found</html>")
+
+
+@pytest.mark.parametrize(
+    ("server", "words", "said"),
+    [
+        (lambda: FaultyServer(Fault.WEB_PAGE), (), "web page"),
+        (lambda: FaultyServer(Fault.NOT_JSON), (), "does not chat"),
+        (lambda: FaultyServer(Fault.REFUSED_KEY), (), "--api-key-env"),
+        (lambda: FaultyServer(Fault.ENDLESS), (), "did not end an answer"),
+        (lambda: FaultyServer(), ("--model", "other"), "it has: fake"),
+        (lambda: FakeServer(PAGE, get={"/v1/models": PAGE}), (), "name the model with --model"),
+        (lambda: FakeServer(PAGE, get={"/v1/models": PAGE}), ("--model", "fake"), "does not chat"),
+        (lambda: FakeServer(PAGE, models=("a", "b")), (), "the server has: a, b"),
+    ],
+)
+def test_what_is_no_chat_server_is_one_line(
+    server: Callable[[], FakeServer],
+    words: tuple[str, ...],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(examining, "HELLO_SECONDS", 0.5)
+    with server() as there:
+        assert doctor(monkeypatch, "--base-url", there.url, *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_no_server_and_no_tls_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultyServer() as server:
+        assert (
+            doctor(monkeypatch, "--base-url", server.url.replace("http:", "https:"), "--model", "fake") == 2
+        )
+        assert "write http://" in capsys.readouterr().err
+    assert doctor(monkeypatch, "--base-url", server.url, "--model", "fake") == 2
+    assert "no model server answers" in capsys.readouterr().err
+    assert doctor(monkeypatch, "--base-url", "nonsense") == 2
+    assert doctor(monkeypatch, "--thorough") == 2
