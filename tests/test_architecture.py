@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("tasks", "scaffolds", "evals")
 FLOORS = (
     ("tasks",),
-    ("scaffolds", "evals.claims", "evals.serve"),
-    ("evals.record", "evals.doctor"),
+    ("scaffolds", "evals.claims"),
+    ("evals.record", "evals.serve"),
     ("evals.stats",),
     ("evals.grade.strict",),
     ("evals.run",),

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from evals.cli import main
-from evals.doctor import examine as examining
-from evals.doctor.examine import examine
-from evals.doctor.finding import PROBLEMS, Examination, Form, Level, hours
+from evals.serve.doctor import examine as examining
+from evals.serve.doctor.examine import examine
+from evals.serve.doctor.finding import PROBLEMS, Examination, Form, Level, hours
 from scaffolds.openai.config import ModelConfig
 from scaffolds.openai.dialects import TABLE, cure
 from scaffolds.openai.probe import probe

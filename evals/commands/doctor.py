@@ -12,7 +12,7 @@ from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
 from tasks.errors import MachineError, UserError
 
 if TYPE_CHECKING:
-    from evals.doctor.finding import Examination, Finding
+    from evals.serve.doctor.finding import Examination, Finding
     from scaffolds.openai.config import ModelConfig
 
 COLORS = {"ok": "green", "warning": "yellow", "blocker": "bold red"}
@@ -51,8 +51,8 @@ def doctor(
 
 def _examine(base_url: str, model: str | None, key: str | None, *, thorough: bool) -> Examination:
     from evals.commands.run import show_on
-    from evals.doctor.examine import examine
-    from evals.doctor.finding import Form
+    from evals.serve.doctor.examine import examine
+    from evals.serve.doctor.finding import Form
     from scaffolds.openai.probe import probe
 
     with output.console(stderr=True).status("looking for the server") as status:

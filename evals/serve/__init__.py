@@ -1,4 +1,4 @@
-"""A genuine llama-server with a small real model, on this machine: what the demo and CI measure against.
+"""A genuine llama-server with a small real model, on this machine: what demo and CI measure against. `doctor/` looks at any server.
 
     with ensure_server("0.5b") as server:
         ...  # server.base_url, server.model_name

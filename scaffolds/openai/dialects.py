@@ -1,6 +1,6 @@
 """The servers we know, as data: how each is recognised, where it keeps its facts, how it words an overflow, what mends it.
 
-`probe` reads facts by this table, `errors` the words, `evals.doctor` metrics and cures. A new server is a new row.
+`probe` reads facts by this table, `errors` the words, `evals.serve.doctor` metrics and cures. A new server is a new row.
 Recorded shapes and documentation are the source for all but llama-server, which tests really run.
 """
 
@@ -34,7 +34,7 @@ class Dialect(NamedTuple):
     overflow: tuple[str, ...] = ()
     """Regular expressions of what it says where a conversation does not fit."""
     cures: Mapping[str, str] = {}
-    """Problem (`evals.doctor.finding`) → what mends it, where the general advice can be more exact."""
+    """Problem (`evals.serve.doctor.finding`) → what mends it, where the general advice can be more exact."""
 
 
 LLAMA_SERVER = Dialect(

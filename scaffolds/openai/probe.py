@@ -1,7 +1,7 @@
 """What a server says of itself, asked once before a run and kept in its manifest; and waiting for one to come back.
 
 Which servers are known and where each keeps its facts is `dialects.TABLE`; any other may answer `/v1/models`. A server's
-own words are recorded, never trusted: quantisation and window are what it claims (`evals.doctor` looks).
+own words are recorded, never trusted: quantisation and window are what it claims (`evals.serve.doctor` looks).
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from evals.doctor.finding import Finding, Form
-from evals.doctor.patient import Patient, fine, user
+from evals.serve.doctor.finding import Finding, Form
+from evals.serve.doctor.patient import Patient, fine, user
 from scaffolds.calls import UNPARSED, recover
 from scaffolds.model import EmptyTurn, Message, Reply, ToolCall
 

@@ -6,9 +6,9 @@ import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from evals.doctor.answers import COUNT
-from evals.doctor.finding import Finding, Form, Growth, Throughput, hours
-from evals.doctor.patient import Patient, fine, user
+from evals.serve.doctor.answers import COUNT
+from evals.serve.doctor.finding import Finding, Form, Growth, Throughput, hours
+from evals.serve.doctor.patient import Patient, fine, user
 from scaffolds.model import Message, Reply
 
 FIRST_SIZES = (256, 2048, 8192)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from evals.doctor.finding import PROBLEMS, Finding, Form, Level, Measured
+from evals.serve.doctor.finding import PROBLEMS, Finding, Form, Level, Measured
 from scaffolds.model import Message, Reply, Served, ToolSchema
 from scaffolds.openai.client import OpenAIModel, sdk_client
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling

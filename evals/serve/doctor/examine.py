@@ -6,9 +6,9 @@ import re
 import time
 from collections.abc import Mapping
 
-from evals.doctor import answers, calls, speed, window
-from evals.doctor.finding import Examination, Finding, Form, Level
-from evals.doctor.patient import Check, Patient, fine
+from evals.serve.doctor import answers, calls, speed, window
+from evals.serve.doctor.finding import Examination, Finding, Form, Level
+from evals.serve.doctor.patient import Check, Patient, fine
 from scaffolds.model import ContextOverflow, ModelError, TimeUp
 from scaffolds.openai.config import ModelConfig
 from scaffolds.openai.dialects import BY_NAME

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evals.doctor.finding import Finding
-from evals.doctor.patient import Patient, fine
+from evals.serve.doctor.finding import Finding
+from evals.serve.doctor.patient import Patient, fine
 from scaffolds.model import CUT_OFF, Reply
 
 CAP = 16

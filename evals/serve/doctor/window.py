@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from evals.doctor.finding import Finding, Form
-from evals.doctor.patient import Patient, fine
+from evals.serve.doctor.finding import Finding, Form
+from evals.serve.doctor.patient import Patient, fine
 from scaffolds.model import ContextOverflow, Reply, TimeUp
 
 BEYOND, WITHIN = 1.15, 0.9
