@@ -1,6 +1,6 @@
 # From a fresh clone: `make demo` measures three scaffolds on a small real model, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench exploits disturbances calibrate mutants clean
+.PHONY: help setup demo test lint bench exploits disturbances calibrate mutants soak clean
 PYTHON := .venv/bin/python
 ASCLAIMED := .venv/bin/asclaimed
 
@@ -35,6 +35,9 @@ calibrate: setup  ## how often the estimates from subsets are right; writes cali
 
 mutants: setup  ## small changes of what makes a verdict that no test notices (hours; resumes)
 	nice $(PYTHON) -m tests.mutants
+
+soak: setup  ## kill -9, full disks, broken answers at every point: always the same report (minutes)
+	nice $(PYTHON) -m tests.soak
 
 clean:  ## remove .venv and caches; results in runs/ and downloaded models stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -82,8 +82,16 @@ def open_run(
     yield Run(context, tasks, keys, found, Ledger(directory / "ledger.jsonl"))
 
 
-def work(directory: Path, plan: RunPlan, tasks: Sequence[Task], *, workers: int = 1, **more: Any) -> Run:
-    """Open it and see it through."""
+def work(
+    directory: Path,
+    plan: RunPlan,
+    tasks: Sequence[Task],
+    *,
+    workers: int = 1,
+    watch: Callable[[Run], None] = lambda _run: None,
+    **more: Any,
+) -> Run:
+    """Open it and see it through; `watch` is called now and then."""
     with open_run(directory, plan, tasks, **more) as run:
-        run.work(workers=workers, graders=1)
+        run.work(workers=workers, graders=1, watch=lambda: watch(run))
     return run

@@ -1,0 +1,61 @@
+"""A sample of the soak (`make soak` is all of it): the same report, whatever happened in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import soak
+from tests.fakes.openai_server import FakeServer
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return soak.undisturbed(tmp_path_factory.mktemp("good") / "run")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeServer]:
+    with soak.good_server() as server:
+        yield server
+
+
+def test_the_undisturbed_report_tells_solved_from_not(good: str) -> None:
+    assert '"resolved": 3' in good
+    assert '"attempts": 6' in good
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_cut_off_at_any_byte_runs_no_command_twice_and_none_by_half(
+    tmp_path: Path, good: str, stream: bool
+) -> None:
+    offsets = iter(range(0, soak.size(stream=stream), 37))
+    assert soak.under(tmp_path / "run", soak.resets(offsets), stream=stream) == good
+    assert next(offsets, None) is None, "each was met"
+
+
+def test_refusals_and_stalls_leave_no_trace(tmp_path: Path, good: str) -> None:
+    assert soak.under(tmp_path / "run", soak.storm) == good
+
+
+def test_a_server_that_restarts_leaves_no_trace(tmp_path: Path, good: str) -> None:
+    assert soak.with_restart(tmp_path / "run") == good
+
+
+@pytest.mark.parametrize("action", ["kill", "disk full"])
+@pytest.mark.parametrize("at", [1, 5, 17, 40])
+def test_a_fault_at_a_write_is_made_good_by_a_resume(
+    tmp_path: Path, server: FakeServer, good: str, at: int, action: str
+) -> None:
+    found, struck = soak.struck_at(tmp_path / "run", server.url, at, action)
+    assert struck
+    assert found == good
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.4])
+def test_a_kill_at_any_moment_is_made_good_by_a_resume(
+    tmp_path: Path, server: FakeServer, good: str, seconds: float
+) -> None:
+    assert soak.killed_after(tmp_path / "run", server.url, seconds) == good
