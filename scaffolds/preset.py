@@ -7,7 +7,7 @@ limits only: `not_reproduced` lists what still differs and belongs into the repo
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -32,6 +32,10 @@ class Preset(Frozen):
     temperature: float | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
     observation_characters: int | None = Field(default=None, ge=100)
+    unknown: tuple[
+        Literal["steps", "seconds", "command_seconds", "temperature", "top_p", "observation_characters"], ...
+    ] = ()
+    """What upstream does not publish, or nobody has looked up: the plan's own value is in force."""
     not_reproduced: tuple[str, ...]
     """For readers: printed when a run starts, and part of its report."""
 
@@ -70,8 +74,13 @@ def load_preset(name: str) -> Preset:
 
 def left_out(name: str | None) -> list[str]:
     """What of a preset is not reproduced, a line each, for people; nothing of one that is not shipped any more."""
-    lines = load_preset(name).not_reproduced if name in names() else ()
-    return [f"preset {name} does not reproduce {line}" for line in lines]
+    if name not in names():
+        return []
+    preset = load_preset(str(name))
+    unknown = (
+        [f"preset {name} does not know upstream's {', '.join(preset.unknown)}"] if preset.unknown else []
+    )
+    return [f"preset {name} does not reproduce {line}" for line in preset.not_reproduced] + unknown
 
 
 def under_plan(plan: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def test_openhands_has_its_limit_of_today() -> None:
 def test_every_number_of_a_preset_reaches_the_plan(name: str) -> None:
     """A number that nobody acts on is a promise; what cannot be kept is said instead."""
     given = load_preset(name).model_dump(
-        exclude={"name", "version", "source", "scaffold", "not_reproduced"}, exclude_none=True
+        exclude={"name", "version", "source", "scaffold", "not_reproduced", "unknown"}, exclude_none=True
     )
     plan = load_plan(None, {"preset": name, "model": {"base_url": "http://h/v1", "model": "m"}})
     assert plan.model is not None
@@ -63,7 +63,14 @@ def test_every_number_of_a_preset_reaches_the_plan(name: str) -> None:
     assert {key: in_force[key] for key in given} == given
 
 
+@pytest.mark.parametrize("name", names())
+def test_what_is_unknown_is_not_given(name: str) -> None:
+    preset = load_preset(name)
+    assert [key for key in preset.unknown if getattr(preset, key) is not None] == []
+
+
 def test_what_is_left_out_is_told() -> None:
+    assert left_out("qwen-3.6")[-1].startswith("preset qwen-3.6 does not know upstream's steps, seconds")
     lines = left_out("mini-swe-agent-2.4.6")
     assert lines[0] == "preset mini-swe-agent-2.4.6 does not reproduce prompts, which are upstream's own"
     assert left_out(None) == []
