@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from evals.claims.catalog import find
 from evals.claims.network import network_dependent
+from evals.commands.application import app
 from evals.grade.grader import Grader
 from evals.grade.store import RunStore
 from evals.nightly.reuse import grading
@@ -21,9 +27,11 @@ from evals.verdict.readings import readings
 from tasks import catalog
 from tasks.backend import EVAL_FILE, RunTests, TestLimits
 from tasks.docker.backend import DockerBackend
+from tasks.docker.daemon import client
 from tests.runs_on_disk import write_attempt, write_run
 
 REQUESTS, SPHINX = "psf__requests-1142", "sphinx-doc__sphinx-7985"
+BUNDLED = Path(catalog.__file__).parent / "bundled"
 NETWORK = {"grading": {"network": True}}
 
 
@@ -50,6 +58,33 @@ def test_only_the_official_grader_gets_a_network(tmp_path: Path, monkeypatch: py
         grade = grader.grade_patch(task, task.checks.gold_patch.encode())
     assert grade.official.outcome is Outcome.RESOLVED
     assert backend.asked == {(True, True), (False, False)}
+
+
+@pytest.fixture
+def outside(docker_daemon: None) -> Iterator[str]:
+    """An HTTP server that containers with a network reach, at the bridge's own address."""
+    gateway = client().networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    server = ThreadingHTTPServer((gateway, 0), SimpleHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://{gateway}:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.docker
+def test_tasks_check_finds_what_needs_a_network_and_can_give_it_one(outside: str, tmp_path: Path) -> None:
+    """A task whose tests ask a server first, as the eight of requests do."""
+    home, name = tmp_path / "tasks", "asclaimed__purl-1"
+    shutil.copytree(BUNDLED / "tasks" / name, home / "tasks" / name)
+    shutil.copy(BUNDLED / "sweb.yaml", home)
+    script = home / "tasks" / name / "eval.sh"
+    asks = f"python3 -c 'import urllib.request as r; r.urlopen(\"{outside}\", timeout=5)' && "
+    assert "\npython" in script.read_text()
+    script.write_text(script.read_text().replace("\npython", f"\n{asks}python"))
+    command = ["tasks", "check", "--tasks", str(home), "-k", "1"]
+    without, given = CliRunner().invoke(app, command), CliRunner().invoke(app, [*command, "--network"])
+    assert (without.exit_code, "gold_fails" in without.output) == (1, True), without.output
+    assert (given.exit_code, "1 of 1 tasks reliable" in given.output) == (0, True), given.output
 
 
 def run_on(path: Path, outcomes: dict[str, Outcome], **plan: object) -> Path:

@@ -29,6 +29,10 @@ GRADER = "swebench==5.0.2"
 GraderOption = Annotated[
     str, typer.Option("--grader", help="The official grader, as swebench==VERSION.", metavar="swebench==X")
 ]
+NetworkOption = Annotated[
+    bool,
+    typer.Option("--network", help="Give the official grader's tests a network, as grading.network does."),
+]
 CheckListOption = Annotated[
     Path | None, typer.Option("--out", help="Write the list here; a plan takes it as `reliable`.")
 ]
@@ -205,6 +209,7 @@ def check_tasks(
     k: Annotated[int, typer.Option("-k", help="Runs of the gold patch, and runs of no patch.", min=1)] = 3,
     grader: GraderOption = GRADER,
     workers: WorkersOption = 1,
+    network: NetworkOption = False,
     allow_unlimited: AllowUnlimitedOption = False,
     out: CheckListOption = None,
     as_json: JsonOption = False,
@@ -220,7 +225,7 @@ def check_tasks(
         check_output(out)
     wanted = None if ids is None else selection.read_ids(ids)
     found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit)
-    limits = TestLimits(container=Limits(allow_unlimited=allow_unlimited))
+    limits = TestLimits(container=Limits(allow_unlimited=allow_unlimited), network=network)
     checked = []
     for task in reliability.check(
         found, k=k, limits=limits, grader=grader, workers=workers, progress=_progress
