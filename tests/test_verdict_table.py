@@ -10,15 +10,15 @@ import pytest
 from evals.claims.catalog import find
 from evals.claims.claim import Claim, Protocol
 from evals.record import Outcome
-from evals.results.table import Results, Row, System
+from evals.results.table import Drawn, Results, Row, System
 from evals.stats.intervals import clustered_mean
 from evals.stats.noise import AttemptNoise, prior
-from evals.stats.sequential import simpson
+from evals.stats.sequential import Accrual, simpson
 from evals.verdict.difference import Question, compared, difference_of
 from evals.verdict.measure import Estimand
 from evals.verdict.plan import Choice, plan, planned_looks, scaffold_like, tokens_per_attempt, ways_of
 from evals.verdict.protocol_match import Match, Point, match
-from evals.verdict.rates import known_as_well
+from evals.verdict.rates import known_as_well, on_fixed
 
 CLAIM = find("qwen3.6-27b/swe-bench-verified")
 ONE, TWO = System("Qwen3.6-27B", "bash"), System("Qwen3.6-27B", "edit")
@@ -166,3 +166,23 @@ def test_the_claims_noise_is_added_to_that_of_tasks_like_these() -> None:
     assert both.value == pytest.approx(8 / 12 - found.against.rate)
     assert both.error**2 == pytest.approx(ours.error**2 + shared)
     assert both.df == pytest.approx(ours.df * ((ours.error**2 + shared) / ours.error**2) ** 2)
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 4])
+def test_a_difference_on_a_sample_errs_by_the_spread_of_its_tasks(tasks: int) -> None:
+    def system(passes: int) -> Results:
+        rows = [
+            Row(ONE, f"t{n}", "r", 1, Outcome.RESOLVED if n < passes else Outcome.UNRESOLVED)
+            for n in range(tasks)
+        ]
+        return Results(source="s", benchmark="swe-bench-verified", rows=tuple(rows), drawn=Drawn.SAMPLE)
+
+    part, one, two = system(tasks), system(tasks).table(), system(1).table()
+    gaps = one.means - two.means
+    noise = AttemptNoise(0.01, "b", 20.0)
+    found = on_fixed(part, one, two, [noise, noise])
+    spread = float(gaps.var(ddof=1)) if tasks > 1 else 1.0
+    spread = max(spread, 0.02)
+    run = 0.02
+    assert found.value == pytest.approx(gaps.mean())
+    assert found.error**2 == pytest.approx(Accrual(500, spread, run, 0.0, fixed=True).variance(tasks))
