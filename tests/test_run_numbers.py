@@ -14,22 +14,22 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party, Record
+from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.results.table import Results, Row, System
 from evals.run.controls import PATCH_FILE, make_scaffold
 from evals.run.empty_turns import FIRST_CALLS, EmptyTurnGuard
 from evals.run.ledger import Ledger, verify
 from evals.run.lock import interruptible
-from evals.run.outages import PatientPulls
+from evals.run.outages import TRIES, Outages, PatientPulls, Refused
 from evals.run.plan import RunPlan, load_plan
 from evals.run.plan_tasks import check_subset, in_random_order, load_tasks
 from evals.run.tally import Tally
 from evals.stats.subset import draw_stratified
 from scaffolds.base import Metrics, Settings, Step, Stop
-from scaffolds.model import EmptyTurn
+from scaffolds.model import EmptyTurn, ModelError, Trouble
 from tasks.backend import Prepared, Progress
-from tasks.errors import GoldError, UserError
-from tasks.sandbox import ExecResult, RegistryError
+from tasks.errors import GoldError, MachineError, UserError
+from tasks.sandbox import ExecResult, RegistryError, SandboxError
 from tests.fakes.plain_backend import PlainBackend, plain_image
 from tests.fakes.plain_sandbox import PlainSandbox
 from tests.test_run import make_task
@@ -309,3 +309,47 @@ def test_the_first_calls_decide_about_a_server_and_later_ones_do_not(tmp_path: P
     assert not KEY.directory(tmp_path).exists()
     assert KEY.directory(tmp_path).with_name("1.failed-1").exists()
     assert strict.made == []
+
+
+def outages(*, away: bool = False, stopping: bool = False) -> Outages:
+    stop = threading.Event()
+    if stopping:
+        stop.set()
+    return Outages(Tally(), stop, wait_for_server=lambda _stop: away, refusal=lambda: "")
+
+
+def test_what_a_failure_costs_of_an_attempts_tries() -> None:
+    assert outages().of_sandbox(SandboxError("gone"), lambda: True).tries == 1
+    assert outages().of_sandbox(RegistryError("429"), lambda: True).tries == TRIES == 3
+    assert outages(stopping=True).of_sandbox(RegistryError("the run was stopped"), lambda: True).tries == 0
+    assert outages().of_server(ModelError("once"), 0, worked=True).tries == 1
+    assert outages().of_server(ModelError("never", retryable=False), 0, worked=True).tries == TRIES
+    assert outages(away=True).of_server(ModelError("away"), 0, worked=True).tries == 0
+    known = outages(away=True)
+    assert known.of_server(ModelError("away"), 1, worked=True).tries == 1, "it began after this outage"
+    assert known.of_server(ModelError("away"), 1, worked=True).tries == 0, "this one is a new outage"
+    handled = outages().of_server(ModelError("once"), 0, worked=True)
+    assert (handled.failure.party, handled.failure.message) == (Party.SERVER, "once")
+    assert outages().of_sandbox(SandboxError("gone"), lambda: True).failure.party is Party.SANDBOX
+
+
+def test_what_cannot_be_waited_out_ends_the_run() -> None:
+    with pytest.raises(UserError, match="the model server refuses: another"):
+        outages().of_server(ModelError("another", kind=Trouble.WRONG_MODEL), 0, worked=True)
+    with pytest.raises(MachineError, match="the Docker daemon went away"):
+        outages(stopping=True).of_sandbox(SandboxError("gone"), lambda: False)
+
+
+def test_a_server_is_given_up_after_three_tasks_or_all_there_are() -> None:
+    failure = Failure(party=Party.SERVER, message="no")
+    for tasks, until in ((1, 1), (2, 2), (3, 3), (500, 3)):
+        refused = Refused(tasks=tasks)
+        for task in range(until - 1):
+            refused.hold(KEY.model_copy(update={"task_id": f"t{task}"}), failure)
+            refused.hold(KEY.model_copy(update={"task_id": f"t{task}", "attempt": 2}), failure)
+        with pytest.raises(UserError, match="the model server refuses: no"):
+            refused.hold(KEY.model_copy(update={"task_id": "last"}), failure)
+    held = Refused(tasks=500)
+    held.hold(KEY, failure)
+    assert held.release() == {KEY: failure}
+    held.give_up()
