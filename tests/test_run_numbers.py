@@ -32,7 +32,7 @@ from tasks.errors import GoldError, MachineError, UserError
 from tasks.sandbox import ExecResult, RegistryError, SandboxError
 from tests.fakes.plain_backend import PlainBackend, plain_image
 from tests.fakes.plain_sandbox import PlainSandbox
-from tests.test_run import make_task
+from tests.test_run import make_run, make_task
 
 KEY = AttemptKey(scaffold="s", task_id="t", attempt=1)
 BARE = {
@@ -353,3 +353,20 @@ def test_a_server_is_given_up_after_three_tasks_or_all_there_are() -> None:
     held.hold(KEY, failure)
     assert held.release() == {KEY: failure}
     held.give_up()
+
+
+def test_a_ledger_says_what_a_session_began_with_and_came_to(tmp_path: Path) -> None:
+    for scaffolds in (("a",), ("a", "b")):
+        make_run(tmp_path, scaffolds=scaffolds).work(workers=2, graders=1)
+    bodies = [
+        json.loads(json.loads(line)["body"])
+        for line in (tmp_path / "ledger.jsonl").read_text().split("\n")[:-1]
+    ]
+    began = [
+        (one["remaining"], one["ungraded"], one["workers"])
+        for one in bodies
+        if one["event"] == "work-started"
+    ]
+    ended = [(one["done"], one["stopped"]) for one in bodies if one["event"] == "work-ended"]
+    assert (began, ended) == ([(3, 0, 2), (3, 0, 2)], [(3, False), (6, False)])
+    assert (bodies[0]["event"], bodies[-1]["event"]) == ("work-started", "work-ended")
