@@ -18,7 +18,7 @@ from scaffolds.openai.dialects import TABLE, cure
 from scaffolds.openai.probe import probe
 from tests.fakes.faulty_answers import Fault
 from tests.fakes.faulty_server import FaultyServer, Setup
-from tests.fakes.openai_server import FakeServer, error
+from tests.fakes.openai_server import Answer, FakeServer, error
 
 SMALL = Setup(window=6000, slots=3, prefill=100_000)
 THINKING = Setup(window=6000, slots=3, prefill=100_000, thinks=True)
@@ -133,6 +133,13 @@ def test_the_command_says_it_to_scripts(
 PAGE = error(404, "<html>Not Found</html>")
 
 
+def mute(*script: Answer, **options: Any) -> FakeServer:
+    """A server that the doctor meets as everybody does."""
+    server = FakeServer(*script, **options)
+    server.check = None
+    return server
+
+
 @pytest.mark.parametrize(
     ("server", "words", "said"),
     [
@@ -141,9 +148,9 @@ PAGE = error(404, "<html>Not Found</html>")
         (lambda: FaultyServer(Fault.REFUSED_KEY), (), "--api-key-env"),
         (lambda: FaultyServer(Fault.ENDLESS), (), "did not end an answer"),
         (lambda: FaultyServer(), ("--model", "other"), "it has: fake"),
-        (lambda: FakeServer(PAGE, get={"/v1/models": PAGE}), (), "name the model with --model"),
-        (lambda: FakeServer(PAGE, get={"/v1/models": PAGE}), ("--model", "fake"), "does not chat"),
-        (lambda: FakeServer(PAGE, models=("a", "b")), (), "the server has: a, b"),
+        (lambda: mute(PAGE, get={"/v1/models": PAGE}), (), "name the model with --model"),
+        (lambda: mute(PAGE, get={"/v1/models": PAGE}), ("--model", "fake"), "does not chat"),
+        (lambda: mute(PAGE, models=("a", "b")), (), "the server has: a, b"),
     ],
 )
 def test_what_is_no_chat_server_is_one_line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from evals.claims.catalog import shipped
 from evals.commands import preflight
 from evals.commands.preflight import window_lines
 from evals.commands.run import retry_hint
+from evals.commands.server import examined, probe_server
 from evals.grade.official import DEFAULT
 from evals.grade.regrade import to_grade
 from evals.grade.store import KeptRun
@@ -17,11 +19,13 @@ from evals.imports.predictions import Prediction, record_predictions
 from evals.run.manifest import compose
 from evals.run.plan import RunPlan
 from evals.run.plan_tasks import load_tasks
-from scaffolds.base import Budget
+from scaffolds.base import Budget, ToolCallMode
 from scaffolds.openai.config import ModelConfig
 from tasks.backend import RunResult, quiet
 from tasks.docker.availability import ImageAvailability, ImageState
 from tasks.errors import MachineError, UserError
+from tests.fakes.faulty_answers import Fault
+from tests.fakes.faulty_server import FaultyServer
 from tests.test_run import TASKS
 
 MODEL = ModelConfig(base_url="http://127.0.0.1:1/v1", model="m")
@@ -142,8 +146,22 @@ def test_the_end_of_a_run_names_the_way_to_try_again() -> None:
 def test_a_window_smaller_than_the_claims_is_said() -> None:
     claim = next(one for one in shipped() if one.protocol.context_window)
     theirs = claim.protocol.context_window or 0
-    (line,) = window_lines(claim, {"window": theirs - 1})
+    (line,) = window_lines(claim, {"window": theirs - 1}, allowed=True)
     assert f"{theirs - 1:,} tokens here, {theirs:,} there" in line
-    assert not list(window_lines(claim, {"window": theirs}))
-    assert not list(window_lines(None, {"window": 1}))
-    assert not list(window_lines(claim, {}))
+    assert not list(window_lines(claim, {"window": theirs}, allowed=False))
+    assert not list(window_lines(None, {"window": 1}, allowed=False))
+    assert not list(window_lines(claim, {}, allowed=False))
+    with pytest.raises(UserError, match="--set allow_smaller_window=true"):
+        list(window_lines(claim, {"window": theirs - 1}, allowed=False))
+
+
+def test_every_run_looks_at_its_server_and_keeps_what_it_saw() -> None:
+    with FaultyServer(Fault.WRONG_PARSER) as server:
+        plan = RunPlan(model=ModelConfig(base_url=server.url, model="fake"))
+        facts = examined(plan, probe_server(plan) or {})
+        lenient = examined(plan.model_copy(update={"tool_calls": ToolCallMode.LENIENT}), facts)
+    (line,) = preflight.doctor_lines(facts)
+    assert line.startswith("SERVER, blocker: a tool call is left in the content")
+    assert "--jinja" in line
+    assert not list(preflight.doctor_lines(lenient))
+    assert {"cap", "wrong-parser"} == {finding["name"] for finding in json.loads(json.dumps(facts["doctor"]))}

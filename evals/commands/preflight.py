@@ -22,7 +22,7 @@ from tasks.backend import Progress
 from tasks.disk import cache_directory
 from tasks.docker.availability import ImageAvailability, ImageState, availability
 from tasks.docker.space import disk_need
-from tasks.errors import MachineError
+from tasks.errors import MachineError, UserError
 from tasks.task import Task
 
 SURELY_TOO_MUCH = 2
@@ -49,7 +49,8 @@ def preflight(
         *disk_lines(todo, found),
         hours_line(manifest.plan, len(left)),
         *server_lines(manifest.plan, manifest.server or {}),
-        *window_lines(manifest.claim, manifest.server or {}),
+        *doctor_lines(manifest.server or {}),
+        *window_lines(manifest.claim, manifest.server or {}, allowed=manifest.plan.allow_smaller_window),
     ]
 
 
@@ -161,11 +162,22 @@ def server_lines(plan: RunPlan, server: Mapping[str, Any]) -> Iterator[str]:
         yield f"the server works on {slots} at once, so {plan.workers - slots} of {plan.workers} attempts wait for it"
 
 
-def window_lines(claim: Claim | None, server: Mapping[str, Any]) -> Iterator[str]:
-    """A smaller window than the claim's own protocol makes another, harder test."""
+def doctor_lines(server: Mapping[str, Any]) -> Iterator[str]:
+    """What the short look at the server found; what it could not see is in the manifest alone."""
+    for finding in server.get("doctor", ()):
+        if finding["level"] != "ok" and finding["name"] != "no-answer":
+            yield f"SERVER, {finding['level']}: {finding['what']}; {finding['effect']}. To mend it: {finding['cure']}"
+
+
+def window_lines(claim: Claim | None, server: Mapping[str, Any], *, allowed: bool) -> Iterator[str]:
+    """A smaller window than the claim's own protocol makes another, harder test. Raises `UserError` unless `allowed`."""
     ours, theirs = server.get("window"), claim.protocol.context_window if claim else None
-    if ours and theirs and ours < theirs:
-        yield (
-            f"SMALLER WINDOW THAN THE CLAIM'S: {ours:,} tokens here, {theirs:,} there: attempts that need more can only "
-            "fail here; start the server with a larger context to repeat the claim"
-        )
+    if not (ours and theirs and ours < theirs):
+        return
+    line = (
+        f"SMALLER WINDOW THAN THE CLAIM'S: {ours:,} tokens here, {theirs:,} there: attempts that need more can only "
+        "fail here; start the server with a larger context to repeat the claim"
+    )
+    if not allowed:
+        raise UserError(f"{line}, or go on with --set allow_smaller_window=true")
+    yield line

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from evals.run.manifest import Manifest, model_change
 from evals.run.plan import RunPlan
 from evals.run.same_server import ServerCheck
+from scaffolds.base import ToolCallMode
 from scaffolds.model import Served
 from tasks.errors import MachineError, UserError
 
@@ -32,6 +33,21 @@ def _facts(config: ModelConfig) -> dict[str, Any]:
 
     facts: dict[str, Any] = probe(config).model_dump(mode="json")
     return facts
+
+
+def examined(plan: RunPlan, facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts with what the doctor's short look found: for the manifest, and for the lines before the first attempt."""
+    if plan.model is None:
+        return facts
+    from evals.serve.doctor.examine import examine
+    from evals.serve.doctor.finding import Form
+    from scaffolds.openai.probe import ServerFacts
+
+    known = ServerFacts.model_validate(
+        {name: facts[name] for name in ServerFacts.model_fields if name in facts}
+    )
+    found = examine(plan.model, known, Form.SHORT, tools=plan.tool_calls is ToolCallMode.NATIVE)
+    return facts | {"doctor": [finding.model_dump(mode="json") for finding in found.findings]}
 
 
 def who_answers(config: ModelConfig) -> dict[str, Any]:

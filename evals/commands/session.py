@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.commands.preflight import preflight
-from evals.commands.server import make_server_check, probe_server
+from evals.commands.server import examined, make_server_check, probe_server
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.run import manifest as manifests
@@ -130,6 +130,7 @@ def compose_manifest(
 ) -> manifests.Manifest:
     """What is asked and in force now; the model server is asked who it is, and the base image made if it is missing."""
     server = probe_server(plan)
+    server = server and examined(plan, server)
     base = sandbox_base(progress)._asdict() if tasks[0].benchmark == catalog.BUNDLED else None
     return manifests.compose(
         plan,

@@ -34,6 +34,7 @@ class RunPlan(Frozen):
 
     FREE: ClassVar[dict[str, Any]] = {
         "accept_empty_turns": True,
+        "allow_smaller_window": True,
         "same_server": True,
         "workers": True,
         "graders": True,
@@ -73,6 +74,8 @@ class RunPlan(Frozen):
     """Go on where a fifth of the first 50 model calls bring neither text nor a tool call."""
     same_server: bool = True
     """Make again what was made while the server's answers bore other names, or a canary prompt was answered otherwise."""
+    allow_smaller_window: bool = False
+    """Go on with a server whose context is smaller than the claim's protocol has it."""
     workers: int = Field(default=1, ge=1)
     """Attempts at once."""
     graders: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

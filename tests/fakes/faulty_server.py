@@ -67,6 +67,7 @@ class FaultyServer(FakeServer):
         self.setup = setup or Setup()
         self.brain = brain
         super().__init__(self.answer, models=(self.setup.model,), get=pages or llama_pages(self.setup))
+        self.check = None  # the doctor meets the faults, too
         self.struck = dict.fromkeys(range(len(self.planted)), 0)
         self._serial = itertools.count(1)
         self._cache = PrefixCache()

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
+from evals.serve.doctor.calls import TEXTS
+from evals.serve.doctor.patient import GREETING
 from scaffolds.openai.canary import PROMPT as CANARY
 
 Body = Mapping[str, Any]
@@ -91,6 +93,13 @@ def stream(*events: Body | str, **kw: Any) -> Answer:
     return Answer([line.encode() for line in lines], content_type="text/event-stream", **kw)
 
 
+def healthy(body: Body) -> Answer:
+    """What the doctor's short look wants to see."""
+    if body.get("tools"):
+        return call("record", {"text": TEXTS[0]})
+    return say("1\n2\n3", completion=body["max_tokens"], finish="length")
+
+
 class FakeServer:
     """Runs from `with` to its end on a free port of 127.0.0.1."""
 
@@ -111,6 +120,8 @@ class FakeServer:
         }
         self.models = tuple(models)
         self.connections: set[socket.socket] = set()
+        self.check: Callable[[Body], Answer] | None = healthy
+        """What is said to the doctor, who looks at the server of every run: no part of the script. None: part of it."""
         self.canary: Callable[[Body], Answer] = lambda _body: say("Gulls.")
         """What is said to the prompt that every run asks of its server: no part of the script."""
         self._lock = threading.Lock()
@@ -143,6 +154,8 @@ class FakeServer:
         self.__enter__()
 
     def next_answer(self, request: Request) -> Answer:
+        if self.check is not None and GREETING.encode() in request.raw:
+            return self.check(request.body)
         if CANARY.encode() in request.raw and len(request.body["messages"]) == 1:
             return self.canary(request.body)
         with self._lock:

@@ -49,11 +49,18 @@ FULL: Mapping[str, Check] = {
 
 
 def examine(
-    config: ModelConfig, facts: ServerFacts, form: Form, progress: Progress = lambda _what, _fraction: None
+    config: ModelConfig,
+    facts: ServerFacts,
+    form: Form,
+    progress: Progress = lambda _what, _fraction: None,
+    *,
+    tools: bool = True,
 ) -> Examination:
-    """Look. Raises `UserError` for an address behind which nobody chats."""
+    """Look; `tools`: also at tool calls. Raises `UserError` for an address behind which nobody chats."""
     started = time.monotonic()
-    checks = SHORT if form is Form.SHORT else FULL
+    checks = {
+        name: c for name, c in (SHORT if form is Form.SHORT else FULL).items() if tools or "tool" not in name
+    }
     patient = Patient(config, facts, form)
     findings: list[Finding] = []
     try:

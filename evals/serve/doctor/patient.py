@@ -113,6 +113,8 @@ class Patient:
         """One answer, with nothing of the run's sampling but its extra fields. Raises what a `Model` raises."""
         sampling = Sampling(max_tokens=cap, extra={**self.config.sampling.extra, **body})
         config = self.config.model_copy(update={"sampling": sampling, "stream": stream})
+        if self.form is Form.SHORT:
+            seconds = min(seconds, SECONDS[self.form])
         whole = [{"role": "system", "content": GREETING}, *messages]
         reply = OpenAIModel(config, client=self._client).complete(whole, tools=tools, seconds=seconds)
         self.served.add(reply.served)
