@@ -149,11 +149,7 @@ def test_every_report_shows_the_same_count_warning_and_cure(tmp_path: Path) -> N
     for report in (html, markdown):
         assert "15/200" in report
     warnings = [line for line in found["findings"] if line.startswith("bash: 7.5 % of 200 model calls")]
-    cures = [
-        line
-        for line in found["findings"]
-        if "--reasoning-parser" in line or "max\\_tokens" in line or "max_tokens" in line
-    ]
+    cures = [line for line in found["findings"] if "reasoning parser" in line or "--max-tokens" in line]
     assert (len(warnings), len(cures)) == (1, 2)
     for line in (*warnings, *cures):
         assert line[:40] in html
@@ -162,7 +158,7 @@ def test_every_report_shows_the_same_count_warning_and_cure(tmp_path: Path) -> N
 @pytest.mark.parametrize(("empty", "warned"), [(0, False), (1, False), (2, True)])
 def test_the_warning_begins_at_two_per_cent(empty: int, warned: bool) -> None:
     line = score("bash", []).model_copy(update={"model_calls": 100, "empty_turns": {"nothing": empty}})
-    assert bool(list(empty_turn_lines(line))) is warned
+    assert bool(list(empty_turn_lines(line, ""))) is warned
 
 
 def test_a_limit_is_no_empty_end(tmp_path: Path) -> None:
@@ -184,3 +180,11 @@ def test_an_attempt_that_ends_on_them_says_which(tmp_path: Path) -> None:
     (record,) = records(tmp_path)
     assert (record.stop, record.ended_empty) == ("no_tool_call", EmptyTurn.SWALLOWED_CALL)
     assert record.steps == 4, "the score rule stays: each counted as a turn"
+
+
+def test_the_cure_is_that_of_the_server_that_ran() -> None:
+    line = score("bash", []).model_copy(update={"model_calls": 100, "empty_turns": {"swallowed_call": 9}})
+    found = {name: list(empty_turn_lines(line, name))[1] for name in ("vllm", "sglang", "unheard-of")}
+    assert "vllm#35687" in found["vllm"]
+    assert "--reasoning-parser of this model's family" in found["sglang"]
+    assert "no reasoning parser" in found["unheard-of"]

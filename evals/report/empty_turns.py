@@ -10,45 +10,38 @@ from collections.abc import Iterator
 from evals.report.text import counted
 from evals.results.score import ScaffoldScore
 from scaffolds.model import EmptyTurn
+from scaffolds.openai.dialects import cure
 
 WARN_FROM = 0.02
 """Share of the model calls."""
 PARTIES = {
-    EmptyTurn.SWALLOWED_CALL: (
-        "the server took {} for thoughts",
-        "give it the model's own tool and reasoning parsers (vLLM, SGLang: --tool-call-parser, --reasoning-parser; "
-        "llama-server: --jinja), or a newer build",
-    ),
+    EmptyTurn.SWALLOWED_CALL: ("the server took {} for thoughts", "tool call", "swallowed-call"),
     EmptyTurn.THOUGHT_ONLY: (
         "{} ended inside the thoughts (the server's template or the model)",
-        "set a lower reasoning effort, keep thoughts in the history (chat_template_kwargs), or check the chat template",
+        "answer",
+        "thought-only",
     ),
     EmptyTurn.CUT: (
         "{} reached the cap of tokens before it said anything (the settings)",
-        "raise max_tokens or the server's own cap, or cap the thinking",
+        "answer",
+        "cut-answer",
     ),
-    EmptyTurn.NOTHING: (
-        "{} held nothing at all (the server)",
-        "look at the server's log and chat template",
-    ),
+    EmptyTurn.NOTHING: ("{} held nothing at all (the server)", "answer", "empty-answer"),
 }
-"""Words for so many, and what mends it."""
+"""Words for so many, what is counted, and the name under which the table of servers knows what mends it."""
 
 
-def empty_turn_lines(line: ScaffoldScore) -> Iterator[str]:
-    """For one scaffold; nothing below `WARN_FROM`, but what attempts that ended on one do to the rate is always said."""
+def empty_turn_lines(line: ScaffoldScore, server: str) -> Iterator[str]:
+    """For one scaffold on a server of that kind; nothing below `WARN_FROM`, but what attempts that ended on one do to the rate is always said."""
     if line.empty_share >= WARN_FROM:
         yield (
             f"{100 * line.empty_share:.1f} % of {counted(line.model_calls, 'model call')} brought nothing to act on; "
             "each counts as a turn"
         )
-        for kind, (words, cure) in PARTIES.items():
+        for kind, (words, what, problem) in PARTIES.items():
             if count := line.empty_turns.get(kind):
-                yield f"{words.format(counted(count, WHAT.get(kind, 'answer')))}: {cure}"
+                yield f"{words.format(counted(count, what))}: {cure(problem, server)}"
     yield from sensitivity(line)
-
-
-WHAT = {EmptyTurn.SWALLOWED_CALL: "tool call"}
 
 
 def sensitivity(line: ScaffoldScore) -> Iterator[str]:

@@ -83,7 +83,8 @@ def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifes
     """What concerns one scaffold's line; what the client and the grader noticed comes first."""
     records = [a.record for a in attempts if a.record]
     yield from (f"{line.scaffold}: {notice}" for notice in notices(records))
-    yield from (f"{line.scaffold}: {said}" for said in empty_turn_lines(line))
+    dialect = str((facts.server or {}).get("dialect", ""))
+    yield from (f"{line.scaffold}: {said}" for said in empty_turn_lines(line, dialect))
     if line.missing:
         yield f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet"
     if line.differing:

@@ -174,6 +174,7 @@ UNKNOWN = Dialect(
         "thought-only": "a higher --max-tokens, or less thinking "
         '(--set \'model.sampling.extra={"reasoning_effort": "medium"}\')',
         "thought-in-content": "turn on the server's reasoning parser",
+        "cut-answer": "a higher --max-tokens, or a higher cap of the server's own",
         "empty-answer": "a newer build of the server, or the chat template of the model's maker",
         "broken-arguments": "a newer build of the server: its parser spoils escapes",
         "streamed-calls-lost": "--set model.stream=false",
