@@ -31,7 +31,7 @@ disturbances: setup  ## kill the daemon, remove the container, exhaust memory at
 	$(PYTHON) -m tests.disturbances
 
 calibrate: setup  ## how often the estimates from subsets are right; writes calibration.md
-	$(PYTHON) -m evals.calibrate
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m evals.calibrate
 
 mutants: setup  ## small changes of what makes a verdict that no test notices (hours; resumes)
 	nice $(PYTHON) -m tests.mutants

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from evals.calibrate import nights, subsets, trials
+from evals.calibrate import exclusions, nights, pairs, shares, subsets, trials
 from evals.calibrate.effort import effort
 from evals.calibrate.intervals import independent_draws
+from evals.calibrate.main import in_parallel
 from evals.calibrate.section import Bench
 from evals.calibrate.trials import real_noise
 from evals.calibrate.verdicts import (
@@ -26,9 +28,11 @@ from evals.calibrate.verdicts import (
     stopped,
     world,
 )
-from evals.record import Decision
+from evals.record import Decision, Outcome
 from evals.stats import leftout
 from evals.stats.leftout import Public
+from evals.stats.subset import parameters
+from evals.verdict.verify import verify
 
 SMALL = Bench(Public((), (), np.empty((0, 0))), (), draws=1, seed=1)
 
@@ -129,6 +133,64 @@ def test_a_path_of_estimates_ends_where_it_is_decided() -> None:
     assert subsets.decided(exact, -0.3, 0.1, 200) == (Decision.NOT_REPRODUCED, 80)
     assert subsets.decided(exact, 0.1, 0.1, 200) == (Decision.UNDECIDED, 200)
     assert subsets.decided([subsets.Seen(80, 0.0, 0.05), *exact[1:]], 0.0, 0.1, 200)[1] == 140
+
+
+def small_bench(shared_data: Path) -> Bench:
+    """The public submissions with one fit, in which the first twelve are left out."""
+    public = leftout.read(shared_data / "verified_submissions.json")
+    known = parameters("swebench-verified")
+    assert known is not None
+    strong = np.argsort(public.solved.mean(1))[-12:]
+    return Bench(public, (leftout.World(known.items, known.abilities, strong),), draws=1, seed=1)
+
+
+def test_counts_alone_give_the_verdict_of_verify(shared_data: Path) -> None:
+    """`excluded_tasks` goes by counts; the same run, whole, through `verify` says the same at every count near the margin."""
+    bench = small_bench(shared_data)
+    gone = exclusions.groups(bench)["33 known as broken"]
+    ruling = exclusions.Ruling(bench, gone)
+    claim = claim_of(70.0, 1).model_copy(update={"benchmark": exclusions.BENCHMARK})
+    for passed in (280, 298, 310, 330, 350, 372):
+        rows = tuple(
+            row._replace(
+                outcome=Outcome.NOT_JUDGED
+                if n < 3
+                else Outcome.RESOLVED
+                if n < passed + 3
+                else Outcome.UNRESOLVED
+            )
+            for n, row in enumerate(ruling.results.rows)
+        )
+        verdict = verify(claim, replace(ruling.results, rows=rows), margin=exclusions.MARGIN)
+        assert ruling.decided((passed, 3, 350)) is verdict.decision
+
+
+def test_pairs_and_noise_shares_are_measured(shared_data: Path) -> None:
+    bench = small_bench(shared_data)
+    found = [covered for _, _, covered, _ in pairs.over_pairs(bench, 100)]
+    assert np.mean(found) > 0.85
+    half = [half for kind, _, _, half in pairs.over_pairs(bench, 100) if kind == "as they ran"]
+    assert 0.04 < np.mean(half) < 0.12
+    rows = list(shares.by_submission(bench, 0.48, shares.STRONG, shares.REPEATED))
+    assert len(rows) == 12
+    assert np.mean([row[0] for row in rows]) < 0.15
+    assert np.mean([row[2] for row in rows]) > 0.5
+
+
+def test_sections_run_side_by_side_and_an_unknown_one_is_named(shared_data: Path) -> None:
+    ((name, lines),) = in_parallel(small_bench(shared_data), ["known_answers"], 1)
+    assert name == "known_answers"
+    assert "Known answers" in lines[1]
+    submissions = shared_data / "verified_submissions.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "evals.calibrate", "--submissions", submissions, "--only", "no_such"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode != 0
+    assert "no section 'no_such'; there are: left_out" in done.stderr
 
 
 def test_without_the_public_submissions_it_says_so_in_one_line(tmp_path: Path) -> None:

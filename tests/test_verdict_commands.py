@@ -124,7 +124,7 @@ def test_mistakes_are_answered_in_one_line(tmp_path: Path, words: tuple[str, ...
 def test_plan_says_what_it_takes(tmp_path: Path) -> None:
     text = asclaimed("plan", CLAIM, "--margin", 8, "--tokens-per-s", 60)
     assert "is it the same? run a subset of 150 tasks × 1 attempt, about 17.4 hours" in text
-    assert "is it at least 69.2 %? run a subset of 150 tasks" in text
+    assert "is it at least 69.2 %? run a subset of 100 tasks" in text
     assert "asclaimed subset swebench-verified --n 150 --near 77.2 --seed 0 --json > subset.json" in text
     assert "--subset subset.json --looks 30,60,90,120" in text
     assert "--scaffold edit" in text  # the claim's is "bash and file-edit tools"
@@ -192,3 +192,35 @@ def test_a_pilot_with_several_scaffolds_is_asked_for_one(tmp_path: Path) -> None
     with pytest.raises(UserError, match="choose one with --scaffold: bash, edit"):
         asclaimed("plan", CLAIM, "--pilot", run)
     assert "attempts" in asclaimed("plan", CLAIM, "--pilot", run, "--scaffold", "edit")
+
+
+def test_a_second_attempt_at_some_tasks_measures_the_noise(tmp_path: Path) -> None:
+    """What `plan` proposes where nobody knows a benchmark's noise: two runs, of all tasks and of 60 of them."""
+    mine = "m/bench"
+    claims = tmp_path / "mine.yaml"
+    claims.write_text(
+        "maker: M\nsources: {s: {title: A card}}\nclaims:\n"
+        f"  - {{id: {mine}, model: Qwen3.6-27B, benchmark: bench, n_tasks: 731, score: 58.4, source: s, status: verified}}\n"
+    )
+    text = asclaimed("plan", f"{claims}:{mine}", "--margin", 5)
+    assert "is it the same? run 731 tasks × 2 attempts" in text
+    assert "731 tasks × 1 attempt, and a second at 60 of them, which measures it" in text
+    known = json.loads(asclaimed("plan", CLAIM, "--margin", 4, "--json"))
+    assert known["partly"] is None  # public pairs show what to expect
+
+    def ran(name: str, tasks: int, **more: object) -> Path:
+        def solved(key: AttemptKey) -> Outcome | None:
+            return Outcome.RESOLVED if int(key.task_id[1:]) % 100 < 57 else Outcome.UNRESOLVED
+
+        return write_run(
+            tmp_path / name, solved, tasks=tasks, benchmark="bench", scaffolds=("bash",), margin=5, **more
+        )
+
+    both = [ran("whole", 731), ran("again", 60, sample=60)]
+    merged = from_run_dirs(both)
+    assert (merged.drawn, merged.planned) == (Drawn.WHOLE, 731)
+    (once,) = json.loads(asclaimed("verify", f"{claims}:{mine}", both[0], "--json"))
+    (twice,) = json.loads(asclaimed("verify", f"{claims}:{mine}", *both, "--json"))
+    assert "cautious prior" in once["basis"][0]
+    assert "measured on 60 tasks" in twice["basis"][0]
+    assert (once["decision"], twice["decision"]) == ("undecided", "reproduced")

@@ -287,7 +287,7 @@ def test_a_claim_that_had_to_be_predicted_brings_its_error() -> None:
     asked, noise = question(VERIFIED, 500), AttemptNoise(0.05, "x")
     found = compared(asked, part, part.table(), noise)
     assert found.against.error > 0.001
-    own = at_rate(0.05, part.table(), found.against.rate) / 500
+    own = at_rate(0.05, part.table(), found.against.rate) / len(kept)
     assert found.parts.shared == pytest.approx(own + found.against.error**2, rel=1e-9)
 
 

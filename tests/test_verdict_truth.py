@@ -17,12 +17,12 @@ from evals.results.table import Results, Row, System, from_resolved_lists
 from evals.stats import leftout, noise
 from evals.stats.fit_noise import bounds, line
 from evals.stats.power import Aim, accrual, design
-from evals.stats.rebase import carried
+from evals.stats.rebase import carried, seen_as_part
 from evals.stats.subset import draw_fitted, parameters
 from evals.verdict.compare import compare
 from evals.verdict.plan import plan
 from evals.verdict.rates import difference_of, rate_of
-from evals.verdict.reference import ERROR_FACTOR, problem_lists
+from evals.verdict.reference import ERROR_FACTOR, problem_lists, run_noise
 from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.scaffold_share import public_pairs, sentence, share
 from evals.verdict.verify import Verdict, verify
@@ -97,6 +97,30 @@ def test_a_claim_is_carried_over_as_well_as_it_says(shared_data: Path) -> None:
         assert found.low <= row[left].mean() <= found.high
     assert np.mean(np.abs(off) < 1.96) > 0.9
     assert max(raw) > 0.02
+
+
+def test_the_noise_of_what_is_left_is_that_of_the_whole_benchmark_spread_over_it(shared_data: Path) -> None:
+    """Without the hardest tasks a strong run scores higher, at which whole benchmarks have less noise; it has more."""
+    known = parameters("swebench-verified")
+    assert known is not None
+    whole = public(shared_data, GLM)
+    gone = hardest(shared_data, 59)
+    left = without(whole, gone)
+    counted = np.array([task not in gone for task in known.ids])
+    rate = float(left.table().means.mean())
+    part = seen_as_part(known.items, rate, counted)
+    assert part.rate == pytest.approx(float(whole.table().means.mean()), abs=0.005)
+    assert part.luck == pytest.approx(500 / 441, abs=0.05)  # hardly any of the luck was theirs
+    all_of_it, spread, naive = (
+        found.variance
+        for found in (
+            run_noise(whole, whole.table()),
+            run_noise(left, left.table()),
+            noise.attempt_noise(left.table().values, left.benchmark),
+        )
+    )
+    assert spread * 441 == pytest.approx(all_of_it * 500, rel=0.05)
+    assert naive < 0.8 * spread
 
 
 def test_without_a_model_of_difficulty_a_verdict_must_hold_at_both_bounds() -> None:

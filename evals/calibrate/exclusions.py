@@ -17,21 +17,20 @@ from scipy import optimize
 from evals.calibrate.section import Bench, Section, percent, share, table
 from evals.calibrate.verdicts import ALPHA, Chances, claim_of, refused
 from evals.record import Decision, Outcome
-from evals.results.table import Drawn, Reading, Results, Row, System
+from evals.results.table import Drawn, Results, Row, System, Table
 from evals.stats import irt
-from evals.stats.noise import attempt_noise
 from evals.stats.rebase import carried
 from evals.verdict.difference import Question, evaluate
 from evals.verdict.measure import Estimand
-from evals.verdict.reference import ERROR_FACTOR, problem_lists
+from evals.verdict.reference import ERROR_FACTOR, problem_lists, run_noise
 
 BENCHMARK = "swe-bench-verified"
 LEAST_RATE = 0.55
 HARD = 59
 SHARES = (0.17, 0.3, 0.48)
 MARGIN = 0.06
-DRAWS = 20
-"""Simulated verdicts for each of the bench's draws and cell."""
+DRAWS = 8
+"""Simulated verdicts for each of the bench's draws, submission and cell."""
 
 
 def groups(bench: Bench) -> dict[str, np.ndarray]:
@@ -119,6 +118,7 @@ def by_submission(
 ) -> Iterator[list[tuple[float, float]]]:
     """For each strong submission: how often reproduced and how often refused, if worse, alike and better."""
     rng = np.random.default_rng((bench.seed, round(1000 * noise), int(gone.sum()), round(1000 * lost)))
+    ruling = Ruling(bench, gone)
     for world in bench.fits:
         predicted = irt.predict_all(world.items, world.abilities)
         for one in world.out:
@@ -128,8 +128,7 @@ def by_submission(
             alike = predicted[np.abs(predicted.mean(1) - row.mean()).argmin()]
             vendor = with_noise(row, alike, noise)
             yield [
-                decisions(bench, vendor, moved(vendor, ~gone, side * MARGIN), gone, lost, rng)
-                for side in (-1, 0, 1)
+                ruling.often(vendor, moved(vendor, ~gone, side * MARGIN), lost, rng) for side in (-1, 0, 1)
             ]
 
 
@@ -155,42 +154,49 @@ def moved(chances: Chances, left: np.ndarray, by: float) -> Chances:
     return chances + (1 - chances) * by / (1 - mean)
 
 
-def decisions(
-    bench: Bench, vendor: Chances, ours: Chances, gone: np.ndarray, lost: float, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Shares of verdicts that say reproduced, and that say off."""
-    found: Counter[Decision] = Counter()
-    for _ in range(DRAWS * bench.draws):
-        claimed = round(100 * float((rng.random(len(vendor)) < vendor).mean()), 1)
-        claim = claim_of(claimed, 1, len(vendor)).model_copy(update={"benchmark": BENCHMARK})
-        results = ran(bench, rng.random(len(ours)) < ours, gone, rng.random(len(ours)) < lost)
-        question = Question(claim, claimed / 100, MARGIN, Estimand.FIXED, ALPHA)
-        noise = attempt_noise(results.table().values, BENCHMARK)
-        said = {
-            evaluate(question, results, results.table(reading), noise).decision
-            for reading in ((Reading.JUDGED, Reading.WORST, Reading.BEST) if lost else (Reading.JUDGED,))
-        }
-        found[said.pop() if len(said) == 1 else Decision.UNDECIDED] += 1
-    total = found.total()
-    return found[Decision.REPRODUCED] / total, refused(found) / total
+class Ruling:
+    """What `verify` says of one attempt at each task that is not `gone`, from counts alone; remembered, as they recur."""
+
+    def __init__(self, bench: Bench, gone: np.ndarray) -> None:
+        system, self.left, self.draws = System("simulated", "simulated"), ~gone, DRAWS * bench.draws
+        kept = [task for task, out in zip(bench.public.ids, gone, strict=True) if not out]
+        rows = tuple(Row(system, task, "r", 1, Outcome.RESOLVED) for task in kept)
+        excluded = {task: "gone" for task in bench.public.ids if task not in set(kept)}
+        self.results = Results("simulated", BENCHMARK, rows, drawn=Drawn.WHOLE, excluded=excluded)
+        self.said: dict[tuple[int, int, int], Decision] = {}
+
+    def often(
+        self, vendor: Chances, ours: Chances, lost: float, rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """Shares of verdicts that say reproduced, and that say off, over runs of both; each attempt is lost by chance."""
+        size = (self.draws, len(vendor))
+        claimed = (rng.random(size) < vendor).sum(1)
+        unjudged = (rng.random(size) < lost) & self.left
+        passed = ((rng.random(size) < ours) & self.left & ~unjudged).sum(1)
+        counts = zip(passed.tolist(), unjudged.sum(1).tolist(), claimed.tolist(), strict=True)
+        found = Counter(map(self.decided, counts))
+        return found[Decision.REPRODUCED] / self.draws, refused(found) / self.draws
+
+    def decided(self, counts: tuple[int, int, int]) -> Decision:
+        """From the passes, the attempts without a verdict and the passes of the claim's run."""
+        if counts not in self.said:
+            self.said[counts] = self.evaluated(*counts)
+        return self.said[counts]
+
+    def evaluated(self, passed: int, unjudged: int, claimed: int) -> Decision:
+        tasks, score = len(self.results.tasks), round(100 * claimed / len(self.left), 1)
+        claim = claim_of(score, 1, len(self.left)).model_copy(update={"benchmark": BENCHMARK})
+        question = Question(claim, score / 100, MARGIN, Estimand.FIXED, ALPHA)
+        judged = of_counts(passed, tasks - unjudged)
+        bounds = (of_counts(passed, tasks), of_counts(passed + unjudged, tasks)) if unjudged else ()
+        noise = run_noise(self.results, judged)
+        said = {evaluate(question, self.results, one, noise).decision for one in (judged, *bounds)}
+        return said.pop() if len(said) == 1 else Decision.UNDECIDED
 
 
-def ran(bench: Bench, solved: np.ndarray, gone: np.ndarray, lost: np.ndarray) -> Results:
-    """One attempt at each task that is not `gone`."""
-    system = System("simulated", "simulated")
-    rows = tuple(
-        Row(system, task, "r", 1, outcome(bool(solved[k]), bool(lost[k])))
-        for k, task in enumerate(bench.public.ids)
-        if not gone[k]
-    )
-    excluded = {task: "gone" for task, out in zip(bench.public.ids, gone, strict=True) if out}
-    return Results("simulated", BENCHMARK, rows, drawn=Drawn.WHOLE, excluded=excluded)
-
-
-def outcome(solved: bool, lost: bool) -> Outcome:
-    if lost:
-        return Outcome.NOT_JUDGED
-    return Outcome.RESOLVED if solved else Outcome.UNRESOLVED
+def of_counts(passed: int, tasks: int) -> Table:
+    values = (np.arange(tasks) < passed).astype(float)[:, None]
+    return Table(tuple(map(str, range(tasks))), ("r",) * tasks, values)
 
 
 SECTIONS: list[Callable[[Bench], Section]] = [carried_over, excluded_tasks, unjudged_attempts]

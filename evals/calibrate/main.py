@@ -7,8 +7,12 @@ together with everything like it. Each section is a function in `SECTIONS` that 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +30,8 @@ MISTAKES = (0.0, 0.1, -0.1)
 AFTER = "2025-05-01"
 FOLDS = 12
 ATTEMPTS = 3
+SLOWEST = ("excluded_tasks", "noise_shares", "nights", "strata", "sequential_stopping", "other_draws")
+"""They take minutes each, and begin first."""
 BROKEN = ("sphinx-doc__sphinx", "sympy__sympy")
 
 
@@ -177,9 +183,20 @@ SECTIONS: list[Callable[[Bench], Section]] = [
 
 def sections() -> list[Callable[[Bench], Section]]:
     """All of them; the other files import this one."""
-    from evals.calibrate import effort, exclusions, intervals, nights, strata, subsets, trials, verdicts
+    from evals.calibrate import (
+        effort,
+        exclusions,
+        intervals,
+        nights,
+        pairs,
+        shares,
+        strata,
+        subsets,
+        trials,
+        verdicts,
+    )
 
-    others = (strata, intervals, subsets, verdicts, exclusions, effort, trials, nights)
+    others = (strata, intervals, subsets, pairs, verdicts, exclusions, shares, effort, trials, nights)
     return [*SECTIONS, *(section for file in others for section in file.SECTIONS)]
 
 
@@ -192,21 +209,42 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=12, help="samples for each submission and size")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of section functions")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="sections at a time")
     given = parser.parse_args()
     if not given.submissions.exists():
         sys.exit(
             f"calibrate: no public submissions at {given.submissions}: give --submissions FILE, as "
             "`python -m evals.stats.fit` takes it (they are not ours to ship)"
         )
+    names = [section.__name__ for section in sections()]
+    if unknown := sorted(set(given.only or ()) - set(names)):
+        sys.exit(f"calibrate: no section {unknown[0]!r}; there are: {', '.join(names)}")
     public = leftout.read(given.submissions)
     fold = leftout.folds([one.team for one in public.submissions], FOLDS)
     bench = Bench(public, leftout.worlds(public, fold), given.draws, given.seed)
-    lines = [
+    head = [
         f"{len(public.submissions)} public submissions; half-widths in points; seed {given.seed}.",
         "In brackets: the standard error of the simulation; a rate without one is an exact sum.",
     ]
-    for section in sections():
-        if not given.only or section.__name__ in given.only:
-            title, body = section(bench)
-            lines += ["", f"## {title}", "", *body]
-            given.out.write_text("\n".join(lines) + "\n")  # each as it comes: all of them take a while
+    chosen = [name for name in names if not given.only or name in given.only]
+    done: dict[str, list[str]] = {}
+    for name, lines in in_parallel(bench, chosen, given.workers):
+        done[name] = lines
+        body = [line for name in chosen for line in done.get(name, ())]
+        given.out.write_text("\n".join([*head, *body]) + "\n")  # each as it comes: all of them take a while
+
+
+def in_parallel(bench: Bench, names: Sequence[str], workers: int) -> Iterator[tuple[str, list[str]]]:
+    """Each section's Markdown as it is done, in processes of their own that share the fits; the slowest begin."""
+    order = sorted(names, key=lambda name: SLOWEST.index(name) if name in SLOWEST else len(SLOWEST))
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        for name, lines, seconds in pool.imap_unordered(partial(timed, bench), order):
+            sys.stderr.write(f"{name}: {seconds:.0f} s of CPU\n")
+            yield name, lines
+
+
+def timed(bench: Bench, name: str) -> tuple[str, list[str], float]:
+    (section,) = [one for one in sections() if one.__name__ == name]
+    begun = time.process_time()
+    title, body = section(bench)
+    return name, ["", f"## {title}", "", *body], time.process_time() - begun

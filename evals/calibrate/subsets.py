@@ -8,12 +8,12 @@ chance, which the difficulty model does not describe; one look.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from evals.calibrate.exclusions import LEAST_RATE, moved, with_noise
+from evals.calibrate.exclusions import LEAST_RATE, SHARES, moved, with_noise
 from evals.calibrate.section import Z95, Bench, Section, percent, share, shipped, table
 from evals.record import Decision
 from evals.stats import design, irt, leftout
@@ -115,9 +115,10 @@ def decided(path: Sequence[Seen], difference: float, margin: float, planned: int
 def subset_misfit(bench: Bench) -> Section:
     """Strong left-out submissions against runs that are worse, better or alike, drawn for the claim's rate."""
     rows = []
-    for n, margin in ((100, 0.1), (200, 0.07)):
-        for noise in (0.3, 0.48):
-            found = np.array(list(by_submission(bench, n, margin, noise)))
+    for n, margin in ((50, 0.12), (100, 0.1), (200, 0.07)):
+        drawn = dict(near_claims(bench, n))
+        for noise in SHARES:
+            found = np.array(list(by_submission(bench, n, margin, noise, drawn)))
             means, errors = found.mean(0), found.std(0, ddof=1) / np.sqrt(len(found))
             shown = [percent(float(mean), float(error)) for mean, error in zip(means, errors, strict=True)]
             rows.append((n, f"{100 * margin:g}", f"{noise:g}", *shown))
@@ -127,16 +128,27 @@ def subset_misfit(bench: Bench) -> Section:
     )
 
 
-def by_submission(bench: Bench, n: int, margin: float, noise: float) -> Iterator[list[float]]:
+Drawn = Mapping[int, Sequence[tuple[Index, Array]]]
+"""For each strong submission, samples drawn for its rate with the chances of all tasks."""
+
+
+def near_claims(bench: Bench, n: int) -> Iterator[tuple[int, Sequence[tuple[Index, Array]]]]:
+    for world in bench.fits:
+        for one in world.out:
+            rate = float(bench.public.solved[one].mean())
+            if rate >= LEAST_RATE:
+                yield int(one), list(leftout.samples(world, n, bench.draws, bench.seed + 3, rate))
+
+
+def by_submission(bench: Bench, n: int, margin: float, noise: float, drawn: Drawn) -> Iterator[list[float]]:
     """For each strong submission: reproduced if worse and if better, refused at worst, reproduced if alike."""
     rng = np.random.default_rng((bench.seed, n, round(100 * noise)))
     for world in bench.fits:
         predicted = irt.predict_all(world.items, world.abilities)
-        for row in bench.public.solved[world.out]:
-            if row.mean() < LEAST_RATE:
-                continue
+        for one in sorted(drawn.keys() & set(world.out.tolist())):
+            row = bench.public.solved[one]
             alike = predicted[np.abs(predicted.mean(1) - row.mean()).argmin()]
-            found = Counter(noisy(bench, world, n, margin, with_noise(row, alike, noise), rng))
+            found = Counter(noisy(world, n, margin, with_noise(row, alike, noise), drawn[one], rng))
             total = RUNS * bench.draws
             worse, alike_, better = (found[side, Decision.REPRODUCED] / total for side in (-1, 0, 1))
             refused = max(sum(found[side, one] for one in REFUSED) for side in (-1, 1)) / total
@@ -144,24 +156,21 @@ def by_submission(bench: Bench, n: int, margin: float, noise: float) -> Iterator
 
 
 def noisy(
-    bench: Bench, world: World, n: int, margin: float, vendor: Array, rng: np.random.Generator
+    world: World,
+    n: int,
+    margin: float,
+    vendor: Array,
+    drawn: Sequence[tuple[Index, Array]],
+    rng: np.random.Generator,
 ) -> Iterator[tuple[int, Decision]]:
     """Verdicts with the side on which our run lies, each sample read by `RUNS` runs."""
     everything = np.ones(len(vendor), bool)
-    for sample, chance in leftout.samples(world, n, bench.draws, bench.seed + 3, float(vendor.mean())):
+    for sample, chance in drawn:
         for side in [-1, 0, 1] * RUNS:
-            ours = rng.random(len(vendor)) < moved(vendor, everything, side * margin)
+            ours = (rng.random(len(vendor)) < moved(vendor, everything, side * margin))[sample]
             claimed = round(float((rng.random(len(vendor)) < vendor).mean()), 3)
-            yield (
-                side,
-                one_look(
-                    fitted(world.items, sample, chance, one_run(ours[sample].astype(float))),
-                    n,
-                    claimed,
-                    margin,
-                    float(ours[sample].mean()),
-                ),
-            )
+            found = fitted(world.items, sample, chance, one_run(ours.astype(float)))
+            yield side, one_look(found, n, claimed, margin, float(ours.mean()))
 
 
 def one_look(found: Rate, n: int, claimed: float, margin: float, seen_rate: float) -> Decision:

@@ -86,6 +86,8 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
         yield from (f"    {line}" for line in commands(found, found.chosen, claim))
     else:
         yield f"no number of attempts confirms this claim at ±{found.margin:g} points: the claim's own noise is too great"
+    if found.partly:
+        yield from partly_lines(found, found.partly, claim)
     if found.at_least:
         yield f"is it at least {found.claimed - found.margin:g} %? run {described(found.at_least)}, and `asclaimed verify --at-least`"
     yield f"narrowest margin that can be confirmed with this power: ±{found.least_margin:g} points"
@@ -108,6 +110,19 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
             for c in found.options
         ],
     )
+
+
+def partly_lines(found: PowerPlan, partly: Choice, claim: str) -> Iterator[str]:
+    """Two runs that `verify` reads as one."""
+    yield (
+        f"or, if the run noise is no more than usual: {partly.tasks} tasks × 1 attempt, and a second at "
+        f"{partly.repeated} of them, which measures it{hours(partly)} (power {partly.power:.0%}):"
+    )
+    rest = f"--margin {found.margin:g} --attempts 1 --scaffold {found.scaffold} --base-url URL --model NAME --out"
+    tasks = f"asclaimed run --tasks {found.tasks_name}"
+    yield f"    {tasks} {rest} runs/mine"
+    yield f"    {tasks} --sample {partly.repeated} {rest} runs/again"
+    yield f"    asclaimed verify {shlex.quote(claim)} runs/mine runs/again"
 
 
 def described(choice: Choice) -> str:

@@ -242,10 +242,8 @@ def from_resolved_lists(
     rows: list[Row] = []
     for system, ids in resolved.items():
         solved, missing = set(ids), set((unjudged or {}).get(system, ()))
-        if strange := sorted(solved - tasks.keys()):
-            raise UserError(
-                f"{source}: {system.name} resolves {strange[0]!r}, which is no task of {benchmark}"
-            )
+        for strange in sorted(solved - tasks.keys()):
+            raise UserError(f"{source}: {system.name} resolves {strange!r}, which is no task of {benchmark}")
         rows += [
             listed_row(system, task, repo, task in solved, task in missing) for task, repo in tasks.items()
         ]
@@ -256,6 +254,13 @@ def listed_row(system: System, task: str, repo: str, solved: bool, missing: bool
     if missing:
         return Row(system, task, repo, 1, Outcome.NOT_JUDGED, failure="missing")
     return Row(system, task, repo, 1, Outcome.RESOLVED if solved else Outcome.UNRESOLVED, official=solved)
+
+
+def drawn_together(parts: Sequence[Results]) -> Drawn:
+    """A whole list stays one where others try some of its tasks again."""
+    every, kinds = {row.task for part in parts for row in part.rows}, {part.drawn for part in parts}
+    whole = any(part.drawn is Drawn.WHOLE and every <= set(part.tasks) for part in parts)
+    return Drawn.WHOLE if whole else kinds.pop() if len(kinds) == 1 else Drawn.CHOSEN
 
 
 def merge(parts: Sequence[Results]) -> Results:
@@ -292,7 +297,7 @@ def merge(parts: Sequence[Results]) -> Results:
         rows=tuple(rows),
         factors=dict(chain.from_iterable(part.factors.items() for part in reversed(parts))),
         margin=first.margin if len(margins) == 1 else None,
-        drawn=first.drawn if len({part.drawn for part in parts}) == 1 else Drawn.CHOSEN,
+        drawn=drawn_together(parts),
         excluded={name: why for part in parts for name, why in part.excluded.items()},
         planned=max(len({row.task for row in rows}), *(part.planned for part in parts)),
     )

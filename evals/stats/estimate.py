@@ -2,10 +2,10 @@
 
 `fitted` predicts every task from the sampled answers (`irt`) and corrects the prediction with the weighted surprises
 of the sample (difference estimator: Cassel, Särndal, Wretman 1976; "prediction-powered", Angelopoulos et al. 2023),
-each surprise measured against a prediction that has not seen it. While the surprises look as the model says, a part of
-the correction is shrunk away and the model's variance is averaged in, which is narrower; as they grow, both fade and
-the plain design-based estimator is left. The width's multiplier is the conformal quantile over public submissions that
-were left out of the fit (`fit`).
+each surprise measured against a prediction that has not seen it. The correction is never shrunk, so that no run is drawn
+towards what the model predicts of it. While the surprises look as the model says, the model's variance is averaged in,
+which is steadier; as they grow, it fades and the plain design-based variance is left. The width's multiplier is the
+conformal quantile over public submissions that were left out of the fit (`fit`).
 
 `stratified` needs no public results: the weighted mean of an equal-probability sample, balanced by repository.
 
@@ -25,8 +25,6 @@ from evals.stats.irt import Array, Items, posterior, predict
 
 Index = NDArray[np.intp]
 
-SHRINK = 0.4
-"""The share of the correction that a fitting model saves: the error is flat in it between 0.3 and 0.5."""
 FITS, FAILS = 1.2, 2.0
 """Surprise (1 = as predicted) up to which the model is believed in full, and from which not at all."""
 
@@ -89,7 +87,7 @@ def fitted(items: Items, sample: Index, chance: Array, answers: Answers) -> Rate
 
     unseen = np.ones(len(predicted), bool)
     unseen[sample] = False
-    correction = ((own - 1) * residual).sum() * (1 - SHRINK * trust)
+    correction = ((own - 1) * residual).sum()
     by_design = (own * (own - 1) * residual**2).sum()
     calm = min(surprise, 1.0) if answers.noise.any() else 1.0  # means of runs spread less than one run
     by_model = calm * (spread * (weight - 1)).sum()

@@ -97,18 +97,23 @@ def prior(rate: float, benchmark: str = "") -> AttemptNoise:
     return AttemptNoise(share * inner * (1 - inner), basis)
 
 
-def attempt_noise(outcomes: NDArray[np.float64], benchmark: str = "") -> AttemptNoise:
-    """Noise of one attempt from `outcomes` (tasks, attempts): what was measured, as soon as anything was repeated.
-
-    What is expected weighs as much as `PRIOR_TASKS` repeated tasks, so that a handful that agree is not a noiseless
-    system; few repeated tasks leave the noise unsure, and `df` says how much.
-    """
+def drawn_inwards(outcomes: NDArray[np.float64]) -> float:
+    """The rate of `outcomes` (tasks, attempts) by Agresti and Coull: two tasks of two are no rate of 100 %."""
     counts = np.sum(~np.isnan(outcomes), axis=1)
     means = np.nanmean(outcomes[counts > 0], axis=1)
-    rate = float(
-        (means.sum() + 2) / (len(means) + 4)
-    )  # Agresti and Coull: two tasks of two are no rate of 100 %
-    repeated, expected = int(np.sum(counts >= 2)), prior(rate, benchmark)
+    return float((means.sum() + 2) / (len(means) + 4))
+
+
+def attempt_noise(
+    outcomes: NDArray[np.float64], benchmark: str = "", expected: AttemptNoise | None = None
+) -> AttemptNoise:
+    """Noise of one attempt from `outcomes` (tasks, attempts): what was measured, as soon as anything was repeated.
+
+    What is expected (the `prior` at this rate, if not given) weighs as much as `PRIOR_TASKS` repeated tasks, so that a
+    handful that agree is not a noiseless system; few repeated tasks leave the noise unsure, and `df` says how much.
+    """
+    counts = np.sum(~np.isnan(outcomes), axis=1)
+    repeated, expected = int(np.sum(counts >= 2)), expected or prior(drawn_inwards(outcomes), benchmark)
     measured = within_tasks(outcomes)
     if measured is None:
         return expected._replace(basis=f"one attempt: {expected.basis}")

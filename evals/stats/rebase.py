@@ -65,3 +65,21 @@ def unexplained(
         return float((one @ slopes * prior) @ (two @ slopes) + (one * two) @ luck)
 
     return max(covariance(moved, moved) - covariance(moved, total) ** 2 / covariance(total, total), 0.0)
+
+
+class Part(NamedTuple):
+    """What a rate on some tasks of a benchmark says of all of them."""
+
+    rate: float
+    """On all tasks."""
+    luck: float
+    """Mean of p(1 − p) on those tasks over that on all: more than 1 where the sure ones are the others."""
+
+
+def seen_as_part(items: Items, rate: float, counted: Mask) -> Part:
+    """`rate` over the tasks `counted` (N,), as a part of all N."""
+    known = Items(items.mean[counted], items.cov[counted])
+    ability, unsure = general_ability(known, rate, np.ones(int(counted.sum())))
+    chance = predict(items, ability, np.zeros_like(unsure))
+    luck = chance * (1 - chance)
+    return Part(float(np.where(counted, rate, chance).mean()), float(luck[counted].mean() / luck.mean()))

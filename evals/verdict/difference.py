@@ -18,7 +18,7 @@ from evals.stats.intervals import Estimate, clustered_mean, student
 from evals.stats.noise import AttemptNoise, df_of
 from evals.stats.power import half_attempt
 from evals.stats.sequential import Accrual, critical_values
-from evals.verdict.measure import Estimand, Measured, at_rate, benchmark_size, measured
+from evals.verdict.measure import Estimand, Measured, at_rate, measured
 from evals.verdict.reference import Reference, reference
 
 
@@ -57,13 +57,10 @@ def evaluate(question: Question, results: Results, table: Table, noise: AttemptN
 
 def compared(question: Question, results: Results, table: Table, noise: AttemptNoise) -> Compared:
     """The rate against the claim; the error of a claim that had to be carried over is shared by all looks."""
-    claim = question.claim
-    against = reference(claim, question.claimed, results)
+    against = reference(question.claim, question.claimed, results)
     found: Measured = measured(results, table, noise, question.estimand, against.rate)
-    size = max(benchmark_size(results), len(table.tasks))
-    own = at_rate(noise.variance, table, against.rate) / (
-        (claim.tasks_assumed or size) * (claim.protocol.runs or 1)
-    )
+    runs = question.claim.protocol.runs or 1
+    own = at_rate(noise.variance, table, against.rate) / (against.tasks * runs)
     parts = found.parts._replace(shared=found.parts.shared + own + against.error**2)
     df = df_of(parts.variance(found.tasks), found.noisy + own, noise)
     return Compared(found.rate, against, parts, found.tasks, df)

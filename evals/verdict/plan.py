@@ -12,11 +12,20 @@ from typing import NamedTuple
 
 from evals.claims.claim import Claim, folded, same_benchmark
 from evals.results.table import Results
-from evals.stats.noise import AttemptNoise, attempt_noise, prior
-from evals.stats.power import Aim, Design, accrual, design, least_margin, looks_of, smallest
+from evals.stats.noise import TYPICAL_SHARE, WEAK_BELOW, AttemptNoise, line, prior
+from evals.stats.power import (
+    Aim,
+    Design,
+    accrual,
+    design,
+    least_margin,
+    looks_of,
+    repeated_df,
+    smallest,
+)
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import expected_error, verdict_widening
-from evals.verdict.reference import fitted
+from evals.verdict.reference import fitted, run_noise
 from tasks.catalog import BUNDLED
 from tasks.errors import UserError
 from tasks.swebench import DATASETS
@@ -33,6 +42,8 @@ EDITORS = ("edit", "strreplace", "swe-agent", "openhands", "sweagent")
 """Words of a scaffold whose agent has a tool to edit files, as our `edit` does."""
 NAMED = {"oneshot": "oneshot", "agentless": "localize"}
 """Words of a scaffold that has no loop, and ours that is like it."""
+REPEATED = 60
+"""Tasks of a benchmark to try twice where its run noise is worth measuring."""
 TOKENS_PER_ATTEMPT = 25_000
 """Completion tokens of one attempt, when no run is at hand to measure it on; an agent's usual order of size."""
 
@@ -49,6 +60,8 @@ class Choice(Frozen):
     tokens: int
     hours: float | None
     """None when the server's speed is not known."""
+    repeated: int = 0
+    """Tasks that get one attempt more, to measure the run noise."""
 
 
 class PowerPlan(Frozen):
@@ -72,6 +85,9 @@ class PowerPlan(Frozen):
     """The fewest attempts that reach the power; None when nothing does."""
     at_least: Choice | None
     """The same for the one-sided question: is it at least the claim less the margin?"""
+    partly: Choice | None
+    """One attempt at every task and a second at some, where that takes fewer than `chosen` if the noise, once measured, is
+    no more than usual; None where the noise to expect is known well enough."""
     options: tuple[Choice, ...]
     """Whole benchmark, with 1, 2, 3, … attempts; subsets, where they can be drawn, with one."""
     least_margin: float
@@ -113,6 +129,7 @@ def plan(
     best, options = decide(ways, aim, noise, power, cost, whole)
     sided, _ = decide(ways, aim._replace(at_least=True), noise, power, cost, whole)
     looks, critical = planned_looks(ways, best, whole, alpha)
+    partly = None if measured else repeated_in_part(claim, rate, whole, aim, cost)
     return PowerPlan(
         claim=claim.id,
         claimed=round(100 * rate, 4),
@@ -126,6 +143,7 @@ def plan(
         noise=noise.basis,
         chosen=best,
         at_least=sided,
+        partly=partly if partly and partly.power >= power and cheaper(partly, best) else None,
         options=options,
         least_margin=narrowest(claim, rate, whole, noise, power, alpha),
         looks=looks,
@@ -172,6 +190,31 @@ def planned_looks(
     looks = looks_of(best.tasks if best else whole, LOOKS)
     parts = parts_of(ways, best) if best else ways.plain[-1][2]
     return looks, tuple(round(z, 3) for z in critical_values(parts.fractions(looks, looks[-1]), alpha))
+
+
+def repeated_in_part(claim: Claim, rate: float, whole: int, aim: Aim, cost: Cost) -> Choice | None:
+    """One attempt at every task and a second at `REPEATED`, with the noise that is usual; None where no caution is spent.
+
+    Where public pairs show what a benchmark's noise is, measuring it makes no verdict cheaper on average.
+    """
+    if line(claim.benchmark) or rate < WEAK_BELOW or whole <= REPEATED:
+        return None
+    usual = AttemptNoise(TYPICAL_SHARE * rate * (1 - rate), "usual", 0.0)
+    usual = usual._replace(df=repeated_df(usual.variance, REPEATED, 2))
+    parts = accrual(rate, whole, 1, claim.protocol.runs or 1, whole, usual)
+    found = choice(design(parts, whole, 1, aim, usual), cost, subset=False)
+    more = (whole + REPEATED) / whole
+    return found.model_copy(
+        update={
+            "repeated": REPEATED,
+            "tokens": round(found.tokens * more),
+            "hours": None if found.hours is None else round(found.hours * more, 1),
+        }
+    )
+
+
+def cheaper(one: Choice, other: Choice | None) -> bool:
+    return other is None or one.tasks * one.attempts + one.repeated < other.tasks * other.attempts
 
 
 def parts_of(ways: Ways, best: Choice) -> Accrual:
@@ -252,7 +295,7 @@ def noise_of(claim: Claim, rate: float, measured: Results | None) -> AttemptNois
     """Noise of one attempt, and where it comes from."""
     if measured is None:
         return prior(rate, claim.benchmark)
-    return attempt_noise(measured.table().values, claim.benchmark)
+    return run_noise(measured, measured.table())
 
 
 def tokens_per_attempt(measured: Results | None) -> int:

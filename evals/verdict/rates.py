@@ -14,7 +14,7 @@ from scipy import special
 
 from evals.results.table import Results, Table
 from evals.stats.intervals import Estimate, Interval, clustered_wilson
-from evals.stats.noise import AttemptNoise, attempt_noise, df_of
+from evals.stats.noise import AttemptNoise, df_of
 from evals.stats.paired import clustered_difference, discordant, mcnemar
 from evals.stats.sequential import Accrual
 from evals.stats.subset import estimated_difference
@@ -26,6 +26,7 @@ from evals.verdict.measure import (
     benchmark_size,
     measured,
 )
+from evals.verdict.reference import run_noise
 from tasks.errors import UserError
 
 
@@ -56,7 +57,7 @@ def rate_of(part: Results, estimand: Estimand = Estimand.FIXED, table: Table | N
     value = float(table.means.mean())
     if estimand is Estimand.LIKE_THESE and not part.subset:
         return RateFound(value, clustered_wilson(table.means, table.repos))
-    noise = attempt_noise(table.values, part.benchmark)
+    noise = run_noise(part, table)
     found = measured(part, table, noise, Estimand.FIXED, value)
     variance = found.parts.variance(found.tasks)
     estimate = Estimate(found.rate, float(np.sqrt(variance)), df_of(variance, found.noisy, noise))
@@ -72,7 +73,7 @@ def difference_of(first: Results, second: Results, estimand: Estimand = Estimand
         return DifferenceFound(
             found.difference, Interval(found.low, found.high), found.p_value, len(one.tasks), found.method
         )
-    noises = [attempt_noise(table.values, first.benchmark) for table in (one, two)]
+    noises = [run_noise(part, table) for part, table in ((first, one), (second, two))]
     if first.subset:
         estimate, method = on_subset(first, one, two, noises), "weighted for the whole benchmark"
     else:

@@ -15,8 +15,9 @@ import numpy as np
 import yaml
 
 from evals.claims.claim import Claim, same_benchmark
-from evals.results.table import Drawn, Results
-from evals.stats.rebase import Carried, Mask, bounds, carried
+from evals.results.table import Drawn, Results, Table
+from evals.stats.noise import AttemptNoise, attempt_noise, drawn_inwards, prior
+from evals.stats.rebase import Carried, Mask, bounds, carried, seen_as_part
 from evals.stats.subset import FITTED_FILES, Parameters, parameters
 from evals.verdict.measure import benchmark_size
 
@@ -103,10 +104,34 @@ def without_model(claim: Claim, claimed: float, results: Results) -> Reference:
     return Reference(found.rate, 0.0, slack, found.low, found.high, ours, abs(theirs - ours))
 
 
+def run_noise(results: Results, table: Table) -> AttemptNoise:
+    """Noise of one attempt at the tasks of `table`, which is a reading of one system's `results`.
+
+    What public runs show is about whole benchmarks. Without the tasks that hardly anybody solves, the luck is spread
+    over fewer tasks and the rate is higher, at which whole benchmarks have less of it.
+    """
+    known = fitted_of(results.benchmark)
+    place = {task: index for index, task in enumerate(known.ids)} if known else {}
+    if known is None or results.subset or not (len(table.tasks) and set(results.tasks) <= place.keys()):
+        return attempt_noise(table.values, results.benchmark)
+    counted = asked_of(results, known, place)
+    if counted.all():
+        return attempt_noise(table.values, results.benchmark)
+    part = seen_as_part(known.items, drawn_inwards(table.values), counted)
+    expected = prior(part.rate, results.benchmark)
+    return attempt_noise(
+        table.values, results.benchmark, expected._replace(variance=expected.variance * part.luck)
+    )
+
+
 def fitted(claim: Claim) -> Parameters | None:
     """The difficulties of the claim's benchmark, if they ship with asclaimed."""
-    name = next((name for name in FITTED_FILES if same_benchmark(claim.benchmark, name)), None)
-    return parameters(name) if name and claim.subset is None else None
+    return fitted_of(claim.benchmark) if claim.subset is None else None
+
+
+def fitted_of(benchmark: str) -> Parameters | None:
+    name = next((name for name in FITTED_FILES if same_benchmark(benchmark, name)), None)
+    return parameters(name) if name else None
 
 
 def counted_by(claim: Claim, known: Parameters) -> Mask:
@@ -118,7 +143,8 @@ def counted_by(claim: Claim, known: Parameters) -> Mask:
 
 def asked_of(results: Results, known: Parameters, place: dict[str, int]) -> Mask:
     """The tasks that the results stand for: all that they do not leave out, or those of a whole list that was run."""
-    mask = np.array([task not in results.dropped for task in known.ids])
+    dropped = results.dropped
+    mask = np.array([task not in dropped for task in known.ids])
     complete = results.drawn is Drawn.WHOLE and not results.subset and len(results.tasks) == results.planned
     if complete:
         mask = np.zeros(len(known.ids), bool)

@@ -13,11 +13,12 @@ from pathlib import Path
 from evals.claims.claim import FULL_SIZE, Claim, folded, same_benchmark
 from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Reading, Results, Row, Table
-from evals.stats.noise import AttemptNoise, attempt_noise
+from evals.stats.noise import AttemptNoise
 from evals.verdict import protocol_match as protocol
 from evals.verdict import readings as sensitivity
 from evals.verdict.difference import Question, compared, tested
 from evals.verdict.measure import Estimand
+from evals.verdict.reference import run_noise
 from evals.verdict.scaffold_share import sentence
 from evals.verdict.words import basis, certainty, limits, points, what_it_takes
 from tasks.errors import UserError
@@ -108,7 +109,7 @@ def verify(
         raise UserError("tasks of a subset have unequal chances: ask like-these of a whole run or a --sample")
     results = results.at_look()
     main = judged(results)
-    noise = attempt_noise(main.values, claim.benchmark)
+    noise = run_noise(results, main)
     lines = tuple(line_of(question, reading, results, reading, noise) for reading in list(Reading)[:3])
     decision, reason = settle(question, results, main, noise, lines)
     if other := another_model(claim, results, same_model_as):
