@@ -99,3 +99,9 @@ def test_intervals_at_their_default_level() -> None:
     assert wilson(7, 10) == pytest.approx((0.396770, 0.892209), abs=1e-5)
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(11 - 1e-10, 11) == pytest.approx((0.741165, 1.0), abs=1e-5)
+
+
+def test_no_interval_says_more_than_two_rates_can_differ() -> None:
+    found = tost(Estimate(0.3, 0.8), 0.05)
+    assert found.interval == Interval(-1.0, 1.0)
+    assert found.decision is Decision.UNDECIDED

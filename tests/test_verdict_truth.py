@@ -265,6 +265,9 @@ def test_unjudged_attempts_cost_power_and_are_to_be_retried_first() -> None:
     assert powers[0] > powers[1] + 0.05
     assert powers[2] < powers[1] - 0.1
     assert judged(0.772, lost=4).retry_first == 12
+    ran = flat(0.772, lost=4)
+    elsewhere = replace(ran, rows=tuple(row._replace(grader="imported: a list") for row in ran.rows))
+    assert verify(claim, elsewhere).retry_first == 0  # nobody here can
 
 
 def test_the_scaffolds_share_is_predicted_for_a_new_model() -> None:

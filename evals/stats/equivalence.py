@@ -20,7 +20,7 @@ class Equivalence(NamedTuple):
 
     decision: Decision
     interval: Interval
-    """1 − 2α interval of the difference, widened by the claim's rounding."""
+    """1 − 2α interval of the difference, widened by the claim's rounding; two rates differ by 1 at most."""
     p_inside: float
     """p against "the difference is at least the margin"; small supports the claim."""
     p_outside: float
@@ -46,7 +46,7 @@ def tost(
     reach = -student(alpha, difference.df) if critical is None else critical
     gap, error = abs(difference.value), max(difference.error, 1e-12)
     half = reach * error + rounding
-    interval = Interval(difference.value - half, difference.value + half)
+    interval = Interval(max(difference.value - half, -1.0), min(difference.value + half, 1.0))
     return Equivalence(
         at_least_of(interval, margin) if at_least else decision_of(interval, margin),
         interval,

@@ -20,7 +20,7 @@ from evals.verdict.difference import Question, compared, tested
 from evals.verdict.measure import Estimand
 from evals.verdict.reference import run_noise
 from evals.verdict.scaffold_share import sentence
-from evals.verdict.words import basis, certainty, limits, points, what_it_takes
+from evals.verdict.words import IMPORTED, basis, certainty, limits, points, what_it_takes
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -78,7 +78,7 @@ class Verdict(Frozen):
     scaffold_share: str
     """What another scaffold than the claim's may account for; empty under the claim's own."""
     retry_first: int
-    """Attempts that were not judged."""
+    """Attempts of a run of ours that were not judged: what others published cannot be retried."""
     own_run: bool
     """The results are the public run that the claim itself was made from."""
     basis: tuple[str, ...]
@@ -155,7 +155,7 @@ def compose(
         estimand=question.estimand,
         carried=found.against.line,
         scaffold_share=share_of(lines_of_protocol, results, lines[0].difference),
-        retry_first=sum(unjudged(row) for row in results.rows),
+        retry_first=0 if made_elsewhere(results) else sum(unjudged(row) for row in results.rows),
         own_run=is_own_run(claim, results),
         basis=basis(question, noise),
         bounds=lines[1:],
@@ -222,6 +222,10 @@ def share_of(points_: tuple[protocol.Point, ...], results: Results, difference: 
     """The sentence on the scaffold's share, where the scaffold is not known to be the claim's."""
     (scaffold,) = [point for point in points_ if point.name == "scaffold"]
     return "" if scaffold.match is protocol.Match.MATCH else sentence(results.benchmark, difference)
+
+
+def made_elsewhere(results: Results) -> bool:
+    return any(row.grader.startswith(IMPORTED) for row in results.rows)
 
 
 def unjudged(row: Row) -> bool:

@@ -10,6 +10,9 @@ from evals.stats.results import MISFIT
 from evals.verdict.difference import Question, compared
 from evals.verdict.measure import Estimand, benchmark_size, from_subset
 
+IMPORTED = "imported:"
+"""How the grader of an imported attempt begins."""
+
 
 def points(fraction: float) -> float:
     return round(100 * fraction, 4)
@@ -107,4 +110,4 @@ def limits(question: Question, results: Results, main: Table) -> list[str]:
 
 def grader_of(name: str) -> str:
     """Who judged: imported lists name their file as well, and two files are not two graders."""
-    return name.split(":", 1)[0] if name.startswith("imported:") else name
+    return name.split(":", 1)[0] if name.startswith(IMPORTED) else name
