@@ -281,22 +281,19 @@ def merge(parts: Sequence[Results]) -> Results:
             )
         for row in part.rows:
             if row.task_hash and hashes.setdefault(row.task, row.task_hash) != row.task_hash:
-                raise UserError(
-                    f"{part.source}: the task {row.task} is another version than in {first.source}"
-                )
+                raise UserError(f"{part.source}: {row.task} is another version than in {first.source}")
             made[row.system, row.task] += 1
             rows.append(row._replace(attempt=made[row.system, row.task]))
     if any(part.subset != first.subset for part in parts):
         raise UserError(
             f"{', '.join(part.source for part in parts)} ran different subsets: estimate from one at a time"
         )
-    margins = {part.margin for part in parts}
     return replace(
         first,
         source=", ".join(part.source for part in parts),
         rows=tuple(rows),
         factors=dict(chain.from_iterable(part.factors.items() for part in reversed(parts))),
-        margin=first.margin if len(margins) == 1 else None,
+        margin=first.margin if len({part.margin for part in parts}) == 1 else None,
         drawn=drawn_together(parts),
         excluded={name: why for part in parts for name, why in part.excluded.items()},
         planned=max(len({row.task for row in rows}), *(part.planned for part in parts)),

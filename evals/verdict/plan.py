@@ -202,15 +202,10 @@ def repeated_in_part(claim: Claim, rate: float, whole: int, aim: Aim, cost: Cost
     usual = AttemptNoise(TYPICAL_SHARE * rate * (1 - rate), "usual", 0.0)
     usual = usual._replace(df=repeated_df(usual.variance, REPEATED, 2))
     parts = accrual(rate, whole, 1, claim.protocol.runs or 1, whole, usual)
-    found = choice(design(parts, whole, 1, aim, usual), cost, subset=False)
     more = (whole + REPEATED) / whole
-    return found.model_copy(
-        update={
-            "repeated": REPEATED,
-            "tokens": round(found.tokens * more),
-            "hours": None if found.hours is None else round(found.hours * more, 1),
-        }
-    )
+    dearer = cost._replace(tokens=round(cost.tokens * more))
+    found = choice(design(parts, whole, 1, aim, usual), dearer, subset=False)
+    return found.model_copy(update={"repeated": REPEATED})
 
 
 def cheaper(one: Choice, other: Choice | None) -> bool:
