@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -121,6 +122,7 @@ class Bench:
 
 def main() -> None:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so the daemon goes too
     (task,) = catalog.load("bundled", ids=[TASK_ID])
     image = resolve(task.image).reference
     with own_daemon() as daemon:
