@@ -1,4 +1,7 @@
-"""Twelve servers that are set up wrong, each found by name, and a healthy one with nothing to find."""
+"""Servers that are set up wrong, each found by name, and healthy ones with nothing to find.
+
+A model that is swapped behind a reconnect is no matter of one look: `test_same_server.py`.
+"""
 
 from __future__ import annotations
 

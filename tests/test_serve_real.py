@@ -13,6 +13,10 @@ import pytest
 from rich.console import Console
 
 from evals.serve import ServerHandle, ensure_server
+from evals.serve.doctor.examine import examine
+from evals.serve.doctor.finding import Form, Level
+from scaffolds.openai.config import ModelConfig
+from scaffolds.openai.probe import probe
 
 pytestmark = [pytest.mark.docker, pytest.mark.model, pytest.mark.timeout(900)]
 
@@ -30,6 +34,14 @@ def server(docker_daemon: None) -> Iterator[ServerHandle]:
 def test_is_ready_and_says_what_it_is(server: ServerHandle) -> None:
     assert server.started_here
     assert (server.model_name, server.context, server.slots) == ("qwen2.5-coder-0.5b", 8192, 1)
+
+
+def test_the_doctor_finds_no_fault_in_it(server: ServerHandle) -> None:
+    """The model was not taught its template's calls, and writes them as text: that is so, and no fault of the server."""
+    config = ModelConfig(base_url=server.base_url, model=server.model_name)
+    examination = examine(config, probe(config), Form.SHORT)
+    bad = {finding.name for finding in examination.findings if finding.level is not Level.OK}
+    assert bad <= {"calls-as-text", "no-call", "no-answer"}
 
 
 def test_an_attempt_of_a_scaffold_is_recorded_and_graded(server: ServerHandle, tmp_path: Path) -> None:
