@@ -41,7 +41,7 @@ elif [ -f Cargo.toml ]; then cargo test --offline
 elif [ -f package.json ]; then npm test
 fi"""
 """The repository's own tests, by what lies at its root; nothing where it is not known how."""
-FAILED = re.compile(r"(\d+) (?:failed|error)")
+FAILED = re.compile(r"(?<!\d)(\d{1,9}) (?:failed|error)")
 
 
 class Repair(NamedTuple):

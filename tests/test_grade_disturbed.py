@@ -1,6 +1,6 @@
-"""A machine that fails while it grades never makes a verdict: the daemon killed, the container removed, memory run out.
+"""A machine that fails while it grades never makes a verdict: the daemon killed, the container removed.
 
-Here while the tests run; `make disturbances` goes through every call to the daemon.
+Here while the tests run; `make disturbances` goes through every call to the daemon, and through memory run out; test_sandbox_oom.py says whose it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.disturbances.own_daemon import MEMORY, can_have_one
+from tests.disturbances.own_daemon import can_have_one
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 def test_a_machine_that_fails_in_the_middle_of_a_test_run_makes_no_false_verdict(docker_daemon: None) -> None:
     if not can_have_one():
         pytest.skip("needs root and dockerd, for a daemon of its own")
-    kinds = ["daemon", "removed", *(["memory"] if MEMORY.is_dir() else [])]
+    # memory is left to `make disturbances`: what the kernel refuses or kills then differs from time to time
+    kinds = ["daemon", "removed"]
     command = [
         "-m",
         "tests.disturbances",

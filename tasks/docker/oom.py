@@ -18,6 +18,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 KILLED = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 AT_LIMIT = re.compile(r"^(?:max )?(\d+)$", re.MULTILINE)
 """How often a container's use ran against its limit: all of `memory.failcnt` (v1), a line of `memory.events` (v2)."""
+BYTES = re.compile(r"^(\d+)$", re.MULTILINE)
+NEAR = 0.95
+"""Of the limit. `memory.failcnt` stays 0 on Linux 6.18 also when the limit kills; the highest use tells there."""
 
 
 class OomWatch:
@@ -30,6 +33,8 @@ class OomWatch:
         pid = int(container.attrs["State"]["Pid"])
         self._counter = cgroup_file(pid, str(container.id), "memory", "memory.oom_control", "memory.events")
         self._at_limit = cgroup_file(pid, str(container.id), "memory", "memory.failcnt", "memory.events")
+        self._peak = cgroup_file(pid, str(container.id), "memory", "memory.max_usage_in_bytes", "memory.peak")
+        self._limit = cgroup_file(pid, str(container.id), "memory", "memory.limit_in_bytes", "memory.max")
 
     def count(self) -> int:
         """Kills so far; asks the daemon too when the cgroup is unreadable or gone."""
@@ -43,7 +48,11 @@ class OomWatch:
         """Whether it killed in a container that never came near its own limit: then the machine's memory ran out."""
         if not self.count() or self._at_limit is None:
             return False
-        return read_counter(self._at_limit, AT_LIMIT) == 0
+        return read_counter(self._at_limit, AT_LIMIT) == 0 and not self._came_near()
+
+    def _came_near(self) -> bool:
+        peak, limit = (read_counter(file, BYTES) if file else None for file in (self._peak, self._limit))
+        return peak is not None and limit is not None and peak >= NEAR * limit
 
     def _events(self) -> int:
         return len(events_of(self._container, event="oom"))
