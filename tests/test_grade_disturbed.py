@@ -32,7 +32,6 @@ def test_a_machine_that_fails_in_the_middle_of_a_test_run_makes_no_false_verdict
         "after",
         "--points",
         "7",
-        "10",
         "--kinds",
         *kinds,
     ]
