@@ -96,8 +96,8 @@ class RunResult(NamedTuple):
     """The command that applied the patch; "none" when there was nothing to apply."""
     log_bytes: int = 0
     """What the script wrote, whether or not it is in `log`."""
-    crowded: bool = False
-    """We ended it, as for a timeout, because its processes starved the machine."""
+    ended: str = ""
+    """Why we ended it before its time, as for a timeout: what it took from the machine; "" when we did not."""
     oom_kills: int = 0
     """Processes that the kernel killed because the container reached its own limit on memory."""
 

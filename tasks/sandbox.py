@@ -23,6 +23,8 @@ class Limits(Frozen):
     """CPU quota; None = all of the machine's but a half: the daemon and the run itself need to go on."""
     file: int = Field(default=16 << 30, ge=1 << 20)
     """The largest file that a process may write."""
+    disk: int = Field(default=10 << 30, ge=1 << 20)
+    """All that the container may write to the disk, beside what its image holds."""
     output_head: int = Field(default=64 << 10, ge=0)
     output_tail: int = Field(default=64 << 10, ge=0)
     read: int = Field(default=64 << 20, ge=0)

@@ -42,6 +42,7 @@ REPO_COLUMNS = ("repo", "base_commit", "image", "log_parser", "eval_type")
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """An id becomes a directory of a run, so it may hold no separators."""
 SAFE_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,499}")
+PUBLISHED_FOR = "sweb.eval.x86_64."
 PRO_COLUMNS = ("selected_test_files_to_run", "dockerhub_tag")
 
 
@@ -115,7 +116,17 @@ def _image(row: Row, instance_id: str) -> str:
     """The row's own image, else the name that SWE-bench publishes: `__` is `_1776_` and all is lower case."""
     if _optional_text(row, "image") is not None:
         return _matching(row, "image", SAFE_IMAGE)
-    return f"swebench/sweb.eval.x86_64.{instance_id.replace('__', '_1776_')}:latest".lower()
+    return f"swebench/{PUBLISHED_FOR}{instance_id.replace('__', '_1776_')}:latest".lower()
+
+
+def image_names(reference: str, machine: str) -> tuple[str, ...]:
+    """Names under which an image may be published for a machine of this `uname -m`, the best one first.
+
+    SWE-bench's names hold the processor. Few are published for arm64; the others have to be emulated there.
+    """
+    if machine == "aarch64" and f"/{PUBLISHED_FOR}" in reference:
+        return (reference.replace(PUBLISHED_FOR, "sweb.eval.arm64."), reference)
+    return (reference,)
 
 
 def _test_ids(row: Row, column: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from evals.bench import resume
 from evals.bench.measure import scripted_server, workload
-from evals.commands.bench import _table
+from evals.commands.bench import ROWS, _table
 from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig
 from tasks.errors import MachineError
@@ -38,6 +38,20 @@ def test_a_workload_counts_its_steps(subject: str, docker_daemon: None) -> None:
     assert numbers["steps"] == 6
     assert 0 < numbers["cpu"] < 60
     assert 20 < numbers["rss_mb"] < 500
+
+
+@pytest.mark.docker
+def test_single_operations_are_measured_beside_the_bare_machine(
+    docker_daemon: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evals.bench import pieces
+    from tasks.docker.images import sandbox_base
+
+    monkeypatch.setattr(pieces, "STARTS", 1)
+    found = pieces.measure(sandbox_base().id)
+    assert found["ours"].keys() == {"heredoc_ms", "write_10mb_ms", "http_ms", "start_ms"} <= ROWS.keys()
+    assert found["host"].keys() == {"exec_true_ms", "heredoc_ms", "http_ms"}
+    assert all(0 < number < 60_000 for column in found.values() for number in column.values())
 
 
 def test_a_workload_that_fails_is_one_line() -> None:

@@ -107,7 +107,7 @@ def test_a_patch_that_does_not_apply_is_told_its_two_likeliest_reasons() -> None
             {"exit_code": None, "timed_out": True},
             ("whether the gold patch's tests end in time here is not known: run `asclaimed tasks check`",),
         ),
-        ({"exit_code": None, "timed_out": True, "crowded": True}, ()),
+        ({"exit_code": None, "timed_out": True, "ended": "it crowded"}, ()),
     ],
 )
 def test_facts_beside_a_verdict(

@@ -70,14 +70,16 @@ def test_what_will_not_be_judged_is_said_and_named() -> None:
                 image("b", ImageState.MISSING),
                 image("c", ImageState.PULLABLE, architecture="s390x", runs_here=False),
                 image("d", ImageState.UNKNOWN),
+                image("e", ImageState.PRESENT, architecture="amd64", emulated=True),
             )
         )
     )
     assert lines == [
-        "images: 1 here, 1 to be pulled, 1 not to be had, 1 to be pulled, if a registry has them",
+        "images: 2 here, 1 to be pulled, 1 not to be had, 1 to be pulled, if a registry has them",
         "NOT TO BE JUDGED: b is missing",
-        "WRONG PROCESSOR: image c is for s390x",
+        "WRONG PROCESSOR: image c is for s390x, which this machine does not run",
         "the registry does not answer for now: d is unknown",
+        "EMULATED: 1 images are for another processor (amd64): slow, and tests may fail by it",
     ]
 
 
@@ -130,7 +132,7 @@ def test_grading_none_of_whose_images_can_be_had_is_refused_and_what_was_tested_
 @pytest.mark.docker
 @pytest.mark.usefixtures("docker_daemon")
 def test_a_disk_that_is_far_too_small_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.docker.space.free_bytes", lambda _root: 1000)
+    monkeypatch.setattr("tasks.docker.space.free_bytes", lambda: 1000)
     tasks = load_tasks(RunPlan(limit=1))
     here = found(image(tasks[0].image.reference, ImageState.PULLABLE))
     with pytest.raises(MachineError, match="not enough disk: about"):

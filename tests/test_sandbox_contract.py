@@ -84,7 +84,7 @@ def others(box: DockerSandbox) -> list[str]:
 
 def listed(box: DockerSandbox) -> list[str]:
     listing = box.exec('ps -eo pid=,ppid=,comm=,args= | grep -v " $$ "', timeout=20).output.splitlines()
-    ours = ("docker-init", "tini", "supervisor")
+    ours = ("docker-init", "podman-init", "catatonit", "tini", "supervisor")
     alive = (line for line in listing if "<defunct>" not in line)  # init collects those when it gets to run
     return [line for line in alive if line.split()[2] not in ours]
 

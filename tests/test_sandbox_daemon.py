@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import ssl
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from docker.errors import DockerException
 
-from tasks.docker import daemon
+from tasks.backend import RunRequest, TestLimits
+from tasks.docker import cpu, daemon, selftest
 from tasks.docker.endpoint import no_daemon
 from tasks.docker.images import sandbox_base
 from tasks.docker.sandbox import open_sandbox
 from tasks.docker.start_state import archive
+from tasks.docker.testing import TestContainers
+from tasks.errors import TaskError
 from tasks.host import boot_id, pid_namespace, process_start
 from tasks.sandbox import SandboxError, SandboxGone
+from tests.fakes.docker_calls import before_each_call, refusing
 from tests.fakes.docker_daemon import daemon_that_says
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +48,7 @@ except MachineError as error: print(error, error.exit_code)
 """
 
 
-def said(code: str, **environment: str) -> str:
+def said(code: str, exits: int = 0, **environment: str) -> str:
     """What a fresh Python prints: the client is made once a process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
     done = subprocess.run(
@@ -51,7 +58,7 @@ def said(code: str, **environment: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == exits, done.stderr
     return done.stdout
 
 
@@ -97,8 +104,9 @@ def test_a_daemon_that_drops_limits_is_refused_unless_that_is_allowed() -> None:
 def test_the_doctor_says_where_it_looked_and_what_is_not_limited() -> None:
     code = "import sys; sys.argv = ['asclaimed', 'doctor']\nfrom evals.cli import main\nmain()"
     with daemon_that_says(ROOTLESS) as host:
-        text = " ".join(said(code, DOCKER_HOST=host, COLUMNS="300").split())
+        text = " ".join(said(code, 3, DOCKER_HOST=host, COLUMNS="300").split())
     assert f"at {host} (DOCKER_HOST); it CANNOT limit memory and the number of processes" in text
+    assert "the base image FAILS" in text
 
 
 def test_a_system_without_proc_is_described_by_its_tools(tmp_path: Path) -> None:
@@ -138,3 +146,80 @@ def test_an_archive_that_breaks_off_is_the_sandboxs_failure() -> None:
     with pytest.raises(SandboxError, match="the daemon's archive of /testbed is broken"):  # noqa: SIM117
         with archive(Torn(), "/testbed"):  # type: ignore[arg-type]
             pass
+
+
+# --- daemons with a fault ----------------------------------------------------------------------------------------
+
+NO_PROC = "chmod .asclaimed: via /proc/self/fd/35: no such file or directory"
+"""Docker 28.5 on Linux 6.1, for any archive that it is to unpack into a container."""
+
+
+@pytest.mark.docker
+def test_a_daemon_that_unpacks_no_archive_gets_files_another_way(
+    docker_daemon: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.docker.delivery.CANNOT_UNPACK", threading.Event())
+    base = sandbox_base().id
+    request = RunRequest(b"", {"/opt/a file": b"\0" * 300_000}, "stat -c '%u %a %s' '/opt/a file'; pwd")
+    with before_each_call(refusing("PUT", "/archive", NO_PROC)):
+        with open_sandbox(base) as box:
+            assert box.exec("echo on", timeout=20).output == "on\n"
+        result = TestContainers(base, "/testbed", TestLimits(seconds=60))(request)
+    assert (result.log, result.exit_code) == (b"0 444 300000\n/testbed\n", 0)
+
+
+@pytest.mark.docker
+def test_a_daemon_that_cannot_list_processes_does_not_take_the_blame(
+    docker_daemon: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rootless ones on cgroup v1: the host's own list says that the agent stopped the supervisor."""
+    monkeypatch.setattr("tasks.docker.sandbox.GRACE_SECONDS", 2.0)
+    with (
+        open_sandbox(sandbox_base().id) as box,
+        before_each_call(refusing("GET", "/top", "unable to get all container pids")),
+        pytest.raises(SandboxGone),
+    ):
+        box.exec("kill -STOP -1", timeout=1)
+
+
+@pytest.mark.docker
+def test_the_doctor_tries_the_daemon_out_and_names_what_fails(docker_daemon: None) -> None:
+    assert selftest.try_out() == "passed: files get in and out, commands run, tests run"
+    with before_each_call(refusing("POST", "/start", "no such runtime")):
+        assert selftest.try_out().startswith("a sandbox FAILS: cannot start container")
+    with before_each_call(refusing("PUT", "/archive", "read-only")):
+        assert "cannot prepare a container" in selftest.try_out()
+
+
+@pytest.mark.docker
+def test_processors_that_are_neither_there_nor_emulated_are_known(docker_daemon: None) -> None:
+    assert cpu.runs("")
+    assert not cpu.runs("s390x")
+    assert cpu.emulates(daemon.architecture()), "it is tried out, so its own passes, too"
+
+
+@pytest.mark.docker
+def test_an_image_for_another_processor_is_one_line(docker_daemon: None) -> None:
+    layer, packed = io.BytesIO(), io.BytesIO()
+    tarfile.open(fileobj=layer, mode="w").close()
+    digest = hashlib.sha256(layer.getvalue()).hexdigest()
+    config = {
+        "architecture": "s390x",
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }
+    listed = [{"Config": "config.json", "RepoTags": ["asclaimed/test:s390x"], "Layers": ["layer.tar"]}]
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, data in {
+            "config.json": json.dumps(config).encode(), "manifest.json": json.dumps(listed).encode(), "layer.tar": layer.getvalue(),
+        }.items():  # fmt: skip
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    (image,) = daemon.client().images.load(packed.getvalue())
+    try:
+        with pytest.raises(TaskError, match="is for s390x, and Docker's machine is"):
+            open_sandbox(str(image.id))
+    finally:
+        daemon.client().images.remove("asclaimed/test:s390x", force=True)

@@ -281,3 +281,13 @@ def test_real_rows_of_swebench_5_load(shared_data: Path) -> None:
 def test_swebench_pro_is_refused(shared_data: Path) -> None:
     with pytest.raises(TaskError, match="SWE-bench Pro"):
         catalog.load(str(shared_data / "swebench_pro_public_731.jsonl"))
+
+
+def test_the_names_of_images_follow_the_daemons_processor() -> None:
+    name = "swebench/sweb.eval.x86_64.acme_1776_anvil-7:latest"
+    assert swebench.image_names(name, "x86_64") == (name,)
+    assert swebench.image_names(name, "aarch64") == (
+        "swebench/sweb.eval.arm64.acme_1776_anvil-7:latest",
+        name,
+    )
+    assert swebench.image_names("acme/anvil:1", "aarch64") == ("acme/anvil:1",)

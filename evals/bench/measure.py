@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ def run_all(
         baselines = {"docker exec": subject("docker-exec", url, image, crowd, say)}
         if mini := mini_python():
             baselines["mini-swe-agent"] = subject("mini-swe-agent", url, image, crowd, say, python=mini)
+    say("asclaimed: single operations")
+    pieces = process("pieces", sys.executable, ["-m", "evals.bench.pieces", image])
+    ours |= rounded(pieces["ours"])
+    baselines["docker exec"] |= rounded(pieces["docker"])
+    baselines["bare machine"] = rounded(pieces["host"])
     say(f"asclaimed: resuming a run with {records} records")
     ours["resume_5000_s"] = round(resume_seconds(records), 2)
     return {**ours, "baseline": baselines, "machine": machine}
@@ -69,13 +74,18 @@ def subject(
     }
 
 
-def workload(name: str, python: str, arguments: Sequence[object]) -> dict[str, float]:
-    """Run one process to its end and read its JSON. Raises `MachineError` with its last line when it fails."""
+def workload(name: str, python: str, arguments: Sequence[object]) -> Any:
+    """Run one workload to its end. Raises `MachineError`."""
     program = (
         [str(HERE / "mini_workload.py")] if name == "mini-swe-agent" else ["-m", "evals.bench.workload", name]
     )
+    return process(name, python, [*program, *map(str, arguments)])
+
+
+def process(name: str, python: str, arguments: Sequence[str]) -> Any:
+    """The JSON that a process prints in its last line. Raises `MachineError` with its last line when it fails."""
     done = subprocess.run(
-        [python, *program, *map(str, arguments)],
+        [python, *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
@@ -84,8 +94,11 @@ def workload(name: str, python: str, arguments: Sequence[object]) -> dict[str, f
     if done.returncode:
         last = done.stderr.strip().split("\n")[-1] or "no message"
         raise MachineError(f"the workload of {name} failed: {last}")
-    numbers: dict[str, float] = json.loads(done.stdout.strip().split("\n")[-1])
-    return numbers
+    return json.loads(done.stdout.strip().split("\n")[-1])
+
+
+def rounded(numbers: Mapping[str, float]) -> Numbers:
+    return {name: round(number, 2) for name, number in numbers.items()}
 
 
 def mini_python() -> str | None:

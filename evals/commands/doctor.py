@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from evals.serve.doctor.finding import Examination, Finding
     from scaffolds.openai.config import ModelConfig
 
+TRIED = "Docker tried out"
 COLORS = {"ok": "green", "warning": "yellow", "blocker": "bold red"}
 
 
@@ -33,6 +35,7 @@ def doctor(
 ) -> None:
     """Look at a model server, or, without --base-url, at this machine: Docker, disk, models, a server.
 
+    Without --base-url Docker is tried out with a sandbox and a test run: exit code 3 where it fails.
     Exit codes with --base-url: 0 nothing that would bend a score (there may be warnings), 1 a blocker, 2 no such
     server, model or key.
     """
@@ -133,38 +136,40 @@ def _machine(*, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    found = {"Docker": _docker(), "disk": _disk(), **dict(_models()), "server on 8080": _server(8080)}
+    with output.console(stderr=True).status("looking") as status:
+        found = {
+            **_docker(status.update),
+            "disk": _disk(),
+            **dict(_models()),
+            "server on 8080": _server(8080),
+        }
     if as_json:
         output.print_json(found)
-        return
-    table = Table("what", box=None, pad_edge=False)
-    table.add_column("state", overflow="fold")
-    for what, state in found.items():
-        table.add_row(what, Text(state))
-    output.console().print(table)
+    else:
+        table = Table("what", box=None, pad_edge=False)
+        table.add_column("state", overflow="fold")
+        for what, state in found.items():
+            table.add_row(what, Text(state))
+        output.console().print(table)
+    if not found.get(TRIED, "").startswith("passed"):
+        raise typer.Exit(MachineError.exit_code)
 
 
-def _docker() -> str:
+def _docker(say: Callable[[str], None]) -> dict[str, str]:
     from tasks.docker.daemon import facts, unenforced
     from tasks.docker.endpoint import endpoint
+    from tasks.docker.selftest import describe, try_out
+    from tasks.sandbox import SandboxError
 
     try:
-        info = dict(facts())
-    except MachineError as error:
-        return str(error)
-    memory = info.get("MemTotal", 0) / 2**30
+        info, about = dict(facts()), describe()
+    except (MachineError, SandboxError) as error:
+        return {"Docker": str(error)}
     missing = unenforced(info)
-    return (
-        "{version}, {driver}, cgroup v{cgroup}, {cores} cores, {memory:.1f} GiB, at {where}{limits}".format(
-            version=info.get("ServerVersion", "?"),
-            driver=info.get("Driver", "?"),
-            cgroup=info.get("CgroupVersion", "1"),
-            cores=info.get("NCPU", "?"),
-            memory=memory,
-            where=endpoint(),
-            limits=f"; it CANNOT limit {' and '.join(missing)}" if missing else "",
-        )
-    )
+    limits = f"; it CANNOT limit {' and '.join(missing)}" if missing else ""
+    size = f"{info.get('NCPU', '?')} cores, {info.get('MemTotal', 0) / 2**30:.1f} GiB"
+    tried = try_out(lambda what, _fraction: say(what))
+    return {"Docker": f"{about}, {size}, at {endpoint()}{limits}", TRIED: tried}
 
 
 def _disk() -> str:

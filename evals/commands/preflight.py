@@ -115,9 +115,11 @@ def image_lines(found: Mapping[str, ImageAvailability]) -> Iterator[str]:
         if image.state is ImageState.MISSING:
             yield f"NOT TO BE JUDGED: {image.reason}"
         elif not image.runs_here:
-            yield f"WRONG PROCESSOR: image {image.reference} is for {image.architecture}"
+            yield f"WRONG PROCESSOR: image {image.reference} is for {image.architecture}, which this machine does not run"
         elif image.state is ImageState.UNKNOWN and image.reason != NOT_ASKED:
             yield f"the registry does not answer for now: {image.reason}"
+    if emulated := [image for image in found.values() if image.emulated and image.runs_here]:
+        yield f"EMULATED: {len(emulated)} images are for another processor ({emulated[0].architecture}): slow, and tests may fail by it"
 
 
 NOT_ASKED = "no registry was asked"

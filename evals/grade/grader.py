@@ -247,7 +247,7 @@ class Grader:
             found.append(
                 f"{facts.oom_kills} processes of the tests were killed at the limit on memory (sandbox.memory)"
             )
-        if facts.timed_out and not facts.crowded and not self._gold_ends(task, facts.image):
+        if facts.timed_out and not facts.ended and not self._gold_ends(task, facts.image):
             found.append(
                 "whether the gold patch's tests end in time here is not known: run `asclaimed tasks check`"
             )

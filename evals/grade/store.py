@@ -51,8 +51,8 @@ class TestFacts(Frozen):
     exit_code: int | None = None
     """The script's, from the daemon; None after a timeout or when the tests brought their container down."""
     timed_out: bool = False
-    crowded: bool = False
-    """We ended it, as for a timeout, because its processes starved the machine."""
+    ended: str = ""
+    """Why we ended it before its time, as for a timeout: what it took from the machine; "" when we did not."""
     oom_kills: int = 0
     """Processes that were killed because the container reached its own limit on memory."""
     log_bytes: int = 0
@@ -82,7 +82,7 @@ class KeptRun(NamedTuple):
             applied_by=run.applied_by,
             exit_code=run.exit_code,
             timed_out=run.timed_out,
-            crowded=run.crowded,
+            ended=run.ended,
             oom_kills=run.oom_kills,
             log_bytes=run.log_bytes,
             log_sha256=digest(run.log),

@@ -50,8 +50,8 @@ class SwebenchJudge:
 
     def _why_ended(self, run: KeptRun) -> str:
         """Why there is no whole log; "" when there is one."""
-        if run.facts.crowded:
-            return "the tests' processes starved the machine, and they were ended"
+        if run.facts.ended:
+            return f"the tests were stopped: {run.facts.ended}"
         if run.facts.timed_out:
             return f"the tests did not end within {self._limits.seconds:g} s"
         if run.cut:

@@ -1,7 +1,7 @@
 """Which images of some tasks are here, can be pulled or built, and run on this daemon's processor: without pulling any.
 
 A registry counts each question as a pull (Docker Hub: 100 in six hours for those who do not log in), so only some are
-asked about, evenly spread over the list, and none after the first 429. Not covered: emulation of another processor.
+asked about, evenly spread over the list, and none after the first 429.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 from docker.errors import ImageNotFound
 
 from tasks.backend import Progress, quiet
-from tasks.docker.daemon import client, daemon_errors
+from tasks.docker.cpu import is_emulated, runs
+from tasks.docker.daemon import architecture, client, daemon_errors
 from tasks.docker.images import OURS
 from tasks.docker.pull import registry_errors
 from tasks.errors import TaskError
 from tasks.sandbox import RegistryError
+from tasks.swebench import image_names
 from tasks.task import ImageSpec, Task
 
 ASK = 20
@@ -42,7 +44,9 @@ class ImageAvailability(NamedTuple):
     architecture: str = ""
     """As Docker names them, `amd64`; several with commas; "" when it is not known."""
     runs_here: bool = True
-    """False when it is known to be for another processor than the daemon's."""
+    """False when it is known to be for a processor that the daemon's machine neither has nor emulates."""
+    emulated: bool = False
+    """Not for the daemon's own processor."""
     image: str = ""
     """Id of a present image."""
     size: int = 0
@@ -56,12 +60,11 @@ def availability(
     """By image reference. Raises `SandboxError` and `MachineError` where the daemon fails; a registry's failure is a state."""
     specs = {task.image.reference: task.image for task in tasks}
     with daemon_errors("cannot look for images"):
-        here = str(client().version()["Arch"])
-        found = {reference: look(spec, here) for reference, spec in specs.items()}
+        found = {reference: look(spec) for reference, spec in specs.items()}
         absent = [reference for reference, known in found.items() if known.state is ImageState.UNKNOWN]
         for number, reference in enumerate(chosen := spread(absent, ask)):
             progress("asking the registry for images", number / len(chosen))
-            found[reference] = ask_registry(specs[reference], here)
+            found[reference] = ask_registry(specs[reference])
             if found[reference].state is ImageState.UNKNOWN:
                 break  # it is away, or has had enough of us
     return found
@@ -73,34 +76,55 @@ def spread(references: Sequence[str], most: int) -> list[str]:
     return [references[int(at * step)] for at in range(min(most, len(references)))]
 
 
-def look(spec: ImageSpec, here: str) -> ImageAvailability:
+def look(spec: ImageSpec) -> ImageAvailability:
     """What is known without a registry."""
-    try:
-        facts = client().images.get(spec.reference).attrs
-    except ImageNotFound:
-        ours = spec.context is not None and spec.reference.startswith(OURS)
-        state = ImageState.BUILDABLE if ours else ImageState.UNKNOWN
-        return ImageAvailability(spec.reference, state, reason="" if ours else "no registry was asked")
-    made_for = str(facts.get("Architecture", ""))
-    return ImageAvailability(
-        spec.reference, ImageState.PRESENT, made_for, made_for in ("", here), str(facts["Id"]), facts["Size"]
-    )
+    for name in image_names(spec.reference, architecture()):
+        try:
+            facts = client().images.get(name).attrs
+        except ImageNotFound:
+            continue
+        made_for = str(facts.get("Architecture", ""))
+        return ImageAvailability(
+            name,
+            ImageState.PRESENT,
+            made_for,
+            runs(made_for),
+            is_emulated(made_for),
+            str(facts["Id"]),
+            facts["Size"],
+        )
+    ours = spec.context is not None and spec.reference.startswith(OURS)
+    state = ImageState.BUILDABLE if ours else ImageState.UNKNOWN
+    return ImageAvailability(spec.reference, state, reason="" if ours else "no registry was asked")
 
 
-def ask_registry(spec: ImageSpec, here: str) -> ImageAvailability:
+def ask_registry(spec: ImageSpec) -> ImageAvailability:
+    """Under the best of its names that the registry knows."""
+    answers = (ask(name, spec) for name in image_names(spec.reference, architecture()))
+    known = [next(answers)]
+    while known[-1].state in (ImageState.MISSING, ImageState.BUILDABLE) and (another := next(answers, None)):
+        known.append(another)
+    return known[-1]
+
+
+def ask(name: str, spec: ImageSpec) -> ImageAvailability:
     try:
-        with registry_errors(spec.reference):
+        with registry_errors(name):
             api: Any = client().api  # types-docker does not type this call
-            answer: dict[str, Any] = api.inspect_distribution(spec.reference)
+            answer: dict[str, Any] = api.inspect_distribution(name)
     except (TaskError, RegistryError) as error:
         final = isinstance(error, TaskError)
         state = ImageState.MISSING if final else ImageState.UNKNOWN
         return ImageAvailability(
-            spec.reference, ImageState.BUILDABLE if spec.context and final else state, reason=str(error)
+            name, ImageState.BUILDABLE if spec.context and final else state, reason=str(error)
         )
     made_for = architectures(answer.get("Platforms") or ())
     return ImageAvailability(
-        spec.reference, ImageState.PULLABLE, ",".join(made_for), not made_for or here in made_for
+        name,
+        ImageState.PULLABLE,
+        ",".join(made_for),
+        not made_for or any(map(runs, made_for)),
+        bool(made_for) and all(map(is_emulated, made_for)),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from tasks.docker.daemon import client, facts
+from tasks.docker.daemon import client, facts, parts
 
 DOCKER_MASKS = (
     "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
@@ -39,8 +39,7 @@ OF_THE_CONTAINER = {
 def security_options() -> list[str]:
     """Where the daemon has no seccomp there is no profile: it would refuse to start the container."""
     options = ["no-new-privileges"]
-    parts = {str(part.get("Name")) for part in client().version().get("Components") or ()}
-    if takes_profile(facts(), parts):
+    if takes_profile(facts(), parts()):
         profile = json.loads((files("tasks.docker") / "seccomp.json").read_text())
         options.append(f"seccomp={json.dumps(profile)}")
     return options

@@ -9,10 +9,12 @@ import errno
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -48,6 +50,18 @@ def client() -> docker.DockerClient:
 def is_local() -> bool:
     """Whether the daemon runs on this machine, as far as the way to it tells: over a socket in the file system."""
     return client().api.base_url.startswith("http+docker://localhost")
+
+
+@cache
+def parts() -> tuple[str, ...]:
+    """The programs that the daemon consists of, each with its version."""
+    with daemon_errors("cannot ask the Docker daemon what it is"):
+        found = client().version().get("Components") or ()
+    return tuple(f"{part.get('Name')} {part.get('Version')}" for part in found)
+
+
+def is_podman() -> bool:
+    return any(part.startswith("Podman") for part in parts())
 
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -95,6 +109,17 @@ def unenforced(info: Mapping[str, Any]) -> tuple[str, ...]:
     """Limits of ours that a daemon says it cannot enforce; one that does not say (Podman) is believed to."""
     names = {"MemoryLimit": "memory", "PidsLimit": "the number of processes"}
     return tuple(name for key, name in names.items() if info.get(key) is False)
+
+
+def data_root() -> str:
+    """Where the daemon keeps its data, on its own machine."""
+    return str(facts().get("DockerRootDir") or "")
+
+
+def free_bytes() -> int | None:
+    """Free for the daemon's data; None when it is on no disk of this machine."""
+    root = data_root()
+    return shutil.disk_usage(root).free if root and is_local() and Path(root).exists() else None
 
 
 def cores() -> int:

@@ -3,7 +3,7 @@
 The base is Debian bookworm either way: from the registry where one answers, else debootstrapped from the
 machine's own apt mirror. The `asclaimed.base` label of every image that we build says which.
 
-Not covered: credentials for private registries (log in with `docker login`), other architectures than the host's.
+Not covered: credentials for private registries (log in with `docker login`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from docker.models.images import Image
 from tasks.backend import Progress, quiet
 from tasks.disk import exclusive
 from tasks.docker import debian
-from tasks.docker.daemon import LABEL, client, daemon_errors
+from tasks.docker.daemon import LABEL, architecture, client, daemon_errors
 from tasks.docker.endpoint import one_line
 from tasks.docker.pull import Unreachable, pull_image
 from tasks.errors import TaskError
 from tasks.sandbox import RegistryError
+from tasks.swebench import image_names
 from tasks.task import ImageSpec
 
 DOCKERFILE = Path(__file__).parents[1] / "image" / "Dockerfile"
@@ -57,13 +58,16 @@ def resolve(spec: ImageSpec, progress: Progress = quiet) -> ImageInfo:
     """
     if spec.context is not None and spec.reference.startswith(OURS):
         return build_context(spec.reference, spec.context, progress)
-    if found := present(spec.reference):
+    names = image_names(spec.reference, architecture())
+    if found := next(filter(None, map(present, names)), None):
         return found
-    try:
-        return pull(spec.reference, progress)
-    except (TaskError, Unreachable):
-        if spec.context is None:
-            raise
+    for name in names:
+        try:
+            return pull(name, progress)
+        except (TaskError, Unreachable):
+            if spec.context is None and name == names[-1]:
+                raise
+    assert spec.context is not None
     return build_context(f"{OURS}{spec.reference.partition(':')[0].lower()}", spec.context, progress)
 
 

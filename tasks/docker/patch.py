@@ -19,7 +19,7 @@ from typing import Any
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from tasks.docker.daemon import daemon_errors
+from tasks.docker.daemon import daemon_errors, is_podman
 from tasks.docker.hostgit import Entry, FastImport, GitError, IgnoreRules, blob_name, git, make_store
 from tasks.docker.start_state import (
     STORE,
@@ -40,11 +40,12 @@ COUNT_CAP = 50_000
 SINGLE_FETCHES = 150
 """Beyond so many files, one stream of the whole directory is quicker."""
 STREAM_BYTES = 48 << 20
-"""A directory up to this size is streamed whole: sooner done than the daemon's comparison of all files of the image."""
+"""A directory up to this size is streamed whole: sooner done than the daemon's comparison of all files of the image.
+Podman's of any size: its comparison fails where a file became a directory, and its archives follow links."""
 DELETED = 2
 ADDED = 1
-GO_DIRECTORY_BIT = 1 << 31
-"""`os.ModeDir` of Go, in the daemon's stat of a path."""
+GO_DIRECTORY_BIT, GO_LINK_BIT = 1 << 31, 1 << 27
+"""`os.ModeDir` and `os.ModeSymlink` of Go, in the daemon's stat of a path."""
 DIFF = ("diff-tree", "-p", "--binary", "--full-index", "--no-renames", "--no-ext-diff", "--no-textconv",
         "--no-color", "--src-prefix=a/", "--dst-prefix=b/", "--diff-algorithm=myers")  # fmt: skip
 
@@ -86,7 +87,8 @@ class Extraction:
         self._skipped: dict[bytes, str] = {}
 
     def run(self) -> Diff:
-        changes = None if self._start.stream_bytes <= STREAM_BYTES else self._changes()
+        whole = self._start.stream_bytes <= STREAM_BYTES or is_podman()
+        changes = None if whole else self._changes()
         with FastImport(self._store, frozenset(self._start.blobs.values())) as importer:
             self._importer = importer
             self._take_changes(changes)
@@ -144,9 +146,11 @@ class Extraction:
                 if mode & GO_DIRECTORY_BIT:
                     self._note_directory(root)
                     if kind != ADDED:
-                        return
+                        return None
                 else:
                     self._gone.update(self._starting_below(root))
+                if not root and mode & GO_LINK_BIT:
+                    return self._gone_directory()
                 self._take_members(root, tar)
         except NotFound:
             self._gone.update(self._starting_below(root))
@@ -177,7 +181,7 @@ class Extraction:
     def _accepts(self, path: bytes, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bool:
         """Whether a member belongs into the patch; one that cannot stays as it was, with a note of the reason."""
         if not path:
-            self._skipped[path] = "the working directory is no longer a directory"
+            self._gone_directory()
             return False
         if not self._wanted(path):
             return False
@@ -201,6 +205,10 @@ class Extraction:
         if self._importer.stored_bytes + member.size > TOTAL_CAP or self._importer.stored >= COUNT_CAP:
             return "too much has changed to carry it all"
         return None
+
+    def _gone_directory(self) -> None:
+        """A link to another directory is none either; Podman's archive would be of that one."""
+        self._skipped[b""] = "the working directory is no longer a directory"
 
     def _wanted(self, path: bytes) -> bool:
         return bool(path) and not in_git_directory(path) and self._counts(path)

@@ -3,8 +3,7 @@
 The supervisor (tasks/supervisor, a static program put into the created container) enforces timeouts inside; we keep a
 later deadline as a backup. When this process dies, however it dies, the stream's end stops the container.
 
-Not covered: a limit on the disk that a container fills (the daemon's storage driver decides whether there can be
-one), a kernel that is broken into, and daemons that do not speak Docker's API 1.40 or later.
+Not covered: a kernel that is broken into, and daemons that do not speak Docker's API 1.40 or later.
 """
 
 from __future__ import annotations
@@ -15,45 +14,30 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
-from docker.errors import ImageNotFound
 from docker.models.containers import Container
-from docker.types import LogConfig, Ulimit
 
 from tasks import supervisor
 from tasks.docker import patch
 from tasks.docker.blame import died_by_itself, supervisor_is_well
 from tasks.docker.channel import Channel
-from tasks.docker.confine import create, security_options
-from tasks.docker.crowd import CrowdWatch
-from tasks.docker.daemon import (
-    LABEL,
-    architecture,
-    cores,
-    daemon_errors,
-    owner_labels,
-    remove,
-    require_limits,
-)
+from tasks.docker.create import container_options, create
+from tasks.docker.daemon import architecture, daemon_errors, remove
+from tasks.docker.delivery import supervisor_mounts, unpacked
 from tasks.docker.oom import OomWatch
 from tasks.docker.process import Process
 from tasks.docker.stalls import stalls
 from tasks.docker.stream import Connection, Result, Stream
+from tasks.docker.watch import Watch, watch
 from tasks.docker.wire import AttachStream, BrokenFrame, StreamClosed, StreamSilent
 from tasks.errors import TaskError
 from tasks.sandbox import Diff, ExecResult, Limits, SandboxError, SandboxFacts, SandboxGone
 
-CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "KILL")
 ENVIRONMENT = {
     "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat", "SYSTEMD_PAGER": "cat", "TERM": "dumb",
     "EDITOR": "true", "VISUAL": "true", "GIT_EDITOR": "true", "GIT_TERMINAL_PROMPT": "0",
     "DEBIAN_FRONTEND": "noninteractive", "PIP_NO_INPUT": "1",
 }  # fmt: skip
 """Nothing may wait for a person: pagers pass through, editors leave things as they are."""
-SPARED_CPUS = 0.5
-"""What no container gets unless it is asked for: the daemon, the run and the model server need to go on."""
-CPU_SHARES = 512
-"""Half the weight of anything else on the machine."""
-CROWDED = "its processes crowded the machine: forks were refused for seconds on end, and it was ended"
 GRACE_SECONDS = 30.0
 """How much later than a command's timeout we give up on the supervisor: it may wait for a busy machine."""
 START_SECONDS = 120.0
@@ -79,15 +63,9 @@ def open_sandbox(
     """
     limits = limits or Limits()
     options = container_options(limits, labels or {}, user, network, {**ENVIRONMENT, **(environment or {})})
-    with daemon_errors(f"cannot create a container of {image}"):
-        try:
-            arguments = [str(limits.idle_seconds), workdir]
-            container = create(image, arguments, working_dir=workdir, **options)
-        except ImageNotFound as error:
-            raise TaskError(f"image {image} is not on this machine") from error
+    options |= {"entrypoint": [supervisor.PATH], "stdin_open": True, "working_dir": workdir}
+    container = create_supervised(image, [str(limits.idle_seconds), workdir], options)
     try:
-        with daemon_errors(f"cannot prepare a container of {image}"):
-            container.put_archive("/", supervisor.archive(architecture()))
         sandbox = DockerSandbox(container, workdir, limits)
     except BaseException:
         remove(container)
@@ -100,34 +78,19 @@ def open_sandbox(
     return sandbox
 
 
-def container_options(
-    limits: Limits, labels: Mapping[str, str], user: str, network: bool, environment: Mapping[str, str]
-) -> dict[str, Any]:
-    """Everything that keeps what is inside inside. Raises `MachineError` when the daemon cannot."""
-    require_limits(limits)
-    return {
-        "entrypoint": [supervisor.PATH],
-        "user": user,
-        "environment": dict(environment),
-        "labels": {**owner_labels(), **{f"{LABEL}{name}": value for name, value in labels.items()}},
-        "stdin_open": True,
-        "init": True,
-        "network_mode": "bridge" if network else "none",
-        "cap_drop": ["ALL"],
-        "cap_add": list(CAPABILITIES),
-        "security_opt": security_options(),
-        "pids_limit": limits.pids,
-        "mem_limit": limits.memory,
-        "memswap_limit": limits.memory,
-        "nano_cpus": int((limits.cpus or cores() - SPARED_CPUS) * 1e9),
-        "cpu_shares": CPU_SHARES,
-        "ulimits": [
-            Ulimit(name="fsize", soft=limits.file, hard=limits.file),
-            Ulimit(name="core", soft=0, hard=0),
-        ],
-        "log_config": LogConfig(type="none"),
-        "healthcheck": {"test": ["NONE"]},
-    }
+def create_supervised(image: str, arguments: list[str], options: dict[str, Any]) -> Container:
+    """A container with the supervisor in it."""
+    mounts = supervisor_mounts()
+    container = create(image, arguments, {**options, "mounts": mounts})
+    try:
+        with daemon_errors(f"cannot prepare a container of {image}"):
+            if mounts or unpacked(container, supervisor.archive(architecture())):
+                return container
+    except BaseException:
+        remove(container)
+        raise
+    remove(container)
+    return create_supervised(image, arguments, options)
 
 
 class DockerSandbox:
@@ -139,7 +102,7 @@ class DockerSandbox:
         self._limits = limits
         self._gone: str | None = None
         self._closed = False
-        self._crowd: CrowdWatch | None = None
+        self._watch: Watch | None = None
         self._opened = time.monotonic()
         stalls()
         with daemon_errors(f"cannot attach to container {container.short_id}"):
@@ -151,7 +114,7 @@ class DockerSandbox:
             self._container.start()
             self._container.reload()
         self._ooms = OomWatch(self._container)
-        self._crowd = CrowdWatch(self._container, int(self._container.attrs["State"]["Pid"]))
+        self._watch = watch(self._container, self._limits)
         self._start_supervisor()
 
     @property
@@ -167,7 +130,7 @@ class DockerSandbox:
             stream = self._start(command, timeout, cwd, limits.output_head, limits.output_tail, deadline)
             output = stream.everything(deadline).decode(errors="replace")
             result = stream.finish(deadline)
-        if result.timed_out and not (self._crowd and self._crowd.crowds):
+        if result.timed_out and not (self._watch and self._watch.crowds):
             stalls().check(began, timeout, "a command ran")
         return ExecResult(output, result.code, result.timed_out, result.total, time.monotonic() - began)
 
@@ -216,7 +179,7 @@ class DockerSandbox:
             ooms = self._ooms.count()
         state = self._container.attrs["State"]
         code = None if state["Running"] else int(state["ExitCode"])
-        home_made = self._crowd is not None and self._crowd.crowds
+        home_made = self._watch is not None and self._watch.crowds
         stalled = 0.0 if home_made else stalls().since(self._opened)
         return SandboxFacts(
             str(self._container.attrs["Image"]), bool(state["Running"]), ooms, code, round(stalled, 1)
@@ -224,8 +187,8 @@ class DockerSandbox:
 
     def close(self) -> None:
         if not self._closed:
-            if self._crowd:
-                self._crowd.stop()
+            if self._watch:
+                self._watch.stop()
             self._channel.close()
             remove(self._container)
             self._closed = True
@@ -285,9 +248,9 @@ class DockerSandbox:
     def _blame(self, error: Exception) -> None:
         """Decide, from what the daemon says, whose doing the end of the channel was; raises one or the other."""
         name = self._container.short_id
-        if self._crowd and self._crowd.fired:
-            self._gone = CROWDED
-            raise SandboxGone(CROWDED) from error
+        if self._watch and self._watch.reason:
+            self._gone = self._watch.reason
+            raise SandboxGone(self._gone) from error
         if isinstance(error, BrokenFrame):
             self._gone = f"the sandbox no longer answers: {error}"
             raise SandboxGone(self._gone) from error

@@ -5,13 +5,11 @@ Not covered: what containers write while they run, and layers that images of one
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from tasks.docker.availability import ImageAvailability, ImageState
-from tasks.docker.daemon import client, daemon_errors, is_local
+from tasks.docker.daemon import data_root, free_bytes
 from tasks.docker.images import OURS
 from tasks.docker.leaks import known_clean
 from tasks.task import Task
@@ -62,19 +60,12 @@ def disk_need(
     first = {(task.image.reference, task.brief.workdir): task for task in tasks}
     images = {task.image.reference for task in tasks if not is_here(task, found)}
     copies = [task for task in first.values() if attempts and not has_clean_copy(task, found)]
-    with daemon_errors("cannot ask the Docker daemon for its disk"):
-        root = str(client().info()["DockerRootDir"])
     return DiskNeed(
         images=sum(BUNDLED_BYTES if name.startswith(OURS) else IMAGE_BYTES for name in images),
         clean_copies=sum(BUNDLED_BYTES if is_ours(task) else CLEAN_BYTES for task in copies),
-        free=free_bytes(root),
-        root=root,
+        free=free_bytes(),
+        root=data_root(),
     )
-
-
-def free_bytes(root: str) -> int | None:
-    """Free for the daemon's data; None when it is on no disk of this machine."""
-    return shutil.disk_usage(root).free if is_local() and Path(root).exists() else None
 
 
 def is_ours(task: Task) -> bool:

@@ -22,6 +22,7 @@ from docker.models.containers import Container
 from pydantic import Field
 
 from tasks.disk import cache_directory, exclusive, load_cached, write_json
+from tasks.docker.create import image_config
 from tasks.docker.daemon import client, daemon_errors, owner_labels, remove
 from tasks.docker.hostgit import Entry, FastImport, GitError, IgnoreRules, git, make_store
 from tasks.errors import TaskError
@@ -117,7 +118,7 @@ def record_in(image_id: str, workdir: str, store: Path, directory: Path) -> Star
     directory.mkdir(parents=True)
     container = client().containers.create(image_id, "true", labels=owner_labels(), network_mode="none")
     try:
-        refuse_volume(container, workdir)
+        refuse_volume(image_id, workdir)
         index, size = import_workdir(container, workdir, store, ref := f"refs/start/{directory.name}")
     finally:
         remove(container)
@@ -161,11 +162,11 @@ def forget_broken_store(store: Path) -> bool:
         return False
 
 
-def refuse_volume(container: Container, workdir: str) -> None:
+def refuse_volume(image_id: str, workdir: str) -> None:
     """Files in a volume are in no image layer: neither a start state nor an end state could be read."""
-    for volume in container.attrs["Config"].get("Volumes") or ():
+    for volume in image_config(image_id).get("Volumes") or ():
         if f"{workdir}/".startswith(f"{volume.rstrip('/')}/"):
-            raise TaskError(f"image {container.attrs['Image'][:19]} keeps {workdir} in a volume ({volume})")
+            raise TaskError(f"image {image_id[:19]} keeps {workdir} in a volume ({volume})")
 
 
 def import_workdir(container: Container, workdir: str, store: Path, ref: str) -> tuple[bytes | None, int]:
@@ -256,6 +257,9 @@ def archive(container: Container, path: str) -> Iterator[tuple[tarfile.TarFile, 
     """
     pieces, stat = container.get_archive(path)
     source = io.BufferedReader(_Pieces(iter(pieces)), 1 << 20)
+    if not source.peek(1):  # as Podman answers now and then; an archive is never empty
+        pieces, stat = container.get_archive(path)
+        source = io.BufferedReader(_Pieces(iter(pieces)), 1 << 20)
     options: dict[str, Any] = {
         "mode": "r|",
         "encoding": "utf-8",

@@ -17,18 +17,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
-from tasks.docker.confine import create
-from tasks.docker.crowd import CrowdWatch
+from tasks.docker.create import container_options, create
 from tasks.docker.daemon import daemon_errors, remove
+from tasks.docker.delivery import deliver
 from tasks.docker.exec import Exec, check_own_doing
 from tasks.docker.oom import OomWatch
-from tasks.docker.sandbox import container_options
 from tasks.docker.stalls import stalls
-from tasks.errors import TaskError
+from tasks.docker.watch import Watch, watch
 from tasks.sandbox import SandboxError
 
 PATCH_FILE = "/tmp/patch.diff"  # noqa: S108 - swebench's name, in the container
@@ -61,7 +60,7 @@ class TestContainers:
         """Raises `TaskError` when the image is not here, `SandboxError` when the daemon fails."""
         began = time.monotonic()
         stalls()
-        with self._container() as (container, crowd, ooms):
+        with self._container() as (container, watching, ooms):
             script = self._script_file or f"/tmp/{secrets.token_hex(8)}.sh"  # noqa: S108 - in the container
             deliver(container, {PATCH_FILE: request.patch, script: request.script.encode()})
             applied_by = self._prepare(container, request)
@@ -71,15 +70,15 @@ class TestContainers:
                 deliver(container, request.files)
             asked = time.monotonic()
             run = Exec(container, 'exec /bin/bash "$0"', script, self._workdir, self._limits.log_bytes)
-            code = self._finish(run, crowd)
-            if run.timed_out and not crowd.crowds:
+            code = self._finish(run, watching)
+            if run.timed_out and not watching.crowds:
                 stalls().check(asked, self._limits.seconds, "the tests ran")
             if ooms.by_the_host():
                 raise SandboxError("this machine ran out of memory: its kernel killed in the test container")
             collected = {
                 path: data for path in request.collect if (data := collect(container, path)) is not None
             }
-            if not run.timed_out and not crowd.fired:  # we have killed those
+            if not run.timed_out and not watching.reason:  # we have killed those
                 check_own_doing(container)
             total = time.monotonic() - began
             log, size = run.capture.contents(), run.capture.total
@@ -87,29 +86,29 @@ class TestContainers:
         return RunResult(
             True,
             code,
-            run.timed_out or crowd.fired,
+            run.timed_out or bool(watching.reason),
             log,
             collected,
             run.seconds,
             total - run.seconds,
             applied_by,
             size,
-            crowd.fired,
+            watching.reason,
             kills,
         )
 
-    def _finish(self, run: Exec, crowd: CrowdWatch) -> int | None:
+    def _finish(self, run: Exec, watching: Watch) -> int | None:
         """The script's status; None after a timeout, its container's death, or when the watch ended it."""
         try:
             code = run.finish(self._limits.seconds)
         except SandboxError:
-            if not crowd.fired:
+            if not watching.reason:
                 raise
             return None
-        return None if crowd.fired else code
+        return None if watching.reason else code
 
     @contextmanager
-    def _container(self) -> Iterator[tuple[Container, CrowdWatch, OomWatch]]:
+    def _container(self) -> Iterator[tuple[Container, Watch, OomWatch]]:
         limits = self._limits
         container_limits = limits.container.model_copy(
             update={"pids": min(limits.pids, limits.container.pids)}
@@ -117,22 +116,18 @@ class TestContainers:
         options = container_options(
             container_limits, self._labels, "root", limits.network, environment(limits.network)
         )
-        options["entrypoint"] = "bash"  # no supervisor: nobody talks to a test machine but the daemon
+        options["entrypoint"] = ["bash"]  # no supervisor: nobody talks to a test machine but the daemon
         life = limits.apply_seconds + limits.seconds + 600
-        with daemon_errors(f"cannot start a container of {self._image}"):
-            try:
-                container = create(self._image, ["-c", f"exec sleep {life:.0f}"], **options)
-            except ImageNotFound as error:
-                raise TaskError(f"image {self._image} is not on this machine") from error
+        container = create(self._image, ["-c", f"exec sleep {life:.0f}"], options)
         try:
             with daemon_errors(f"cannot start a container of {self._image}"):
                 container.start()
                 container.reload()
-            watch = CrowdWatch(container, int(container.attrs["State"]["Pid"]))
+            watching = watch(container, container_limits)
             try:
-                yield container, watch, OomWatch(container)
+                yield container, watching, OomWatch(container)
             finally:
-                watch.stop()
+                watching.stop()
         finally:
             remove(container)
 
@@ -171,18 +166,6 @@ def prepare_script(patch: bool, files: Mapping[str, bytes]) -> str:
         lines.append(f"{reset if number else ':'}\n{command} {PATCH_FILE} && done_by {APPLIED_CODE + number}")
     lines.append(f"{ALREADY} {PATCH_FILE} && done_by {APPLIED_CODE + len(APPLY_COMMANDS)}\nexit 1")
     return "\n".join(lines)
-
-
-def deliver(container: Container, files: Mapping[str, bytes]) -> None:
-    """Put files into a container: owned by root, mode 0444. Their directories are there already."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path, content in files.items():
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.size, member.mode, member.mtime = len(content), 0o444, int(time.time())
-            tar.addfile(member, io.BytesIO(content))
-    with daemon_errors("cannot deliver files"):
-        container.put_archive("/", archive.getvalue())
 
 
 def collect(container: Container, path: str) -> bytes | None:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import tarfile
 from functools import cache
+from pathlib import Path
 
 from tasks.disk import exclusive
 from tasks.errors import MachineError
@@ -20,8 +21,7 @@ PATH = "/.asclaimed/supervisor"
 """Where it lies in a container."""
 
 
-@cache
-def binary(architecture: str) -> bytes:
+def program(architecture: str) -> Path:
     """The program for a machine of this `uname -m`. Raises `MachineError` when it cannot be had."""
     if architecture not in ARCHITECTURES:
         raise MachineError(
@@ -32,7 +32,13 @@ def binary(architecture: str) -> bytes:
         with exclusive("supervisor-build"):
             if not path.exists():
                 make(architecture)
-    return path.read_bytes()
+    return path
+
+
+@cache
+def binary(architecture: str) -> bytes:
+    """Its bytes. Raises as `program` does."""
+    return program(architecture).read_bytes()
 
 
 def make(architecture: str) -> None:

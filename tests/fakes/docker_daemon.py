@@ -1,4 +1,4 @@
-"""A Docker daemon on loopback that answers what it is, and nothing else: for daemons that this machine does not have."""
+"""A Docker daemon on loopback that answers what it is, and nothing else (it fails at images): for daemons that this machine does not have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def daemon_that_says(info: Mapping[str, Any]) -> Iterator[str]:
         def do_GET(self) -> None:
             known = {"version": VERSION, "info": info, "_ping": "OK", "json": []}
             answer = json.dumps(known.get(self.path.partition("?")[0].rpartition("/")[2], {})).encode()
-            self.send_response(200)
+            self.send_response(500 if "/images/" in self.path else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -1,0 +1,112 @@
+"""What single operations of a sandbox cost, and the least that they could: `python -m evals.bench.pieces IMAGE` prints JSON.
+
+Columns: `ours`, `docker` (its own client program) and `host` (the same on the bare machine: what no sandbox can beat).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
+from tasks.docker.stream import Connection
+from tasks.sandbox import Limits
+
+ROUNDS, STARTS = 60, 7
+PORT = 8012
+HEREDOC = f"cat >bench <<'END'\n{'x' * 79 + chr(10)}" + ("y" * 79 + "\n") * 102 + "END"
+"""8 KB, as a model writes files with."""
+REQUESTS = """
+import http.client, statistics, sys, time
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
+def ask():
+    began = time.perf_counter()
+    connection.request("GET", "/")
+    connection.getresponse().read()
+    return time.perf_counter() - began
+print(statistics.median([ask() for _ in range(200)][20:]))
+"""
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Numbers = dict[str, dict[str, float]]
+
+
+def measure(image: str) -> Numbers:
+    with open_sandbox(image, workdir="/", limits=Limits(memory=256 << 20)) as box:
+        run(box, "true")
+        ours = {
+            "heredoc_ms": median_ms(lambda: run(box, HEREDOC)),
+            "write_10mb_ms": median_ms(lambda: box.write("ten", bytes(10 << 20)), STARTS),
+            "http_ms": forwarded(box) * 1000,
+        }
+    ours["start_ms"] = median_ms(lambda: start(image), STARTS)
+    docker = {"start_ms": median_ms(lambda: docker_run(image), STARTS)} if shutil.which("docker") else {}
+    host = {
+        "exec_true_ms": median_ms(lambda: bash("true")),
+        "heredoc_ms": median_ms(lambda: bash(HEREDOC.replace(">bench", ">/dev/null"))),
+        "http_ms": direct() * 1000,
+    }
+    return {"ours": ours, "docker": docker, "host": host}
+
+
+def median_ms(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    return statistics.median(timed(work) for _ in range(rounds)) * 1000
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def run(box: DockerSandbox, command: str) -> None:
+    assert box.exec(command, timeout=60).exit_code == 0
+
+
+def start(image: str) -> None:
+    with open_sandbox(image, workdir="/") as box:
+        run(box, "true")
+
+
+def docker_run(image: str) -> None:
+    subprocess.run(["docker", "run", "--rm", "--network", "none", image, "true"], check=True)
+
+
+def bash(command: str) -> None:
+    """One vfork and exec of bash."""
+    os.waitpid(os.posix_spawn("/bin/bash", ["bash", "-c", command], os.environ), 0)
+
+
+def forwarded(box: DockerSandbox) -> float:
+    """Seconds of one HTTP request from inside to a handler of the host."""
+    box.forward(PORT, lambda connection: answer(connection))
+    box.write("ask.py", REQUESTS.encode())
+    return float(box.exec(f"python3 ask.py {PORT}", timeout=60).output)
+
+
+def direct() -> float:
+    """The same over this machine's own loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: answer(server.accept()[0].makefile("rwb", 0)), daemon=True).start()
+        command = [sys.executable, "-c", REQUESTS, str(server.getsockname()[1])]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def answer(connection: Connection | io.RawIOBase | socket.SocketIO) -> None:
+    with io.BufferedReader(connection) as lines:
+        while line := lines.readline():
+            if line == b"\r\n":
+                connection.write(ANSWER)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1])))
