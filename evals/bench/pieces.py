@@ -96,9 +96,15 @@ def forwarded(box: DockerSandbox) -> float:
 def direct() -> float:
     """The same over this machine's own loopback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=lambda: answer(server.accept()[0].makefile("rwb", 0)), daemon=True).start()
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
         command = [sys.executable, "-c", REQUESTS, str(server.getsockname()[1])]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def accept(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection, connection.makefile("rwb", 0) as file:
+        answer(file)
 
 
 def answer(connection: Connection | io.RawIOBase | socket.SocketIO) -> None:

@@ -21,8 +21,14 @@ def daemon_that_says(info: Mapping[str, Any]) -> Iterator[str]:
 
         def do_GET(self) -> None:
             known = {"version": VERSION, "info": info, "_ping": "OK", "json": []}
-            answer = json.dumps(known.get(self.path.partition("?")[0].rpartition("/")[2], {})).encode()
-            self.send_response(500 if "/images/" in self.path else 200)
+            fails = "/images/" in self.path
+            said = (
+                {"message": "no images here"}
+                if fails
+                else known.get(self.path.partition("?")[0].rpartition("/")[2], {})
+            )
+            answer = json.dumps(said).encode()
+            self.send_response(500 if fails else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
