@@ -36,6 +36,7 @@ def list_scaffolds(as_json: JsonOption = False) -> None:
         return
     shown = ("agency", "prompt", "tools", "calls", "history", "submit")
     table = Table("scaffold", *shown, "other", box=None)
+    table.columns[0].no_wrap = True  # a name is there to be copied
     base = factors_of(found["base"])
     for name, one in found.items():
         own = factors_of(one)

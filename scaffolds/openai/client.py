@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -44,6 +44,10 @@ from tasks.untrusted import clean
 LARGEST_ANSWER = 64 * 1024 * 1024
 TIMER_SLACK = 0.05
 """Seconds by which a timer may fire early."""
+MOST_CLIENTS = 8
+"""Servers to which a process keeps connections; the one used longest ago is closed."""
+_CLIENTS: dict[tuple[str, SecretStr, Deadlines], openai.OpenAI] = {}
+_SHARING = threading.Lock()
 JSON_HEADERS = {"Content-Type": "application/json"}
 WEB_PAGE = (
     "the server answered with a web page: give the address of its API (--base-url), which often ends in /v1"
@@ -225,10 +229,19 @@ def conversation(
     return OpenAIModel(own, window=window, client=client, exchanged=exchanged)
 
 
-@lru_cache(maxsize=8)
 def shared_client(base_url: str, api_key: SecretStr, deadlines: Deadlines) -> openai.OpenAI:
     """The client of this process for one server: making one costs more than a step, and threads may share it."""
-    return sdk_client(ModelConfig(base_url=base_url, model="", api_key=api_key, deadlines=deadlines))
+    server = base_url, api_key, deadlines
+    with _SHARING:
+        client = _CLIENTS.pop(server, None)
+        if client is None:
+            client = sdk_client(
+                ModelConfig(base_url=base_url, model="", api_key=api_key, deadlines=deadlines)
+            )
+        _CLIENTS[server] = client  # the one used last comes last
+        if len(_CLIENTS) > MOST_CLIENTS:
+            _CLIENTS.pop(next(iter(_CLIENTS))).close()
+    return client
 
 
 def sdk_client(config: ModelConfig) -> openai.OpenAI:

@@ -189,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
         time.sleep(answer.delay)
         if not answer.reset or answer.pieces:
             self._send_head(answer)
-        for piece in answer.pieces:
+        for piece in filter(None, answer.pieces):  # an empty chunk is the end
             time.sleep(answer.pause)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             self.wfile.flush()
