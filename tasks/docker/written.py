@@ -77,7 +77,7 @@ def measured(paths: list[str]) -> int:
         timeout=MEASURE_SECONDS,
         check=False,
     )
-    return sum(int(line.split(b"\t")[0]) for line in done.stdout.splitlines()) * 1024
+    return sum(int(line.split(b"\t")[0]) for line in done.stdout.split(b"\n") if line) * 1024
 
 
 def said(container: Container) -> int:
