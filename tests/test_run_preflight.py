@@ -88,6 +88,8 @@ def test_hours_and_slots() -> None:
     assert preflight.hours_line(plan, 100) == (
         "attempts: 100, 4 at once; at most 12.5 h, if each takes its 30 min"
     )
+    short = plan.model_copy(update={"budget": Budget(seconds=25)})
+    assert preflight.hours_line(short, 36).endswith("at most 0.1 h, if each takes its 25 s")
     lines = list(preflight.server_lines(plan, {"dialect": "llama-server", "window": 4096, "slots": 1}))
     assert lines == [
         "server: llama-server at http://127.0.0.1:1/v1, window 4096, slots 1",

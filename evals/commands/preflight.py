@@ -147,7 +147,9 @@ def hours_line(plan: RunPlan, attempts: int) -> str:
     if plan.model is None or plan.budget.seconds is None:
         return head
     hours = attempts * plan.budget.seconds / plan.workers / 3600
-    return f"{head}; at most {hours:.1f} h, if each takes its {plan.budget.seconds / 60:.0f} min"
+    seconds = plan.budget.seconds
+    each = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{head}; at most {hours:.1f} h, if each takes its {each}"
 
 
 def server_lines(plan: RunPlan, server: Mapping[str, Any]) -> Iterator[str]:
