@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from scaffolds.model import ContextOverflow, ModelError, TimeUp, Trouble
-from scaffolds.openai.client import OpenAIModel, conversation, encode
+from scaffolds.openai.client import MOST_CLIENTS, OpenAIModel, conversation, encode, shared_client
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say, stream
 
@@ -461,3 +462,13 @@ def test_a_recorded_full_window_is_an_overflow(shared_data: Path) -> None:
         pytest.raises(ContextOverflow),
     ):
         model(server, window=256).complete(HELLO)
+
+
+def test_a_server_has_one_client_and_the_oldest_is_closed() -> None:
+    key, deadlines = SecretStr("none"), Deadlines()
+    servers = [f"http://127.0.0.1:9/{number}/v1" for number in range(MOST_CLIENTS + 1)]
+    made = [shared_client(server, key, deadlines) for server in servers[:-1]]
+    assert shared_client(servers[0], key, deadlines) is made[0], "used again: now the second is the oldest"
+    shared_client(servers[-1], key, deadlines)
+    assert [client.is_closed() for client in made] == [False, True] + [False] * (MOST_CLIENTS - 2)
+    assert shared_client(servers[1], key, deadlines) is not made[1]

@@ -4,7 +4,7 @@
 
 The tested code runs as the same user, in the same process as the tests: no reporter inside can be trusted for
 itself. So a pass counts only if the same patch FAILS when the tests are made to fail (`mutate`), where the gold
-patch fails too (`calibrate`). What remains open is written at the top of `verdict`.
+patch fails too (`baseline`). What remains open is written at the top of `verdict`.
 """
 
 from evals.grade.strict.types import StrictVerdict
