@@ -1,6 +1,7 @@
 """A Docker daemon of our own, to be killed, whose containers the host's kernel can be made to kill for memory.
 
-Needs root, `dockerd` and, for memory, cgroup v1. It has no bridge and touches no firewall rule.
+Needs root, `dockerd` and, for memory, cgroup v1. It lives in a network namespace of its own: a second daemon beside the
+machine's takes the first one's bridge away, even one that is told to have none (`--bridge=none` deletes `docker0`).
 """
 
 from __future__ import annotations
@@ -35,17 +36,9 @@ class OwnDaemon:
     def start(self) -> None:
         home = self._home
         command = [
-            *(
-                "dockerd",
-                "--data-root",
-                home / "data",
-                "--exec-root",
-                home / "exec",
-                "--pidfile",
-                home / "pid",
-            ),
+            *("unshare", "--net", "dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"),
+            *("--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "pid"),
             *("-H", self.host, "--cgroup-parent", f"/{home.name}"),
-            *("--bridge", "none", "--iptables=false", "--ip6tables=false"),
         ]
         with (home / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
