@@ -15,7 +15,10 @@ from threading import Thread
 import pytest
 
 from evals.serve import ensure_server, stop_servers
+from tasks.docker.images import sandbox_base
+from tasks.docker.service import Program, Service
 from tasks.errors import MachineError, UserError
+from tasks.sandbox import SandboxError
 
 LOOKALIKE = """#!{python}
 import json, sys
@@ -33,6 +36,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(facts).encode())
 HTTPServer((option("--host"), int(option("--port"))), Handler).serve_forever()
 """
+
+FINISHES = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); "
+    "print('up', flush=True); time.sleep(60)"
+)
 
 
 @pytest.fixture
@@ -124,6 +132,38 @@ def test_runs_a_command_beside_the_server(machine: Path) -> None:
     command = [*asclaimed, "--model", model(machine, "small"), "--", sys.executable, "-c", probe]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 7
     assert not listens(port)
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("import time; print('up', flush=True); time.sleep(60)", 143), (FINISHES, 5)],
+)
+def test_a_command_that_is_ended_ends_the_server(machine: Path, ending: str, code: int) -> None:
+    """SIGTERM reaches the command, which may finish; then the server goes."""
+    port = free_port()
+    asclaimed = [str(Path(sys.executable).with_name("asclaimed")), "serve", "--port", str(port)]
+    command = [*asclaimed, "--model", model(machine, "small"), "--", sys.executable, "-c", ending]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "up\n"
+        running.terminate()
+        assert running.wait(30) == code
+    assert not listens(port)
+
+
+@pytest.mark.docker
+def test_a_container_that_does_not_start_is_removed(docker_daemon: None, tmp_path: Path) -> None:
+    """Its port was taken meanwhile."""
+    weights = tmp_path / "weights"
+    weights.touch()
+    program = Program(sandbox_base().id, ["true"], {}, weights, "/weights")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = int(taken.getsockname()[1])
+        with pytest.raises(SandboxError, match="cannot start a server"):
+            Service.start(program, port)
+    assert Service.find(port) == []
 
 
 def test_a_server_that_dies_says_why_in_one_clean_line(machine: Path) -> None:

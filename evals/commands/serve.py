@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,10 +35,13 @@ def serve(
     stop: Annotated[bool, typer.Option("--stop", help="Stop the server on --port.")] = False,
 ) -> None:
     """Run a genuine llama-server with a small model: from PATH, else in a container. Ctrl-C stops it."""
+    from signal import default_int_handler
+
     from evals.serve import ensure_server
     from tasks.sandbox import SandboxError
 
     console = output.console(stderr=True)
+    on_endings(default_int_handler)
     try:
         if stop:
             return _stop(port, console)
@@ -73,29 +78,40 @@ def _introduce(server: ServerHandle, console: Console) -> None:
     console.print(f"try: {command}", markup=False, highlight=False, soft_wrap=True)
 
 
+def on_endings(handler: Callable[[int, FrameType | None], object]) -> None:
+    """What SIGTERM does, and SIGHUP where it is not ignored (`nohup`): what was started here must not outlive us."""
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def _run(command: list[str], server: ServerHandle) -> int:
-    """Run a command beside the server. Ctrl-C is the command's to handle: it may want to finish what runs."""
+    """Run a command beside the server. Signals are the command's to handle: it may want to finish what runs.
+
+    Ctrl-C reaches it by itself; the others are passed on.
+    """
     import signal
     import subprocess
 
     with server:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            return subprocess.run(
-                command, check=False, preexec_fn=lambda: signal.signal(signal.SIGINT, before)
-            ).returncode
+            with subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, before)) as child:
+                on_endings(lambda number, _frame: child.send_signal(number))
+                code = child.wait()
         except OSError as error:
             raise MachineError(f"cannot run {command[0]}: {error.strerror}") from None
         finally:
             signal.signal(signal.SIGINT, before)
+    return code if code >= 0 else 128 - code
 
 
 def _stay(server: ServerHandle, console: Console) -> None:
     """Keep the server until a signal asks to end; then stop it. Raises `MachineError` when it dies by itself."""
-    import signal
     import time
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console.print("Ctrl-C stops it")
     with server:
         try:

@@ -6,6 +6,7 @@ Not covered: waiting until it answers, and what it answers; its owner knows that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -14,6 +15,7 @@ from docker.models.containers import Container
 
 from tasks.docker.daemon import LABEL, client, daemon_errors, remove
 from tasks.errors import MachineError
+from tasks.sandbox import SandboxError
 
 LOOPBACK = "127.0.0.1"
 PORT_LABEL = f"{LABEL}serve"
@@ -41,26 +43,30 @@ class Service:
 
     @classmethod
     def start(cls, program: Program, port: int) -> Self:
-        """Raises `SandboxError`, `MachineError`."""
+        """Raises `SandboxError`, `MachineError`; a container that does not start is removed."""
         owner = program.file.stat()
         with daemon_errors(f"cannot start a server on port {port}"):
-            return cls(
-                client().containers.run(
-                    program.image,
-                    program.command,
-                    name=f"asclaimed-serve-{port}",
-                    detach=True,
-                    environment=dict(program.environment),
-                    labels={PORT_LABEL: str(port)},
-                    ports={f"{port}/tcp": (LOOPBACK, port)},
-                    volumes={str(program.file): {"bind": program.file_inside, "mode": "ro"}},
-                    user=f"{owner.st_uid}:{owner.st_gid}",
-                    cap_drop=["ALL"],
-                    security_opt=["no-new-privileges"],
-                    read_only=True,
-                    init=True,
-                )
+            container = client().containers.create(
+                program.image,
+                program.command,
+                name=f"asclaimed-serve-{port}",
+                environment=dict(program.environment),
+                labels={PORT_LABEL: str(port)},
+                ports={f"{port}/tcp": (LOOPBACK, port)},
+                volumes={str(program.file): {"bind": program.file_inside, "mode": "ro"}},
+                user=f"{owner.st_uid}:{owner.st_gid}",
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                read_only=True,
+                init=True,
             )
+            try:
+                container.start()
+            except BaseException:
+                with suppress(SandboxError):  # what kept it from starting is the error to tell
+                    remove(container)
+                raise
+            return cls(container)
 
     @classmethod
     def find(cls, port: int | None) -> list[Self]:
