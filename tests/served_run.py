@@ -9,9 +9,10 @@ from typing import Any
 
 from evals.record import Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.run import manifest as manifests
+from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger
 from evals.run.plan import RunPlan
-from evals.run.queue import Run, RunHooks
+from evals.run.queue import Run
 from scaffolds.base import Settings
 from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.openai.probe import wait_until_up

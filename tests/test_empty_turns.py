@@ -15,8 +15,9 @@ from evals.report.empty_turns import empty_turn_lines
 from evals.report.summary import summarise
 from evals.results.score import load_attempts, score
 from scaffolds.model import EmptyTurn
-from scaffolds.openai.client import OpenAIModel, sdk_client
+from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig
+from scaffolds.openai.transport import sdk_client
 from tasks.errors import UserError
 from tests.fakes.openai_server import Answer, Body, FakeServer, call, say
 from tests.runs_on_disk import write_run

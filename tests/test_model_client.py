@@ -13,8 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from scaffolds.model import ContextOverflow, ModelError, TimeUp, Trouble
-from scaffolds.openai.client import MOST_CLIENTS, OpenAIModel, conversation, encode, shared_client
+from scaffolds.openai.client import OpenAIModel, conversation, encode
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
+from scaffolds.openai.transport import MOST_CLIENTS, shared_client
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say, stream
 
 HELLO = [{"role": "user", "content": "hello"}]

@@ -17,11 +17,13 @@ import pytest
 
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.results.score import load_attempts, score
-from evals.run.attempt import Abandoned, forget_unjudged
+from evals.run.attempt import Abandoned
 from evals.run.executor import Executor
+from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger, verify
 from evals.run.looks import Look
-from evals.run.queue import Run, RunHooks
+from evals.run.queue import Run
+from evals.run.set_aside import forget_unjudged
 from scaffolds.base import Settings, Step, Stop, Trajectory
 from scaffolds.model import ModelError, Trouble
 from tasks.backend import Prepared

@@ -15,9 +15,10 @@ import pytest
 from evals.record import Party, Record, all_keys
 from evals.run.attempt import Abandoned, run_attempt
 from evals.run.executor import Executor
+from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger, verify
 from evals.run.lock import begin_session
-from evals.run.queue import Run, RunHooks
+from evals.run.queue import Run
 from scaffolds.model import ModelError, Trouble
 from scaffolds.openai.config import ModelConfig, Sampling
 from tasks.backend import Prepared

@@ -11,7 +11,7 @@ import pytest
 
 from evals.record import Grade, GraderVerdict, Outcome, Party, Record, all_keys
 from evals.run import outages
-from evals.run.attempt import forget_unjudged
+from evals.run.set_aside import forget_unjudged
 from scaffolds.model import ModelError, Trouble
 from tasks.backend import Prepared, Progress, quiet
 from tasks.errors import DiskFullError, TaskError, UserError

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from evals.record import AttemptKey, Record, all_keys
+from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger, verify
-from evals.run.queue import Run, RunHooks
+from evals.run.queue import Run
 from scaffolds.base import Settings, Stop, ToolCallMode
 from scaffolds.openai.config import ModelConfig
 from tasks.errors import UserError

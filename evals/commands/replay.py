@@ -52,8 +52,8 @@ def replay(
 
 def recorded(run: Path, manifest: Manifest, ids: set[str] | None) -> list[AttemptKey]:
     """Attempts that were seen through and whose exchanges are there, in the order of work."""
-    from evals.run.attempt import seen_through
     from evals.run.exchanges import FILE
+    from evals.run.set_aside import seen_through
 
     keys = [key for key in manifest.frozen_keys() if ids is None or key.task_id in ids]
     places = ((key, key.directory(run)) for key in keys)

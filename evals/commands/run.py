@@ -174,9 +174,9 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool,
     from evals.commands import session
     from evals.imports.predictions import write_predictions
     from evals.run import manifest
-    from evals.run.attempt import forget_unjudged
     from evals.run.lock import run_lock
     from evals.run.looks import open_keys
+    from evals.run.set_aside import forget_unjudged
 
     console = output.console(stderr=True)
     directory = out or session.default_directory(plan)

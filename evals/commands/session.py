@@ -25,11 +25,12 @@ from evals.run import manifest as manifests
 from evals.run.attempt import RunContext
 from evals.run.controls import CONTROLS
 from evals.run.definitions import ScaffoldMaker, definitions, facts
+from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger
 from evals.run.lock import begin_session
 from evals.run.plan import RunPlan
 from evals.run.plan_tasks import drawn_subset, load_tasks
-from evals.run.queue import Run, RunHooks
+from evals.run.queue import Run
 from scaffolds.base import Settings
 from scaffolds.preset import left_out
 from tasks import catalog

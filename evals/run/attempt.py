@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.record import AttemptKey, Failure, Grade, Party, Record, flag_of_text
+from evals.record import AttemptKey, Failure, Grade, Record, flag_of_text
 from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
+from evals.run.set_aside import set_aside
 from evals.run.trajectory import StepLog
 from scaffolds.base import Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
@@ -35,8 +36,6 @@ CHANGED_FILE = re.compile(r"^--- a/(.+)$", re.MULTILINE)
 """In a patch: a file that was there before."""
 STALLED_SHARE = 0.1
 """Of an agent's time: so much of it lost to a machine that stood still, and its end says nothing of the agent."""
-AGAIN = (Party.SERVER, Party.SANDBOX)
-"""Who may do better another time."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +79,6 @@ class Abandoned(UserError):  # noqa: N818 - what happened, and no error
 
     def __str__(self) -> str:
         return "the run was stopped at once; the same command goes on with it"
-
-
-def set_aside(directory: Path, why: str) -> None:
-    """Rename an attempt's directory that has no verdict of its own; nothing is deleted or overwritten."""
-    if not directory.exists():
-        return
-    number = 1
-    while (target := directory.with_name(f"{directory.name}.{why}-{number}")).exists():
-        number += 1
-    directory.rename(target)
 
 
 class Work(NamedTuple):
@@ -285,30 +274,3 @@ def record_failure(key: AttemptKey, task: Task, context: RunContext, failure: Fa
     )
     write_json(directory / "record.json", record)
     return record
-
-
-def forget_unjudged(run: Path, keys: Sequence[AttemptKey]) -> int:
-    """Make the next run try again what server or sandbox spoiled; returns how many."""
-    return sum(forget(directory) or forget_grade(directory) for directory in (k.directory(run) for k in keys))
-
-
-def seen_through(directory: Path) -> bool:
-    """Whether a recorded attempt was made: nothing outside ended it."""
-    return Record.model_validate_json((directory / "record.json").read_bytes()).failure is None
-
-
-def forget(directory: Path) -> bool:
-    """Set an attempt aside that was spoiled, so that it is made again; False where it was seen through."""
-    if not (directory / "record.json").exists() or seen_through(directory):
-        return False
-    set_aside(directory, "unjudged")
-    return True
-
-
-def forget_grade(directory: Path) -> bool:
-    """Drop a grade without a verdict that is not the task's doing, so that the attempt is graded again."""
-    path = directory / "grade.json"
-    if not path.exists() or Grade.model_validate_json(path.read_bytes()).party not in AGAIN:
-        return False
-    path.unlink()
-    return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals.record import AttemptKey
-from evals.run.attempt import set_aside
+from evals.run.set_aside import set_aside
 from scaffolds.base import Step
 from scaffolds.model import EmptyTurn
 from tasks.errors import UserError

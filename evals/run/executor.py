@@ -7,7 +7,6 @@ retries and the ledger are the queue's, so that they are the same wherever attem
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -64,9 +63,10 @@ class LocalThreads:
         threads = [threading.Thread(target=work, name=f"attempt-{n}", daemon=True) for n in range(workers)]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads):
-            watch()
-            time.sleep(0.25)
+        for thread in threads:
+            while thread.is_alive():
+                watch()
+                thread.join(0.25)
 
     def attempt(
         self,

@@ -1,63 +1,42 @@
 """The run: every (attempt, task, scaffold) of a frozen list is attempted once, recorded, and graded as it goes.
 
 Scaffolds interleave over tasks, so that a run cut short compares like with like. A retry happens only for what the
-model server or the sandbox did, never because of a score. Not here: where attempts are made (`executor`), what one
-does (`attempt`), what a verdict is (`grade`), what a person sees (`commands.run`).
+model server or the sandbox did, never because of a score. Not here: what is left to do (`backlog`), where attempts are
+made (`executor`), what one does (`attempt`), its grading (`grading`), what a person sees (`commands.run`).
 """
 
 from __future__ import annotations
 
 import errno
 import threading
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from evals.record import AttemptKey, Failure, Grade, Party, Record
-from evals.run.attempt import RunContext, grade_recorded, record_failure, seen_through, set_aside
+from evals.run.attempt import RunContext, record_failure
+from evals.run.backlog import Backlog
 from evals.run.controls import CONTROLS
 from evals.run.empty_turns import EmptyTurnGuard
-from evals.run.executor import Executor, LocalThreads
+from evals.run.executor import LocalThreads
+from evals.run.grading import Grading
+from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger
 from evals.run.looks import Look
 from evals.run.outages import TRIES, Handled, Outages, PatientPulls, Refused
-from evals.run.same_server import WHY, SameServer, ServerCheck, finish_quarantine
+from evals.run.same_server import WHY, SameServer, finish_quarantine
+from evals.run.set_aside import seen_through
 from evals.run.spoiled import Spoiled
 from evals.run.tally import Tally
 from evals.run.tool_calls import evidence
 from scaffolds.base import Step
-from scaffolds.model import ModelError, Trouble
+from scaffolds.model import ModelError
 from tasks.backend import Backend
 from tasks.errors import DiskFullError, GoldError, TaskError, UserError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
-
-
-@dataclass(frozen=True)
-class RunHooks:
-    """The outside world, as functions: tests hand in fakes here and nowhere else."""
-
-    grade: Callable[[Task, Record, Path], Grade] | None
-    """None leaves grading for later. The path is the attempt's directory (`patch.diff` in, `test.log` out)."""
-    wait_for_server: Callable[[Callable[[], bool]], bool]
-    """Block until the model server answers (or the given function says stop); True when it had been away."""
-    look: Callable[[AttemptKey], Look | None] = lambda _key: None
-    """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
-    refusal: Callable[[], str] = lambda: ""
-    """Why the server will not answer even a short prompt; "" when it does, or is away."""
-    accept_empty_turns: bool = False
-    """Go on with a server that loses its answers."""
-    same_server: ServerCheck | None = None
-    """How to ask whether the server is still the one that the run began with; None where no attempt needs one."""
-    executor: Executor | None = None
-    """Where attempts are made; None is threads of this process, on the context's backend."""
-    abandoned: threading.Event = field(default_factory=threading.Event)
-    """Set with the end of the session, for whoever grades in this process."""
 
 
 class Run:
@@ -92,38 +71,45 @@ class Run:
         """Whether the model server ever saw an attempt through, in this session or one before it."""
         self._fatal: Exception | None = None
         self._spoiled = Spoiled(context.directory, self.tally)
-        self._settled: set[str] = set()
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
-        self._todo: deque[AttemptKey] = deque()
-        self._to_grade: list[AttemptKey] = []
-        self._gradings: dict[AttemptKey, Future[None]] = {}
-        self._sort(keys)
-        waiting = set(self._todo)
+        self._todo = Backlog(self.tally, self._stopping)
+        self._grading = Grading(
+            hooks.grade,
+            context,
+            self._tasks,
+            ledger,
+            self.tally,
+            self._spoiled,
+            graded=lambda key: self.looked(hooks.look(key)),
+            guard=self._guard,
+        )
         self._keys = tuple(keys)
+        self._to_grade: list[AttemptKey] = []
+        recorded = self._sort(keys)
         self._empty_turns = None if hooks.accept_empty_turns else EmptyTurnGuard()
-        self._tool_calls = evidence(context.directory, [key for key in keys if key not in waiting])
+        self._tool_calls = evidence(context.directory, recorded)
 
-    def _sort(self, keys: Sequence[AttemptKey]) -> None:
-        """Split what is to do from what has a record."""
+    def _sort(self, keys: Sequence[AttemptKey]) -> list[AttemptKey]:
+        """Split what is to do from what has a record, which is returned."""
+        recorded = []
         for key in keys:
             directory = key.directory(self._context.directory)
             if not (directory / "record.json").exists():
                 self._todo.append(key)
                 continue
+            recorded.append(key)
             self.tally.done += 1
             self._worked = self._worked or (key.scaffold not in CONTROLS and seen_through(directory))
             if (directory / "grade.json").exists():
                 self.tally.count(Grade.model_validate_json((directory / "grade.json").read_bytes()))
             else:
                 self._to_grade.append(key)
+        return recorded
 
     @property
     def finished(self) -> bool:
         """Every attempt has a record, and a verdict if this run grades."""
-        verdicts = self.tally.graded + self.tally.unjudged
-        return self.tally.done == self.tally.total and (
-            self._hooks.grade is None or verdicts == self.tally.total
-        )
+        return self.tally.done == self.tally.total and not self.tally.to_grade
 
     @property
     def remaining(self) -> int:
@@ -151,11 +137,10 @@ class Run:
             self._check_tool_calls(last=not self._todo)
         except UserError as error:
             self._die(error)
-        with ThreadPoolExecutor(max(1, graders), "grade") as grading:
-            self._grading = grading
+        with self._grading.threads(graders):
             for key in self._to_grade:
-                self._submit_grade(key)
-            with self._watched_server():
+                self._grading.submit(key)
+            with self._same_server.watched() if self._same_server else nullcontext():
                 self._attempt_all(workers, watch)
                 if self._try_spoiled_again():
                     self._attempt_all(workers, watch)
@@ -167,44 +152,26 @@ class Run:
         if self._fatal is not None:
             raise self._fatal
 
-    @contextmanager
-    def _watched_server(self) -> Iterator[None]:
-        """Ask now and then whether it is still the same server, in a thread of its own: an answer may take long."""
-        over = threading.Event()
-
-        def ask_on_a_timer(server: SameServer, every: float) -> None:
-            while not over.wait(every):
-                server.ask()
-
-        if self._same_server and self._hooks.same_server:
-            every = self._hooks.same_server.every
-            threading.Thread(target=ask_on_a_timer, args=(self._same_server, every), daemon=True).start()
-        try:
-            yield
-        finally:
-            over.set()
-
     def _attempt_all(self, workers: int, watch: Callable[[], None]) -> None:
         """Until the queue is empty and every attempt in it is graded, or the run stops."""
-        self._executor.execute(self._next, self._make, workers=workers, watch=watch)
+        self._executor.execute(self._todo.take, self._make, workers=workers, watch=watch)
         while not self._stopping.is_set() and self._todo_after_check():
-            self._executor.execute(self._next, self._make, workers=workers, watch=watch)
+            self._executor.execute(self._todo.take, self._make, workers=workers, watch=watch)
         self._guard(self._refused.give_up)
-        while self.tally.graded + self.tally.unjudged < self.tally.done and self._grades_are_coming():
+        while self.tally.to_grade and self._fatal is None:
             watch()
-            time.sleep(0.1)
+            self._grading.wait(0.1)
 
     def _try_spoiled_again(self) -> bool:
         """Once, when all else is done: what server, sandbox or registry spoiled in this session; never for a score."""
-        spoiled = self._spoiled.without(self._settled)
+        spoiled = self._spoiled.without(self._todo.settled)
         if self._stopping.is_set() or not spoiled:
             return False
         self._ledger.append("unjudged-again", attempts=len(spoiled))
         attempts, grades = self._spoiled.take_back(spoiled)
-        with self.tally.lock:
-            self._todo.extend(attempts)
+        self._todo.extend(attempts)
         for key in grades:
-            self._submit_grade(key)
+            self._grading.submit(key)
         return True
 
     def _todo_after_check(self) -> bool:
@@ -217,30 +184,11 @@ class Run:
         """Take back what was recorded while the server may have been another: out of the counts, and to be made again."""
         self._ledger.append("server-changed", attempts=[key.model_dump() for key in keys])
         for key in keys:
-            grading = self._gradings.pop(key, None)
-            if grading and not grading.cancel():
-                grading.result()
-            directory = key.directory(self._context.directory)
+            self._grading.finish(key)
             with self.tally.lock:
-                if (directory / "grade.json").exists():
-                    grade = Grade.model_validate_json((directory / "grade.json").read_bytes())
-                    self.tally.count(grade, -1)
-                self._spoiled.drop(key)
-                set_aside(directory, WHY)
-                self.tally.done -= 1
+                self._spoiled.quarantine(key, WHY)
                 self._todo.append(key)
         self.settle(())  # some scaffold may have been decided meanwhile
-
-    def _grades_are_coming(self) -> bool:
-        return self._hooks.grade is not None and self._fatal is None
-
-    def _next(self) -> AttemptKey | None:
-        with self.tally.lock:
-            if self._stopping.is_set() or not self._todo:
-                return None
-            key = self._todo.popleft()
-            self.tally.began(key)
-            return key
 
     def _make(self, key: AttemptKey, backend: Backend) -> None:
         try:
@@ -248,9 +196,11 @@ class Run:
         finally:
             self.tally.ended(key)
 
-    def _guard(self, act: Callable[[], None]) -> None:
+    def _guard(self, act: Callable[[], object]) -> None:
+        """Unless something fatal happened: records are on disk, and the next run, or `asclaimed grade`, goes on there."""
         try:
-            act()
+            if self._fatal is None:
+                act()
         except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
             self._die(error)
 
@@ -265,11 +215,7 @@ class Run:
 
     def settle(self, scaffolds: Collection[str]) -> None:
         """Start no more attempts of these: what is measured of them decides already."""
-        with self.tally.lock:
-            self._settled |= set(scaffolds)
-            kept = [key for key in self._todo if key.scaffold not in self._settled]
-            self.tally.total -= len(self._todo) - len(kept)
-            self._todo = deque(kept)
+        self._todo.settle(scaffolds)
 
     def _attempt(self, key: AttemptKey, backend: Backend) -> None:
         task, epoch = self._tasks[key.task_id], self._outages.epoch
@@ -279,7 +225,8 @@ class Run:
         try:
             prepared = self._pulls.prepare(task, backend)
             record = self._executor.attempt(key, task, prepared, context, partial(self._stepped, key))
-            self._check_source(key, changes)
+            if self._same_server and key.scaffold not in CONTROLS:
+                self._same_server.recorded(key, changes)
         except ModelError as error:
             self._ledger.append("server-failed", message=str(error), kind=error.kind, **key.model_dump())
             self._again(key, self._outages.of_server(error, epoch, worked=self._worked))
@@ -301,21 +248,12 @@ class Run:
             with self.tally.lock:
                 self._empty_turns.see(step)
 
-    def _check_source(self, key: AttemptKey, changes: int) -> None:
-        """Raises `ModelError` for an attempt that ended while the server was another, and sets it aside."""
-        watch = None if key.scaffold in CONTROLS else self._same_server
-        if watch and not watch.recorded(key, changes):
-            set_aside(key.directory(self._context.directory), WHY)
-            raise ModelError("the server changed while this attempt was made", kind=Trouble.CHANGED)
-
     def _again(self, key: AttemptKey, handled: Handled) -> None:
         """Back into the queue while it has tries left."""
         failure = handled.failure
         self._tries[key, failure.party] += handled.tries
         if self._tries[key, failure.party] < TRIES:
-            with self.tally.lock:
-                self._todo.appendleft(key)
-            self.settle(())  # its scaffold may have been decided meanwhile
+            self._todo.put_back(key)
         elif failure.party is Party.SERVER and not self._worked:
             self._refused.hold(key, failure)
         else:
@@ -336,7 +274,7 @@ class Run:
                 self._empty_turns.recorded(key)
             last = not self._todo and self.tally.running <= 1
         self._check_tool_calls(last=last)
-        self._submit_grade(key)
+        self._grading.submit(key)
         if record.failure is None and key.scaffold not in CONTROLS:
             self._worked = True
             for held, failure in self._refused.release().items():
@@ -352,25 +290,6 @@ class Run:
             self._tool_calls.set_aside(self._context.directory)
         self._ledger.append("no-tool-calls", attempts=len(self._tool_calls.without))
         raise UserError(complaint)
-
-    def _submit_grade(self, key: AttemptKey) -> None:
-        if self._hooks.grade is not None:
-            self._gradings[key] = self._grading.submit(self._grade, key)
-
-    def _grade(self, key: AttemptKey) -> None:
-        if self._fatal is not None or self._hooks.grade is None:
-            return  # the record is on disk; the next run, or `asclaimed grade`, picks it up
-        try:
-            grade = grade_recorded(self._context, key, self._tasks[key.task_id], self._hooks.grade)
-            self._ledger.append(
-                "attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump()
-            )
-            with self.tally.lock:
-                self.tally.count(grade)
-                self._spoiled.graded(key, grade)
-            self.looked(self._hooks.look(key))
-        except Exception as error:  # noqa: BLE001 - kept, and raised again by `work`
-            self._die(error)
 
     def looked(self, look: Look | None) -> None:
         """Note what a look said, and follow it."""

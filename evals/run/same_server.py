@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,8 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from evals.record import AttemptKey
-from evals.run.attempt import set_aside
 from evals.run.manifest import SAME_AGAIN
+from evals.run.set_aside import set_aside
 from scaffolds.model import ModelError, Served, Trouble
 from tasks.disk import write_json
 from tasks.errors import UserError
@@ -116,13 +117,32 @@ class SameServer:
         if what and not self._suspect:
             self._suspect, self.times = what, self.times + 1
 
-    def recorded(self, key: AttemptKey, times: int) -> bool:
-        """Note an attempt that began after so many changes; False where the server was another meanwhile."""
+    def recorded(self, key: AttemptKey, times: int) -> None:
+        """Note an attempt that began after so many changes.
+
+        Raises `ModelError` for one that ended while the server was another, and sets it aside.
+        """
         with self._lock:
-            if self._suspect or times != self.times:
-                return False
-            self._since.append(key)
-            return True
+            if not self._suspect and times == self.times:
+                self._since.append(key)
+                return
+        set_aside(key.directory(self._run), WHY)
+        raise ModelError("the server changed while this attempt was made", kind=Trouble.CHANGED)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Ask now and then meanwhile, in a thread of its own: an answer may take long."""
+        over = threading.Event()
+
+        def ask_on_a_timer() -> None:
+            while not over.wait(self._check.every):
+                self.ask()
+
+        threading.Thread(target=ask_on_a_timer, daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
 
     def ask(self) -> str:
         """The canary and the names; what is wrong stays in mind until `settle`. "" also when nobody answers."""

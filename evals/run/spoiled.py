@@ -1,6 +1,6 @@
 """What server, sandbox or registry spoiled in this session, so that it is tried once more when all else is done.
 
-Never because of a score. Not here: when that is (`queue`), nor what `--retry-unjudged` forgets (`attempt`).
+Never because of a score. Not here: when that is (`queue`), nor what `--retry-unjudged` forgets (`set_aside`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals.record import AttemptKey, Grade
-from evals.run.attempt import AGAIN, forget, seen_through
+from evals.run.set_aside import AGAIN, forget, seen_through, set_aside
 from evals.run.tally import Tally
 
 
@@ -38,9 +38,14 @@ class Spoiled:
         if key in self._grades or (grade.party in AGAIN and seen_through(key.directory(self._run))):
             self._grades[key] = grade
 
-    def drop(self, key: AttemptKey) -> None:
-        """It was set aside for another reason, and will be made again. The caller holds the tally's lock."""
+    def quarantine(self, key: AttemptKey, why: str) -> None:
+        """Set an attempt aside for another reason, and its grade out of the counts. The caller holds the tally's lock."""
+        directory = key.directory(self._run)
+        if (directory / "grade.json").exists():
+            self._tally.count(Grade.model_validate_json((directory / "grade.json").read_bytes()), -1)
         self._grades.pop(key, None)
+        set_aside(directory, why)
+        self._tally.done -= 1
 
     def without(self, scaffolds: Collection[str]) -> list[AttemptKey]:
         """Except those of scaffolds that are decided already."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals.record import AttemptKey, Record
-from evals.run.attempt import set_aside
+from evals.run.set_aside import set_aside
 from evals.run.trajectory import STREAM, read_steps
 from scaffolds.base import Stop, ToolCallMode
 

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from scaffolds.model import ContextOverflow, ModelError, Reply, Served, TimeUp
-from scaffolds.openai.client import OpenAIModel, sdk_client
+from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
+from scaffolds.openai.transport import sdk_client
 
 PROMPT = "Describe a harbour in the early morning in one sentence."
 TOKENS = 24

@@ -9,18 +9,15 @@ Not covered: `n` > 1, images, and anything but chat completions.
 from __future__ import annotations
 
 import json
-import logging
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import openai
 import tenacity
-from pydantic import SecretStr
 
 from scaffolds.model import (
     CUT_OFF,
@@ -31,27 +28,27 @@ from scaffolds.model import (
     Reply,
     TimeUp,
     ToolSchema,
-    Trouble,
     Usage,
     unheard,
 )
-from scaffolds.openai.config import Deadlines, ModelConfig, Retries
-from scaffolds.openai.deadline import WATCHDOG, Watch
-from scaffolds.openai.errors import EmptyStream, Stalled, Transient, Unparsable, classify
+from scaffolds.openai.config import ModelConfig, Retries
+from scaffolds.openai.errors import EmptyStream, Stalled, Transient, Unparsable
 from scaffolds.openai.reply import Draft, assistant_message, parse_stream, parse_whole
+from scaffolds.openai.transport import (
+    cause,
+    content_type,
+    read_body,
+    refuse_web_page,
+    sdk_client,
+    shared_client,
+    timeouts,
+    transport_errors,
+)
 from tasks.untrusted import clean
 
-LARGEST_ANSWER = 64 * 1024 * 1024
 TIMER_SLACK = 0.05
 """Seconds by which a timer may fire early."""
-MOST_CLIENTS = 8
-"""Servers to which a process keeps connections; the one used longest ago is closed."""
-_CLIENTS: dict[tuple[str, SecretStr, Deadlines], openai.OpenAI] = {}
-_SHARING = threading.Lock()
 JSON_HEADERS = {"Content-Type": "application/json"}
-WEB_PAGE = (
-    "the server answered with a web page: give the address of its API (--base-url), which often ends in /v1"
-)
 UNPARSABLE = "unparsable"
 """`finish_reason` of the empty reply that stands for text which the server could not parse, again and again."""
 
@@ -151,8 +148,8 @@ class OpenAIModel:
                 options={"headers": JSON_HEADERS, "timeout": timeouts(limits)},
                 stream=True,
             )
-            raw, first_byte = self._read(response, started, limits)
-        self._exchanged(Exchange(body, response.status_code, _content_type(response), raw))
+            raw, first_byte = read_body(response, started, limits)
+        self._exchanged(Exchange(body, response.status_code, content_type(response), raw))
         return _draft(response, raw), first_byte
 
     @contextmanager
@@ -162,28 +159,11 @@ class OpenAIModel:
             yield
         except openai.APIStatusError as error:
             refusal = error.response
-            self._exchanged(Exchange(body, refusal.status_code, _content_type(refusal), refusal.content))
+            self._exchanged(Exchange(body, refusal.status_code, content_type(refusal), refusal.content))
             raise
         except Exception as error:
-            self._exchanged(Exchange(body, error=clean(_cause(error))))
+            self._exchanged(Exchange(body, error=clean(cause(error))))
             raise
-
-    def _read(self, response: httpx2.Response, started: float, limits: Deadlines) -> tuple[bytes, float]:
-        """The whole body and the seconds until it began, under the deadlines; parsing waits: nobody looks at pieces."""
-        last = started + limits.total
-        pieces, size, first_byte = [], 0, 0.0
-        sock = response.extensions["network_stream"].get_extra_info("socket")
-        guard = WATCHDOG.guard(sock, min(last, started + limits.first_byte))
-        with closing(response), guard as watch, _as_stall(watch, limits.total, started):
-            for piece in response.iter_bytes():
-                now = time.monotonic()
-                first_byte = first_byte or now - started
-                watch.move(min(last, now + limits.silence))
-                pieces.append(piece)
-                size += len(piece)
-                if size > LARGEST_ANSWER:
-                    raise ModelError("the answer is longer than 64 MB", kind=Trouble.REFUSED, retryable=False)
-        return b"".join(pieces), first_byte
 
     def _check(self, reply: Reply, size: int) -> None:
         """Notices what servers do in silence: filling the window, or cutting the front of the history off."""
@@ -229,37 +209,6 @@ def conversation(
     return OpenAIModel(own, window=window, client=client, exchanged=exchanged)
 
 
-def shared_client(base_url: str, api_key: SecretStr, deadlines: Deadlines) -> openai.OpenAI:
-    """The client of this process for one server: making one costs more than a step, and threads may share it."""
-    server = base_url, api_key, deadlines
-    with _SHARING:
-        client = _CLIENTS.pop(server, None)
-        if client is None:
-            client = sdk_client(
-                ModelConfig(base_url=base_url, model="", api_key=api_key, deadlines=deadlines)
-            )
-        _CLIENTS[server] = client  # the one used last comes last
-        if len(_CLIENTS) > MOST_CLIENTS:
-            _CLIENTS.pop(next(iter(_CLIENTS))).close()
-    return client
-
-
-def sdk_client(config: ModelConfig) -> openai.OpenAI:
-    """The SDK's client without its own retries, and with nothing taken from the environment but proxies."""
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # one INFO line a step costs more than the parsing
-    return openai.OpenAI(
-        base_url=config.base_url,
-        api_key=config.api_key.get_secret_value(),
-        max_retries=0,
-        timeout=timeouts(config.deadlines),
-    )
-
-
-def timeouts(limits: Deadlines) -> httpx2.Timeout:
-    """What the transport itself can enforce: until the first byte. The watchdog does the rest."""
-    return httpx2.Timeout(None, connect=limits.connect, read=min(limits.first_byte, limits.total), write=60.0)
-
-
 def encode(config: ModelConfig, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> bytes:
     """The request body. Everything that stays the same comes first, the growing history last."""
     body: dict[str, Any] = {"model": config.model, **config.sampling.body()}
@@ -269,45 +218,6 @@ def encode(config: ModelConfig, messages: Sequence[Message], tools: Sequence[Too
         body["tools"] = list(tools)
     body["messages"] = list(messages)
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-@contextmanager
-def transport_errors() -> Iterator[None]:
-    """Turns the SDK's and the transport's exceptions into ours."""
-    try:
-        yield
-    except openai.APIStatusError as error:
-        response = error.response
-        raise classify(response.status_code, response.content, response.headers.get("retry-after")) from error
-    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
-        raise _timeout(error) from error
-    except (openai.APIConnectionError, httpx2.TransportError) as error:
-        raise Transient(f"no connection to the server: {_cause(error)}") from error
-
-
-def _timeout(error: Exception) -> Transient:
-    if isinstance(error.__cause__ or error, httpx2.ConnectTimeout):
-        return Transient("no connection to the server: connect timed out")
-    return Stalled("the server sent nothing before the first-byte deadline", silent=True)
-
-
-@contextmanager
-def _as_stall(watch: Watch, total: float, started: float) -> Iterator[None]:
-    """A read that the watchdog ended, told apart from one that the server ended."""
-    try:
-        yield
-    except httpx2.TransportError as error:
-        if watch.expired:
-            raise _stall(watch, total, started) from error
-        raise
-    if watch.expired:
-        raise _stall(watch, total, started)
-
-
-def _stall(watch: Watch, total: float, started: float) -> Stalled:
-    if time.monotonic() - started >= total:
-        return Stalled(f"the answer took longer than {total:g} s", silent=not watch.moved)
-    return Stalled("the server went silent in the middle of an answer", silent=not watch.moved)
 
 
 def _draft(response: httpx2.Response, raw: bytes) -> Draft:
@@ -320,21 +230,6 @@ def _draft(response: httpx2.Response, raw: bytes) -> Draft:
         raise Transient(f"the answer has an unknown shape: {error}") from error
 
 
-def _content_type(response: httpx2.Response) -> str:
-    return clean(str(response.headers.get("content-type", "")))
-
-
-def refuse_web_page(response: httpx2.Response, raw: bytes) -> None:
-    """Raises `ModelError` for HTML in the place of JSON: no API is there, however often it is asked."""
-    is_html = response.headers.get("content-type", "").startswith("text/html")
-    if is_html or raw[:200].lstrip().lower().startswith((b"<!doctype", b"<html")):
-        raise ModelError(WEB_PAGE, kind=Trouble.REFUSED, retryable=False)
-
-
 def _may_pass(error: BaseException) -> bool:
     """Worth the same request again. An empty stream is worth another one."""
     return isinstance(error, Transient) and not isinstance(error, EmptyStream)
-
-
-def _cause(error: BaseException) -> str:
-    return str(error.__cause__ or error) or type(error).__name__

@@ -17,10 +17,11 @@ import openai
 from pydantic import Field
 
 from scaffolds.model import ContextOverflow, ModelError, ToolSchema, Trouble
-from scaffolds.openai.client import OpenAIModel, refuse_web_page, sdk_client, transport_errors
+from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.dialects import TABLE, UNKNOWN, Place
 from scaffolds.openai.errors import Transient
+from scaffolds.openai.transport import refuse_web_page, sdk_client, transport_errors
 from tasks.errors import MachineError, UserError
 from tasks.task import Frozen
 from tasks.untrusted import clean, loads

@@ -1,0 +1,58 @@
+"""The attempts that have no record yet, in the order in which they are made, and the scaffolds that need no more of them.
+
+Not here: why one comes back (`queue`, `spoiled`), or how many are made at once (`executor`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from evals.record import AttemptKey
+from evals.run.tally import Tally
+
+
+class Backlog:
+    """One run's, shared by its threads under the tally's lock; what is dropped is no longer in the tally's total."""
+
+    def __init__(self, tally: Tally, stopping: threading.Event) -> None:
+        self._tally, self._stopping = tally, stopping
+        self._keys: deque[AttemptKey] = deque()
+        self.settled: set[str] = set()
+        """Scaffolds of which enough is measured."""
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def take(self) -> AttemptKey | None:
+        """The next attempt, which counts as under way from here on; None when there is none or the run stops."""
+        with self._tally.lock:
+            if self._stopping.is_set() or not self._keys:
+                return None
+            key = self._keys.popleft()
+            self._tally.began(key)
+            return key
+
+    def append(self, key: AttemptKey) -> None:
+        """To the end. The caller holds the tally's lock."""
+        self._keys.append(key)
+
+    def put_back(self, key: AttemptKey) -> None:
+        """To the front, unless its scaffold was settled while it was made."""
+        with self._tally.lock:
+            self._keys.appendleft(key)
+        self.settle(())
+
+    def extend(self, keys: Iterable[AttemptKey]) -> None:
+        """To the end."""
+        with self._tally.lock:
+            self._keys.extend(keys)
+
+    def settle(self, scaffolds: Collection[str]) -> None:
+        """Start no more attempts of these, nor of those settled before."""
+        with self._tally.lock:
+            self.settled |= set(scaffolds)
+            kept = [key for key in self._keys if key.scaffold not in self.settled]
+            self._tally.total -= len(self._keys) - len(kept)
+            self._keys = deque(kept)

@@ -1,0 +1,76 @@
+"""Recorded attempts are graded in threads of their own while others are made: a grade on disk, in the ledger, in the counts.
+
+Not here: what a grade is (`evals.grade`), and what follows from one (`queue`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from evals.record import AttemptKey, Grade, Record
+from evals.run.attempt import RunContext, grade_recorded
+from evals.run.ledger import Ledger
+from evals.run.spoiled import Spoiled
+from evals.run.tally import Tally
+from tasks.task import Task
+
+Grades = Callable[[Task, Record, Path], Grade]
+"""The path is the attempt's directory (`patch.diff` in, `test.log` out)."""
+
+
+class Grading:
+    """One run's. Without a grader nothing is graded: `asclaimed grade` does it later."""
+
+    def __init__(
+        self,
+        grader: Grades | None,
+        context: RunContext,
+        tasks: Mapping[str, Task],
+        ledger: Ledger,
+        tally: Tally,
+        spoiled: Spoiled,
+        *,
+        graded: Callable[[AttemptKey], None],
+        guard: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`graded` is told of each grade that is counted; `guard` calls a function unless the run has failed, and keeps
+        what it raises."""
+        self._grader, self._context, self._tasks, self._ledger = grader, context, tasks, ledger
+        self._tally, self._spoiled = tally, spoiled
+        self._graded, self._guard = graded, guard
+        self._pool: futures.ThreadPoolExecutor
+        self._futures: dict[AttemptKey, futures.Future[None]] = {}
+
+    @contextmanager
+    def threads(self, number: int) -> Iterator[None]:
+        """Grade in so many threads; leaving waits for what they were given."""
+        with futures.ThreadPoolExecutor(max(1, number), "grade") as self._pool:
+            yield
+
+    def submit(self, key: AttemptKey) -> None:
+        """Grade a recorded attempt some time."""
+        if self._grader is not None:
+            act = partial(self._grade, self._grader, key)
+            self._futures[key] = self._pool.submit(self._guard, act)
+
+    def finish(self, key: AttemptKey) -> None:
+        """Block until the attempt is not being graded, and will not be."""
+        future = self._futures.pop(key, None)
+        if future and not future.cancel():
+            future.result()
+
+    def wait(self, seconds: float) -> None:
+        """Until all that was submitted is graded, but no longer than this."""
+        futures.wait(self._futures.values(), seconds)
+
+    def _grade(self, grader: Grades, key: AttemptKey) -> None:
+        grade = grade_recorded(self._context, key, self._tasks[key.task_id], grader)
+        self._ledger.append("attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump())
+        with self._tally.lock:
+            self._tally.count(grade)
+            self._spoiled.graded(key, grade)
+        self._graded(key)

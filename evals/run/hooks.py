@@ -1,0 +1,35 @@
+"""What a run asks of the world outside its directory, as functions. Not here: who answers (`commands.session`)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from evals.record import AttemptKey
+from evals.run.executor import Executor
+from evals.run.grading import Grades
+from evals.run.looks import Look
+from evals.run.same_server import ServerCheck
+
+
+@dataclass(frozen=True)
+class RunHooks:
+    """One run's: tests hand in fakes here and nowhere else."""
+
+    grade: Grades | None
+    """None leaves grading for later."""
+    wait_for_server: Callable[[Callable[[], bool]], bool]
+    """Block until the model server answers (or the given function says stop); True when it had been away."""
+    look: Callable[[AttemptKey], Look | None] = lambda _key: None
+    """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
+    refusal: Callable[[], str] = lambda: ""
+    """Why the server will not answer even a short prompt; "" when it does, or is away."""
+    accept_empty_turns: bool = False
+    """Go on with a server that loses its answers."""
+    same_server: ServerCheck | None = None
+    """How to ask whether the server is still the one that the run began with; None where no attempt needs one."""
+    executor: Executor | None = None
+    """Where attempts are made; None is threads of this process, on the context's backend."""
+    abandoned: threading.Event = field(default_factory=threading.Event)
+    """Set with the end of the session, for whoever grades in this process."""
