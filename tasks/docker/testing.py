@@ -15,7 +15,7 @@ import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from docker.errors import APIError
 from docker.models.containers import Container
@@ -26,6 +26,7 @@ from tasks.docker.daemon import daemon_errors, remove
 from tasks.docker.delivery import deliver
 from tasks.docker.exec import Exec, check_own_doing
 from tasks.docker.oom import OomWatch
+from tasks.docker.shortage import Shortage
 from tasks.docker.stalls import stalls
 from tasks.docker.watch import Watch, watch
 from tasks.sandbox import SandboxError
@@ -51,8 +52,10 @@ class TestContainers:
         *,
         script_file: str | None = None,
         run: str = "",
+        proc: Path = Path("/proc"),
     ) -> None:
-        """See `tasks.backend.Backend.tests`."""
+        """See `tasks.backend.Backend.tests`. `proc`: where the kernel tells of this machine's memory."""
+        self._proc = proc
         self._image, self._workdir, self._limits = image, workdir, limits
         self._script_file, self._labels = script_file, {"purpose": "grading", "run": run}
 
@@ -124,10 +127,13 @@ class TestContainers:
                 container.start()
                 container.reload()
             watching = watch(container, container_limits)
+            shortage = Shortage(container, self._proc)
             try:
                 yield container, watching, OomWatch(container)
+                shortage.check()  # of a machine without memory no result is believed
             finally:
                 watching.stop()
+                shortage.stop()
         finally:
             remove(container)
 

@@ -40,6 +40,7 @@ def main() -> None:
     drawn = random.Random(options.seed).sample(found, min(options.sample or len(found), len(found)))
     for name in SLOW_TO_IMPORT:
         import_module(name)
+    CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mutants-") as home:
         with copy_of(Path(home)) as copy:
             covers = (
