@@ -10,8 +10,9 @@ import pytest
 
 from evals.grade import check_tasks
 from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task, excluded_tasks
-from evals.grade.grader import LARGE_BYTES, Grader, conservative, oddities, why_not_applied
+from evals.grade.grader import Grader, conservative
 from evals.grade.judge import Judgement
+from evals.grade.oddities import LARGE_BYTES, oddities, why_not_applied
 from evals.grade.regrade import Graded, grade_run, to_grade
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
 from evals.imports.predictions import Prediction, record_predictions

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from evals.grade.check_tasks import CheckList, Reliability, check, excluded_tasks, host, judge, save
-from evals.grade.grader import Grader, conservative, oddities
+from evals.grade.grader import Grader, conservative
+from evals.grade.oddities import oddities
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore, TestFacts
 from evals.imports.predictions import Prediction, read_predictions, record_predictions
 from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record

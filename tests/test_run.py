@@ -18,6 +18,7 @@ import pytest
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.results.score import load_attempts, score
 from evals.run.attempt import Abandoned
+from evals.run.calibrations import Calibrate
 from evals.run.executor import Executor
 from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger, verify
@@ -81,6 +82,8 @@ def make_run(
     refusal: Callable[[], str] = lambda: "",
     scaffolds: Sequence[str] = ("a", "b"),
     executor: Executor | None = None,
+    calibrate: Calibrate | None = None,
+    idles: Callable[[], bool] = lambda: True,
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
     context = plain_context(
@@ -89,7 +92,7 @@ def make_run(
         make_scaffold=lambda _name, _task, settings: Scripted(settings, act),
     )
     keys = list(all_keys(scaffolds, [task.id for task in tasks], attempts))
-    hooks = RunHooks(grade, wait, look, refusal, executor=executor)
+    hooks = RunHooks(grade, wait, look, refusal, executor=executor, calibrate=calibrate, idles=idles)
     return Run(context, tasks, keys, hooks, Ledger(directory / "ledger.jsonl"))
 
 
@@ -127,7 +130,7 @@ def test_a_second_call_does_nothing_twice(tmp_path: Path) -> None:
     make_run(tmp_path).work(workers=2, graders=1)
     asked: list[str] = []
     again = make_run(tmp_path, asked.append)
-    assert again.remaining == 0
+    assert again.finished
     again.work(workers=2, graders=1)
     assert asked == []
     assert again.tally.resolved == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -33,9 +33,7 @@ class RunProgress:
             disable=not console.is_terminal,
         )
         self._row = self._bar.add_task("attempts", total=tally.total, completed=tally.done, facts="")
-        self._grading_row = self._bar.add_task(
-            "grading", total=tally.done, completed=tally.judged, facts="", visible=tally.to_grade > 0
-        )
+        self._grading_row = self._bar.add_task("grading", facts="", **self._grading_now())
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -50,14 +48,18 @@ class RunProgress:
     def __call__(self) -> None:
         """Draw what is so now."""
         self._bar.update(self._row, total=self._tally.total, completed=self._tally.done, facts=self.facts())
-        self._bar.update(
-            self._grading_row,
-            total=self._tally.done,
-            completed=self._tally.judged,
-            visible=self._tally.to_grade > 0,
-        )
+        self._bar.update(self._grading_row, **self._grading_now())
         if not self._console.is_terminal and time.monotonic() - self._last_line > LINE_EVERY:
             self._line()
+
+    def _grading_now(self) -> dict[str, Any]:
+        """What gold does is counted here too: of tasks that have been asked about."""
+        tally = self._tally
+        return {
+            "total": tally.done + tally.calibrations,
+            "completed": tally.judged + tally.calibrated,
+            "visible": tally.to_grade > 0 or tally.calibrations > tally.calibrated,
+        }
 
     def _line(self) -> None:
         self._last_line = time.monotonic()
@@ -83,10 +85,12 @@ class RunProgress:
     def _grading(self, elapsed: float) -> list[str]:
         """`5 to grade, 12 min`: what goes on, mostly, after the last attempt has ended."""
         tally, fresh = self._tally, self._tally.judged - self._judged_before
-        if not tally.to_grade:
-            return []
-        left = f", {duration(tally.to_grade * elapsed / fresh)}" if fresh > 0 else ""
-        return [f"{tally.to_grade} to grade{left}"]
+        ahead = tally.calibrations > tally.calibrated
+        parts = [f"{tally.calibrated} of {tally.calibrations} tasks calibrated"] if ahead else []
+        if tally.to_grade:
+            left = f", {duration(tally.to_grade * elapsed / fresh)}" if fresh > 0 else ""
+            parts.append(f"{tally.to_grade} to grade{left}")
+        return parts
 
     def _under_way(self) -> list[str]:
         """What the attempts that have not ended are at: the only news in a run's first half hour."""

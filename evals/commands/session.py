@@ -122,7 +122,7 @@ def open_run(
         )
         if grade:
             grader = stack.enter_context(make_grader(plan, context, hooks.abandoned))
-            hooks = replace(hooks, grade=grader.grade)
+            hooks = replace(hooks, grade=grader.grade, calibrate=grader.calibrate)
         yield make_run(manifest, tasks, context, hooks)
 
 

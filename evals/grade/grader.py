@@ -7,14 +7,14 @@ is kept (`store`), what is run and what it means (`judge`), the strict column (`
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
 from evals.grade.judge import Judge, Judgement, NotJudged
-from evals.grade.machine import Machine, TaskImages
+from evals.grade.machine import Machine, TaskImages, while_wanted
+from evals.grade.oddities import oddities, why_not_applied
 from evals.grade.official import DEFAULT
 from evals.grade.store import (
     KeptRun,
@@ -27,6 +27,7 @@ from evals.grade.store import (
 )
 from evals.grade.swebench import SwebenchJudge
 from evals.record import Grade, GraderVerdict, Outcome, Party, Record
+from evals.run.attempt import Abandoned
 from tasks.backend import (
     APPLY_COMMANDS,
     EVAL_FILE,
@@ -39,10 +40,9 @@ from tasks.backend import (
 )
 from tasks.disk import cache_directory, exclusive
 from tasks.docker.backend import DockerBackend
+from tasks.errors import MachineError
 from tasks.task import Task
 
-LARGE_BYTES = 10_000_000
-HEADER = re.compile(rb"^(diff --git |--- |\+\+\+ )", re.MULTILINE)
 NOT_RUN = "not run: official is not resolved"
 
 
@@ -115,6 +115,19 @@ class Grader:
             return self._tested(task, b"", None)[1].column
         except NotJudged as reason:
             return self._no_verdict(task, reason).official
+
+    def calibrate(self, task: Task, wanted: Callable[[], bool] = lambda: True) -> str:
+        """Make what strict needs of a task ahead of the first patch that passes; no more runs once it is not `wanted`.
+
+        Why there is none, or "". A grade that needs it meanwhile waits for it.
+        """
+        if not self._strict_version:
+            return ""
+        try:
+            self._machine.held(lambda: self._calibrate(task, wanted))
+        except (NotJudged, MachineError, Abandoned) as error:
+            return str(error)
+        return ""
 
     def image(self, task: Task) -> str:
         """Id of the image that the task is graded in. Raises `NotJudged`."""
@@ -205,6 +218,13 @@ class Grader:
             startup_seconds=round(verdict.startup_seconds, 3),
         )
 
+    def _calibrate(self, task: Task, wanted: Callable[[], bool]) -> None:
+        from evals.grade.strict.baseline import calibrate_ahead
+
+        script, image = self._judge_of(task).request(task, b"").script, self._images.of(task)
+        tests = self._tests(task, None, network=False)
+        calibrate_ahead(task, script, image, while_wanted(tests, wanted), cache_directory() / "calibrations")
+
     def _join(self, task: Task, patch: bytes, tested: KeptRun, official: Judgement) -> Grade:
         facts = tested.facts
         strict = facts.strict if self._strict_version and facts.applied_by else None
@@ -279,24 +299,3 @@ def conservative(official: GraderVerdict, strict: GraderVerdict | None) -> Outco
     if strict is None or strict.outcome is official.outcome:
         return official.outcome
     return Outcome.VIOLATION if strict.outcome is Outcome.VIOLATION else Outcome.UNRESOLVED
-
-
-def oddities(patch: bytes) -> tuple[str, ...]:
-    """Facts about the bytes of a patch that is not empty, most telling first."""
-    found = []
-    if not HEADER.search(patch):
-        found.append("it is not a unified diff")
-    if b"\nBinary files " in patch and b"\nGIT binary patch" not in patch:
-        found.append("it changes a binary file without carrying its content")
-    if patch.count(b"\r\n") * 2 > patch.count(b"\n"):
-        found.append("its lines end in CRLF")
-    if not patch.endswith(b"\n"):
-        found.append("it does not end in a newline")
-    if len(patch) >= LARGE_BYTES:
-        found.append(f"it is {len(patch) / 1e6:.1f} MB large")
-    return tuple(found)
-
-
-def why_not_applied(patch: bytes) -> str:
-    """One line for a patch that none of the four commands applied."""
-    return "the patch does not apply" + "".join(f"; {fact}" for fact in oddities(patch)[:2])

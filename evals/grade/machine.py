@@ -83,6 +83,17 @@ class Machine:
                 raise MachineError("the Docker daemon went away: start it and run the same command again")
 
 
+def while_wanted(run_tests: RunTests, wanted: Callable[[], bool]) -> RunTests:
+    """The same, until nobody wants to know: then `Abandoned` in the place of a run."""
+
+    def run(request: RunRequest, /) -> RunResult:
+        if not wanted():
+            raise Abandoned
+        return run_tests(request)
+
+    return run
+
+
 class TaskImages:
     """Image ids by task, looked up once. Threads may share it."""
 

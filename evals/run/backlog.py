@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from evals.record import AttemptKey
 from evals.run.tally import Tally
@@ -24,6 +24,9 @@ class Backlog:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def __iter__(self) -> Iterator[AttemptKey]:
+        return iter(tuple(self._keys))
 
     def take(self) -> AttemptKey | None:
         """The next attempt, which counts as under way from here on; None when there is none or the run stops."""

@@ -43,12 +43,14 @@ class Grading:
         self._tally, self._spoiled = tally, spoiled
         self._graded, self._guard = graded, guard
         self._pool: futures.ThreadPoolExecutor
+        self._number = 0
         self._futures: dict[AttemptKey, futures.Future[None]] = {}
 
     @contextmanager
     def threads(self, number: int) -> Iterator[None]:
         """Grade in so many threads; leaving waits for what they were given."""
-        with futures.ThreadPoolExecutor(max(1, number), "grade") as self._pool:
+        self._number = max(1, number)
+        with futures.ThreadPoolExecutor(self._number, "grade") as self._pool:
             yield
 
     def submit(self, key: AttemptKey) -> None:
@@ -56,6 +58,15 @@ class Grading:
         if self._grader is not None:
             act = partial(self._grade, self._grader, key)
             self._futures[key] = self._pool.submit(self._guard, act)
+
+    @property
+    def has_a_thread_to_spare(self) -> bool:
+        """And one more for the next grade."""
+        return self._number - sum(not future.done() for future in list(self._futures.values())) >= 2
+
+    def use(self, act: Callable[[], None]) -> futures.Future[None]:
+        """One of the threads, for something else."""
+        return self._pool.submit(self._guard, act)
 
     def finish(self, key: AttemptKey) -> None:
         """Block until the attempt is not being graded, and will not be."""

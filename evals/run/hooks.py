@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from evals.record import AttemptKey
+from evals.run.calibrations import Calibrate, idles
 from evals.run.executor import Executor
 from evals.run.grading import Grades
 from evals.run.looks import Look
@@ -29,6 +30,10 @@ class RunHooks:
     """Go on with a server that loses its answers."""
     same_server: ServerCheck | None = None
     """How to ask whether the server is still the one that the run began with; None where no attempt needs one."""
+    calibrate: Calibrate | None = None
+    """Makes what strict needs of a task; None leaves it to the grade that needs it."""
+    idles: Callable[[], bool] = idles
+    """Whether this machine has time for what nobody waits for yet."""
     executor: Executor | None = None
     """Where attempts are made; None is threads of this process, on the context's backend."""
     abandoned: threading.Event = field(default_factory=threading.Event)

@@ -18,6 +18,7 @@ from functools import partial
 from evals.record import AttemptKey, Failure, Grade, Party, Record
 from evals.run.attempt import RunContext, record_failure
 from evals.run.backlog import Backlog
+from evals.run.calibrations import Calibrations
 from evals.run.controls import CONTROLS
 from evals.run.empty_turns import EmptyTurnGuard
 from evals.run.executor import LocalThreads
@@ -111,11 +112,6 @@ class Run:
         """Every attempt has a record, and a verdict if this run grades."""
         return self.tally.done == self.tally.total and not self.tally.to_grade
 
-    @property
-    def remaining(self) -> int:
-        """Attempts without a record."""
-        return len(self._todo)
-
     def stop(self) -> None:
         """Start nothing new; what runs may finish."""
         self._stopping.set()
@@ -130,14 +126,13 @@ class Run:
 
         Raises what stopped the run: `UserError`/`MachineError`, or an exception that is our own fault.
         """
-        self._ledger.append(
-            "work-started", remaining=len(self._todo), ungraded=len(self._to_grade), workers=workers
-        )
+        ungraded = len(self._to_grade)
+        self._ledger.append("work-started", remaining=len(self._todo), ungraded=ungraded, workers=workers)
         try:
             self._check_tool_calls(last=not self._todo)
         except UserError as error:
             self._die(error)
-        with self._grading.threads(graders):
+        with self._grading.threads(graders), self._calibrations().beside(self._grading):
             for key in self._to_grade:
                 self._grading.submit(key)
             with self._same_server.watched() if self._same_server else nullcontext():
@@ -151,6 +146,11 @@ class Run:
         self._ledger.close()
         if self._fatal is not None:
             raise self._fatal
+
+    def _calibrations(self) -> Calibrations:
+        open_keys = (key for key in (*self._to_grade, *self._todo) if key.scaffold not in CONTROLS)
+        tasks = {key.task_id: self._tasks[key.task_id] for key in open_keys}.values()
+        return Calibrations(self._hooks.calibrate, tasks, self._hooks.idles, self.tally, self._ledger)
 
     def _attempt_all(self, workers: int, watch: Callable[[], None]) -> None:
         """Until the queue is empty and every attempt in it is graded, or the run stops."""
@@ -220,11 +220,11 @@ class Run:
     def _attempt(self, key: AttemptKey, backend: Backend) -> None:
         task, epoch = self._tasks[key.task_id], self._outages.epoch
         changes = self._same_server.times if self._same_server else 0
-        context = replace(self._context, backend=backend)
         self._ledger.append("attempt-started", **key.model_dump())
         try:
             prepared = self._pulls.prepare(task, backend)
-            record = self._executor.attempt(key, task, prepared, context, partial(self._stepped, key))
+            context, seen = replace(self._context, backend=backend), partial(self._stepped, key)
+            record = self._executor.attempt(key, task, prepared, context, seen)
             if self._same_server and key.scaffold not in CONTROLS:
                 self._same_server.recorded(key, changes)
         except ModelError as error:
@@ -264,9 +264,8 @@ class Run:
         self._recorded(key, record_failure(key, self._tasks[key.task_id], self._context, failure))
 
     def _recorded(self, key: AttemptKey, record: Record) -> None:
-        self._ledger.append(
-            "attempt-recorded", patch=record.patch_sha256, stop=record.stop, **key.model_dump()
-        )
+        facts = key.model_dump() | {"patch": record.patch_sha256, "stop": record.stop}
+        self._ledger.append("attempt-recorded", **facts)
         with self.tally.lock:
             self.tally.done += 1
             self._tool_calls.add(key, record)

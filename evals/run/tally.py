@@ -32,6 +32,10 @@ class Tally:
     graded: int = 0
     resolved: int = 0
     unjudged: int = 0
+    calibrations: int = 0
+    """Tasks of which strict may need to know what gold does, and has not asked yet."""
+    calibrated: int = 0
+    """Of them, tried in this session."""
     completion_tokens: int = 0
     """Of this session, counted as steps end; what was recorded before does not count."""
     under_way: dict[AttemptKey, UnderWay] = field(default_factory=dict)

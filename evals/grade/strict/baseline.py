@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from evals.grade.strict import suite
 from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
-from evals.grade.strict.script import Parts
+from evals.grade.strict.script import Parts, take_apart
 from tasks.backend import RunRequest, RunTests
 from tasks.disk import exclusive, write_json
 from tasks.task import Frozen, Task
@@ -52,6 +52,14 @@ def calibration_of(
             directory.mkdir(parents=True, exist_ok=True)
             write_json(path, made)
     return made
+
+
+def calibrate_ahead(
+    task: Task, eval_script: str, image_id: str, run_tests: RunTests, directory: Path
+) -> None:
+    """So that the first patch that passes need not wait for it. Raises `SandboxError`."""
+    if parts := take_apart(eval_script):
+        calibration_of(task, parts, image_id, run_tests, directory)
 
 
 def _own_source() -> bytes:
