@@ -14,7 +14,7 @@ demo: setup  ## a model server, three scaffolds, a report (under 15 minutes on 2
 	$(ASCLAIMED) serve -- $(ASCLAIMED) run runs/plans/demo.yaml
 
 test: lint  ## ruff, mypy and the whole suite, Docker and the real model included
-	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 30
+	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 30
 
 lint: setup  ## ruff and mypy
 	$(PYTHON) -m ruff check .

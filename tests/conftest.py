@@ -7,7 +7,24 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # before numpy: its threads only wait for each other's processor
+SLOWEST_FIRST = (
+    "exploits",
+    "grade_interrupted",
+    "end_to_end",
+    "grade_patch",
+    "grade_disturbed",
+    "serve_real",
+)
+"""Files that would keep one process busy when all others are done (`--dist loadfile` goes by the order of collection)."""
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {f"test_{name}": number for number, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,15 @@ from evals.commands.run import _exit_code, resuming, spoiled
 from evals.record import AttemptKey, Failure, Outcome, Party, Record
 from evals.run.plan import RunPlan, load_plan, plan_keys, settings
 from tasks.errors import UserError
+from tests.command_line import asclaimed
 from tests.runs_on_disk import write_attempt, write_run
 
 
-def asclaimed(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def without_docker(*words: object) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: the client of this one stays with its daemon."""
     return subprocess.run(
         [sys.executable, "-m", "evals", *map(str, words)],
-        capture_output=True, text=True, check=False, env=os.environ | environment,
+        capture_output=True, text=True, check=False, env=os.environ | {"DOCKER_HOST": "unix:///nowhere"},
     )  # fmt: skip
 
 
@@ -123,7 +125,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
     )  # fmt: skip
     assert json.loads(imported.stdout)["tasks"] == 500, imported.stderr
     assert len(json.loads(asclaimed("report", out, out, "--json").stdout)) == 2
-    assert {"Docker", "disk"} <= json.loads(asclaimed("doctor", "--json").stdout).keys()
+    assert {"Docker", "disk"} <= json.loads(without_docker("doctor", "--json").stdout).keys()
 
 
 def test_a_pipe_is_wide_and_all_commands_write_through_one_console(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,14 +168,16 @@ def test_the_exit_codes_of_the_readme(tmp_path: Path) -> None:
     codes = {
         0: [("report", run), ("verify", claim, run), ("compare", run)],
         2: [("report", tmp_path), ("verify", "none", run), ("compare", run, "--by", "x"), ("run", "--bad")],
-        3: [("run", "--scaffold", "gold", "--limit", "1", "--out", tmp_path / "new")],
     }
     found = {
-        (code, words): asclaimed(*words, DOCKER_HOST="unix:///nowhere").returncode
+        (code, words): asclaimed(*words).returncode
         for code, all_words in codes.items()
         for words in all_words
     }
     assert {key: got for key, got in found.items() if got != key[0]} == {}
+    assert without_docker("doctor").returncode == 3
+    new = ("run", "--scaffold", "gold", "--limit", "1", "--out", tmp_path / "new")
+    assert without_docker(*new).returncode == 3
     assert [_exit_code(True, False), _exit_code(True, True), _exit_code(False, True)] == [0, 1, 130]
 
 

@@ -160,6 +160,14 @@ def hub_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    import datasets.config
+    import huggingface_hub.constants
+
+    for constants in (
+        huggingface_hub.constants,
+        datasets.config,
+    ):  # read once, maybe for another test before this one
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 @pytest.mark.usefixtures("hub_away")

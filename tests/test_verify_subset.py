@@ -74,7 +74,9 @@ def truth() -> float:
     return float(np.mean(list(chances().values())))
 
 
+@cache
 def drawn(n: int, seed: int = 0) -> Subset:
+    """Drawing takes longer than a verdict."""
     return draw_fitted(BENCHMARK, known(), n, seed)
 
 
