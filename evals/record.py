@@ -128,6 +128,8 @@ class Record(Frozen):
     patch_bytes: int
     skipped_paths: tuple[str, ...] = ()
     steps: int = 0
+    side_calls: int = 0
+    """Of an agent program, beside its conversation: titles, summaries, sub-agents. Their tokens are in the counts."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     active_seconds: float = 0.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Protocol
+from pathlib import Path
+from typing import Annotated, Protocol, runtime_checkable
 
 from pydantic import BeforeValidator, Field
 
@@ -39,6 +40,8 @@ class Stop(StrEnum):
     """The conversation no longer fits the server's context window."""
     SANDBOX_BROKEN = "sandbox_broken"
     """It broke its own sandbox: killed the shell, the container, or its memory."""
+    PROGRAM_FAILED = "program_failed"
+    """It is a program, and ended with an error after it had begun to work."""
 
 
 class ToolCallMode(StrEnum):
@@ -108,6 +111,10 @@ class Step(Frozen):
     served: Served | None = None
     """Who answered, for an agent's step."""
     empty: EmptyTurn | None = None
+    asked: Annotated[dict[str, object], BeforeValidator(fit)] = Field(default_factory=dict)
+    """What an agent program wanted of sampling and the like; what was sent is the plan's."""
+    side: bool = False
+    """A program's call beside its conversation: a title, a summary, a sub-agent."""
 
 
 @dataclass
@@ -130,6 +137,8 @@ class Trajectory:
     """One line for people; may quote the model, so treat it as hostile text."""
     steps: int = 0
     """Model calls made."""
+    side_calls: int = 0
+    """Calls that an agent program made beside its conversation; their tokens count, too."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     active_seconds: float = 0.0
@@ -146,7 +155,9 @@ class Trajectory:
     files_shown: tuple[str, ...] | None = None
     """For a scaffold that chooses what the model sees; None where the model looks for itself."""
     warnings: tuple[str, ...] = ()
-    """What the client noticed about the server, such as a history cut off in silence. Set by the run."""
+    """What a reader should know of an agent program; the run adds what the client noticed about the server."""
+    transcript: bytes = b""
+    """What an agent program wrote of its own work, and printed."""
 
     @property
     def ended_empty(self) -> EmptyTurn | None:
@@ -176,4 +187,13 @@ class Scaffold(Protocol):
 
         Raises only what is nobody's here to judge: `ModelError` and `SandboxError`.
         """
+        ...
+
+
+@runtime_checkable
+class Mounting(Scaffold, Protocol):
+    """A scaffold that needs directories of this machine in its sandbox."""
+
+    def mounts(self) -> Mapping[str, Path]:
+        """Path inside → directory here, only to be read; made when it is missing. Raises `MachineError`."""
         ...

@@ -107,6 +107,23 @@ def parsed(id_: str | None, name: str, raw: str) -> Call:
     return Call(id_, name, arguments)
 
 
+def valid_arguments(raw: str) -> str:
+    """`raw` where it is a JSON object, else an object that quotes it.
+
+    llama-server answers 500 to a history whose arguments do not parse, which would end the attempt.
+    """
+    try:
+        parsed = json.loads(raw, parse_constant=_no_constant)
+        is_sound = isinstance(parsed, dict) and fit(parsed) is parsed
+    except (ValueError, RecursionError):
+        is_sound = False
+    return raw if is_sound else json.dumps({"unparsed": clean(raw)})
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is Python's, not JSON's")
+
+
 def recover(text: str, names: Container[str]) -> Iterator[Call]:
     """Calls written as text. Tags win over fences, fences over bare JSON, so that nothing is read twice."""
     text = text[:LONGEST_READ]

@@ -17,21 +17,24 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from scaffolds.base import Scaffold, Settings
+from scaffolds.base import Budget, Scaffold, Settings, ToolCallMode
 from scaffolds.factors import Factors
+from scaffolds.programs.program import Program
 from tasks.errors import UserError, near
 
 HOME = files("scaffolds") / "family"
+PROGRAMS = files("scaffolds") / "programs"
 FAMILY = "family"
 """Source of a scaffold that travels with the package."""
 SUFFIX = (".yaml", ".yml")
 OWN_CLASS = re.compile(r"^[\w.]+:\w+$")
 SAFE_NAME = re.compile(r"^\w[\w.-]*$")
+Kind = TypeVar("Kind", Factors, Program)
 MOST_LIKE = 5
 """Files that a chain of `like` may have."""
 
@@ -47,10 +50,28 @@ class Definition:
     sha256: str
     """Of the YAML files, or of the class's package."""
     factors: Factors | None
-    """None for a class of one's own: nothing is known of what it does."""
+    """None for a program, and for a class of one's own, of which nothing is known."""
+    program: Program | None = None
+
+    def in_force(self, budget: Budget, calls: ToolCallMode) -> dict[str, str]:
+        """What it consists of in a run, in words; nothing for a class of one's own."""
+        if self.program:
+            return self.program.in_force(budget)
+        return self.factors.in_force(budget, calls) if self.factors else {}
+
+    def prepare(self) -> None:
+        """Have everything here that attempts need. Raises `MachineError`."""
+        if self.program and self.program.package:
+            from scaffolds.programs.install import installed
+
+            installed(self.program)
 
     def make(self, settings: Settings) -> Scaffold:
         """A fresh scaffold for one attempt."""
+        if self.program:
+            from scaffolds.programs.agent import ProgramAgent
+
+            return ProgramAgent(self.program, settings)
         if self.factors is None:
             scaffold: Scaffold = class_of(self.source)(settings)
             return scaffold
@@ -63,6 +84,20 @@ class Definition:
 def names() -> tuple[str, ...]:
     """Every scaffold of the family."""
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in HOME.iterdir()))
+
+
+@cache
+def programs() -> tuple[str, ...]:
+    """Every agent program that is known by name."""
+    return tuple(
+        sorted(
+            entry.name.removesuffix(".yaml") for entry in PROGRAMS.iterdir() if entry.name.endswith(".yaml")
+        )
+    )
+
+
+def place_of(name: str) -> Any:
+    return (PROGRAMS if name in programs() else HOME) / f"{name}.yaml"
 
 
 def name_of(given: str) -> str:
@@ -78,21 +113,23 @@ def find(given: str, *, besides: Sequence[str] = ()) -> Definition:
         return _of_class(given)
     if given.endswith(SUFFIX):
         return _of_file(given)
-    if given not in names():
-        known = (*names(), *besides)
+    if given not in all_names():
+        known = (*all_names(), *besides)
         raise UserError(
             f"no scaffold is called {given!r}: choose from {', '.join(known)}{near(given, known)}"
         )
-    texts = _chain(given, HOME / f"{given}.yaml", [])
-    return Definition(given, FAMILY, _digest(texts), _merged(given, texts))
+    return _defined(given, FAMILY, given, _chain(given, place_of(given), []))
+
+
+def all_names() -> tuple[str, ...]:
+    return (*names(), *programs())
 
 
 def _of_file(given: str) -> Definition:
     name = name_of(given)
-    if name in names() or not SAFE_NAME.match(name):
+    if name in all_names() or not SAFE_NAME.match(name):
         raise UserError(f"{given}: call the file otherwise: {name!r} is taken, or no name for a directory")
-    texts = _chain(given, Path(given), [])
-    return Definition(name, given, _digest(texts), _merged(given, texts))
+    return _defined(name, given, given, _chain(given, Path(given), []))
 
 
 def _chain(given: str, file: Any, seen: list[bytes]) -> list[bytes]:
@@ -108,28 +145,42 @@ def _chain(given: str, file: Any, seen: list[bytes]) -> list[bytes]:
         raise UserError(f"{given} must hold keys and values, such as `tools: [bash]`")
     if (like := values.get("like")) is None:
         return seen
-    if like not in names() or len(seen) >= MOST_LIKE:
-        raise UserError(f"{given}: `like` names one of {', '.join(names())}{near(str(like), names())}")
-    return _chain(given, HOME / f"{like}.yaml", seen)
+    if like not in all_names() or len(seen) >= MOST_LIKE:
+        raise UserError(
+            f"{given}: `like` names one of {', '.join(all_names())}{near(str(like), all_names())}"
+        )
+    return _chain(given, place_of(like), seen)
 
 
-def _merged(given: str, texts: list[bytes]) -> Factors:
+def _defined(name: str, source: str, given: str, texts: list[bytes]) -> Definition:
+    """A file with `run`, its own or of what it is like, says how to start a program; any other, what a scaffold consists of."""
+    values = _merged(texts)
+    if "run" in values:
+        return Definition(name, source, _digest(texts), None, _checked(given, Program, values))
+    return Definition(name, source, _digest(texts), _checked(given, Factors, values))
+
+
+def _merged(texts: list[bytes]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for text in reversed(texts):
         values.pop("about", None)
         values |= yaml.safe_load(text)
     values.pop("like", None)
+    return values
+
+
+def _checked(given: str, kind: type[Kind], values: dict[str, Any]) -> Kind:
     try:
-        return Factors.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{given}: {_complaint(error)}") from None
+        raise UserError(f"{given}: {_complaint(error, kind)}") from None
 
 
-def _complaint(error: ValidationError) -> str:
+def _complaint(error: ValidationError, kind: type[BaseModel]) -> str:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        known = [*Factors.model_fields, "like"]
+        known = [*kind.model_fields, "like"]
         return f"there is no key `{where}`{near(where, known) or '; there are ' + ', '.join(known)}"
     said = first["msg"].removeprefix("Value error, ")
     return f"`{where}`: {said}" if where else said
@@ -141,8 +192,10 @@ def _digest(texts: list[bytes]) -> str:
 
 def _of_class(given: str) -> Definition:
     made, name = class_of(given), name_of(given)
-    if name in names():
-        raise UserError(f"{given}: call the class otherwise: {name!r} is a scaffold of the family")
+    if name in all_names():
+        raise UserError(
+            f"{given}: call the class otherwise: {name!r} is a scaffold that travels with asclaimed"
+        )
     return Definition(name, given, _source_hash(sys.modules[made.__module__]), None)
 
 

@@ -134,10 +134,23 @@ class Model(Protocol):
         """Tokens of context that one conversation may have, where the server says so."""
         ...
 
+    @property
+    def name(self) -> str:
+        """What its server calls it."""
+        ...
+
     def complete(
-        self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] = (), seconds: float | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSchema] = (),
+        seconds: float | None = None,
+        tokens: int | None = None,
     ) -> Reply:
-        """One call, of at most `seconds`. Retries live inside. Raises `ModelError`, `ContextOverflow` or `TimeUp`."""
+        """One call, of at most `seconds`, answered with at most `tokens` where that is less than the settings allow.
+
+        Retries live inside. Raises `ModelError`, `ContextOverflow` or `TimeUp`.
+        """
         ...
 
 

@@ -6,6 +6,8 @@ Only types and what they share. Code that runs or grades tasks is given a backen
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from pydantic import Field
@@ -110,6 +112,9 @@ class RunTests(Protocol):
         ...
 
 
+NO_MOUNTS: Mapping[str, Path] = MappingProxyType({})
+
+
 class Backend(Protocol):
     """Threads share one. Everything raises `SandboxError` where the machine fails, `MachineError` where there is none."""
 
@@ -120,8 +125,19 @@ class Backend(Protocol):
         """
         ...
 
-    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
-        """A sandbox of a prepared image (its id). `labels` name the run and the attempt, for `reap`."""
+    def open(
+        self,
+        image: str,
+        *,
+        workdir: str,
+        limits: Limits,
+        labels: Mapping[str, str],
+        mounts: Mapping[str, Path] = NO_MOUNTS,
+    ) -> Sandbox:
+        """A sandbox of a prepared image (its id). `labels` name the run and the attempt, for `reap`.
+
+        `mounts`: path inside → directory of this machine, to be read there. Raises `MachineError` where that cannot be.
+        """
         ...
 
     def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:

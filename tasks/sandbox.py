@@ -6,6 +6,8 @@ a result. What the agent did to its own machine is `SandboxGone`. What the host 
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field
@@ -122,3 +124,35 @@ class Sandbox(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+class Command(Protocol):
+    """A command that is under way. All methods raise what those of `Sandbox` raise, and may be called from any thread."""
+
+    def close_input(self) -> None: ...
+
+    def output(self) -> bytes:
+        """The next piece of what it prints, both streams as they interleave; b"" when it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End it, and all that it started."""
+        ...
+
+    def status(self) -> int:
+        """Wait for its end; its exit code, as the shell reports it."""
+        ...
+
+
+@runtime_checkable
+class ProgramSandbox(Sandbox, Protocol):
+    """A sandbox in which a program can be followed while it runs, and can ask the host over a port of its own loopback."""
+
+    def start(self, command: str, *, timeout: float, cwd: str | None = None) -> Command: ...
+
+    def forward(self, port: int, handler: Callable[[io.RawIOBase], None]) -> None:
+        """Serve 127.0.0.1:`port` inside, without any network: each connection gets `handler` in a thread of its own.
+
+        Raises `OSError` where the port cannot be had.
+        """
+        ...

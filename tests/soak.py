@@ -27,6 +27,7 @@ from typing import Any
 from evals.report.summary import summarise
 from evals.run.ledger import verify
 from scaffolds.openai.config import Retries
+from tasks.backend import NO_MOUNTS
 from tasks.errors import DiskFullError, UserError
 from tasks.sandbox import ExecResult, Limits, Sandbox
 from tests.fakes.openai_server import Answer, Body, FakeServer, as_stream, call, error
@@ -62,7 +63,15 @@ def command_of(turn: int) -> str:
 class CountingBackend(PlainBackend):
     """A machine for each attempt, which knows its task."""
 
-    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
+    def open(
+        self,
+        image: str,
+        *,
+        workdir: str,
+        limits: Limits,
+        labels: Mapping[str, str],
+        mounts: Mapping[str, Path] = NO_MOUNTS,
+    ) -> Sandbox:
         return CountedSandbox(labels["attempt"].split("/")[1])
 
 

@@ -105,6 +105,9 @@ def open_run(
     """
     check_scaffolds(plan)
     check_machine(directory)
+    for one in definitions(plan).values():
+        progress(f"installing {one.name}", None)
+        one.prepare()
     tasks = load_tasks(plan)
     fresh = compose_manifest(plan, tasks, directory, progress)
     for line in preflight(fresh, tasks, directory, progress, grade=grade):

@@ -21,6 +21,7 @@ class Failure(StrEnum):
     TURN_CAP = "turn cap"
     BUDGET = "token or time limit"
     SANDBOX = "broke its sandbox"
+    PROGRAM = "the agent program failed"
     NO_PATCH = "no patch"
     WRONG_PATCH = "wrong patch"
     UNKNOWN = "unknown"
@@ -35,6 +36,7 @@ STOPPED = {
     Stop.TOKEN_LIMIT: Failure.BUDGET,
     Stop.TIME_LIMIT: Failure.BUDGET,
     Stop.SANDBOX_BROKEN: Failure.SANDBOX,
+    Stop.PROGRAM_FAILED: Failure.PROGRAM,
 }
 
 

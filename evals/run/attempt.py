@@ -6,10 +6,11 @@ directory behind under another name and goes up to `queue`, which decides whethe
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,10 +23,10 @@ from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.set_aside import set_aside
 from evals.run.trajectory import StepLog
-from scaffolds.base import Scaffold, Settings, Step, Stop, Trajectory, unseen
+from scaffolds.base import Mounting, Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
 from scaffolds.openai.config import ModelConfig
-from tasks.backend import Backend, Prepared
+from tasks.backend import NO_MOUNTS, Backend, Prepared
 from tasks.disk import write_atomic, write_json
 from tasks.errors import UserError
 from tasks.sandbox import Diff, Limits, Sandbox, SandboxError, SandboxFacts
@@ -36,6 +37,7 @@ CHANGED_FILE = re.compile(r"^--- a/(.+)$", re.MULTILINE)
 """In a patch: a file that was there before."""
 STALLED_SHARE = 0.1
 """Of an agent's time: so much of it lost to a machine that stood still, and its end says nothing of the agent."""
+TRANSCRIPT = "transcript.gz"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def _compose(
         patch_bytes=len(diff.patch),
         skipped_paths=diff.skipped,
         steps=trajectory.steps,
+        side_calls=trajectory.side_calls,
         prompt_tokens=trajectory.prompt_tokens,
         completion_tokens=trajectory.completion_tokens,
         active_seconds=round(trajectory.active_seconds, 3),
@@ -190,16 +193,18 @@ def _work(
     scaffold = context.make_scaffold(key.scaffold, task, replace(context.settings, on_step=log))
     with (
         ExchangeLog(directory) as exchanged,
-        open_sandbox(context, prepared, task, key) as sandbox,
+        open_sandbox(context, prepared, task, key, mounts_of(scaffold)) as sandbox,
     ):
         model = _conversation(context, key.attempt, exchanged)
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
-            trajectory.warnings = _warnings(model)
+            trajectory.warnings += _warnings(model)
         except Exception:
             with suppress(SandboxError, OSError):
                 write_atomic(directory / "patch.diff", sandbox.diff().patch)
             raise
+        if trajectory.transcript:
+            write_atomic(directory / TRANSCRIPT, gzip.compress(trajectory.transcript))
         facts = sandbox.facts()
         diff = sandbox.diff()
         write_atomic(directory / "patch.diff", diff.patch)
@@ -224,10 +229,17 @@ def _conversation(
     return conversation(context.model, number, window=context.window, exchanged=exchanged)
 
 
-def open_sandbox(context: RunContext, prepared: Prepared, task: Task, key: AttemptKey) -> Sandbox:
+def mounts_of(scaffold: Scaffold) -> Mapping[str, Path]:
+    """Directories of this machine that a scaffold needs inside."""
+    return scaffold.mounts() if isinstance(scaffold, Mounting) else NO_MOUNTS
+
+
+def open_sandbox(
+    context: RunContext, prepared: Prepared, task: Task, key: AttemptKey, mounts: Mapping[str, Path]
+) -> Sandbox:
     labels = {"run": context.run_id, "attempt": f"{key.scaffold}/{key.task_id}/{key.attempt}"}
     return context.backend.open(
-        prepared.image, workdir=task.brief.workdir, limits=context.limits, labels=labels
+        prepared.image, workdir=task.brief.workdir, limits=context.limits, labels=labels, mounts=mounts
     )
 
 

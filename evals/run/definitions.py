@@ -31,7 +31,7 @@ def facts(plan: RunPlan) -> dict[str, ScaffoldFacts]:
         name: ScaffoldFacts(
             source=one.source,
             sha256=one.sha256,
-            factors=one.factors.in_force(plan.budget, plan.tool_calls) if one.factors else {},
+            factors=one.in_force(plan.budget, plan.tool_calls),
         )
         for name, one in definitions(plan).items()
     }

@@ -61,7 +61,7 @@ class StepLog:
                 "total_prompt_tokens": trajectory.prompt_tokens,
                 "total_completion_tokens": trajectory.completion_tokens,
                 "total_steps": len(steps),
-                "extra": {"model_calls": trajectory.steps},
+                "extra": {"model_calls": trajectory.steps, "side_calls": trajectory.side_calls},
             },
             "extra": {"stop": trajectory.stop, "detail": trajectory.detail, "calls": vars(trajectory.calls)},
         }
@@ -94,5 +94,6 @@ def _atif_step(number: int, step: Step) -> dict[str, Any]:
         document["observation"] = {"results": results}
     if step.metrics is not None:
         document["metrics"] = step.metrics.model_dump(exclude_none=True)
-    document["extra"] = {"seconds": round(step.seconds, 4)} | ({"empty": step.empty} if step.empty else {})
+    facts = {"empty": step.empty, "asked": step.asked, "side": step.side}
+    document["extra"] = {"seconds": round(step.seconds, 4)} | {k: v for k, v in facts.items() if v}
     return document

@@ -74,28 +74,38 @@ class OpenAIModel:
         self._exchanged = exchanged
         self._retrying = self._retrier()
         self._calls_without_id = 0
-        self._last_size = (0, 0)
+        self._last, self._last_prompt = b"", 0
+
+    @property
+    def name(self) -> str:
+        return self.config.model
 
     def complete(
-        self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] = (), seconds: float | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[ToolSchema] = (),
+        seconds: float | None = None,
+        tokens: int | None = None,
     ) -> Reply:
         """One call. Raises `ModelError` (after retries), `ContextOverflow` or `TimeUp` (at once).
 
-        `seconds` bounds each try; what a server spent on failing is not the attempt's time.
+        `seconds` bounds each try; what a server spent on failing is not the attempt's time. `tokens` lowers `max_tokens`.
         """
-        body = encode(self.config, messages, tools)
+        config = self.config if tokens is None else self.config.capped(tokens)
+        body = encode(config, messages, tools)
         try:
             try:
                 reply = self._retrying(self._once, body, seconds)
             except EmptyStream:  # without a stream there is room for the error's status and text
-                whole = self.config.model_copy(update={"stream": False})
+                whole = config.model_copy(update={"stream": False})
                 reply = self._retrying(self._once, encode(whole, messages, tools), seconds)
         except Unparsable:
             self.warnings["unparsable"] += 1
             return Reply("", (), UNPARSABLE, Usage(), assistant_message("", (), {}))
         except Transient as error:
             raise ModelError(str(error), kind=error.kind, retryable=True) from error
-        self._check(reply, len(body))
+        self._check(reply, body)
         return reply
 
     def _retrier(self) -> tenacity.Retrying:
@@ -165,17 +175,17 @@ class OpenAIModel:
             self._exchanged(Exchange(body, error=clean(cause(error))))
             raise
 
-    def _check(self, reply: Reply, size: int) -> None:
+    def _check(self, reply: Reply, body: bytes) -> None:
         """Notices what servers do in silence: filling the window, or cutting the front of the history off."""
         usage = reply.usage
         if not usage.prompt:
             self.warnings["usage_missing"] += 1
         if self.window and reply.finish_reason == CUT_OFF and usage.prompt + usage.completion >= self.window:
             raise ContextOverflow(f"the answer filled the server's window of {self.window} tokens", reply)
-        last_size, last_prompt = self._last_size
-        if size > last_size and 0 < usage.prompt <= last_prompt:
+        goes_on = body.startswith(self._last[: len(self._last) // 2])  # else it is another conversation
+        if goes_on and len(body) > len(self._last) and 0 < usage.prompt <= self._last_prompt:
             self.warnings["context_truncated"] += 1
-        self._last_size = (size, usage.prompt)
+        self._last, self._last_prompt = body, usage.prompt
 
 
 class _Wait(tenacity.wait.wait_base):

@@ -73,6 +73,11 @@ class ModelConfig(Frozen):
             raise ValueError("must not carry a password; it would be recorded")
         return url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
 
+    def capped(self, tokens: int) -> ModelConfig:
+        """With answers of at most so many tokens."""
+        most = min(tokens, self.sampling.max_tokens or tokens)
+        return self.model_copy(update={"sampling": self.sampling.model_copy(update={"max_tokens": most})})
+
     @property
     def root(self) -> str:
         """Where the servers' own, non-OpenAI endpoints live."""

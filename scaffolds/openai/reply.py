@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from scaffolds.calls import valid_arguments
 from scaffolds.model import Message, Reply, Served, ToolCall, Usage
 from scaffolds.openai.empty import empty_turn
 from scaffolds.openai.errors import EmptyStream, Transient, classify
-from tasks.untrusted import clean, fit, loads
+from tasks.untrusted import clean, loads
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """llama-server, SGLang and older vLLM say the first, newer vLLM and Ollama the second."""
@@ -116,23 +117,6 @@ def assistant_message(content: str, calls: tuple[ToolCall, ...], reasoning: Mapp
             for call in calls
         ]
     return message
-
-
-def valid_arguments(raw: str) -> str:
-    """`raw` where it is a JSON object, else an object that quotes it.
-
-    llama-server answers 500 to a history whose arguments do not parse, which would end the attempt.
-    """
-    try:
-        parsed = json.loads(raw, parse_constant=_no_constant)
-        is_sound = isinstance(parsed, dict) and fit(parsed) is parsed
-    except (ValueError, RecursionError):
-        is_sound = False
-    return raw if is_sound else json.dumps({"unparsed": clean(raw)})
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is Python's, not JSON's")
 
 
 def parse_stream(raw: bytes) -> Draft:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from tasks.backend import Prepared, Progress, RunTests, TestLimits, quiet
+from tasks.backend import NO_MOUNTS, Prepared, Progress, RunTests, TestLimits, quiet
 from tasks.docker import daemon
 from tasks.docker.images import resolve
 from tasks.docker.prepare import prepare
@@ -20,8 +21,16 @@ class DockerBackend:
     def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
         return prepare(task, progress)
 
-    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
-        return open_sandbox(image, workdir=workdir, limits=limits, labels=labels)
+    def open(
+        self,
+        image: str,
+        *,
+        workdir: str,
+        limits: Limits,
+        labels: Mapping[str, str],
+        mounts: Mapping[str, Path] = NO_MOUNTS,
+    ) -> Sandbox:
+        return open_sandbox(image, workdir=workdir, limits=limits, labels=labels, mounts=mounts)
 
     def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:
         return resolve(spec, progress).id

@@ -12,6 +12,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from docker.errors import APIError
@@ -51,6 +52,13 @@ def supervisor_mounts() -> list[Mount]:
         )
     program = supervisor.program(architecture())
     return [Mount(supervisor.PATH, str(program), type="bind", read_only=True)]
+
+
+def read_only(mounts: Mapping[str, Path]) -> list[Mount]:
+    """Directories of this machine, at their paths inside. Raises `MachineError` for a daemon elsewhere, which has none."""
+    if mounts and not is_local():
+        raise MachineError("an agent program is read from this machine: it needs a Docker daemon on it")
+    return [Mount(inside, str(path), type="bind", read_only=True) for inside, path in mounts.items()]
 
 
 def deliver(container: Container, files: Mapping[str, bytes]) -> None:

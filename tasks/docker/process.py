@@ -36,6 +36,9 @@ class Process:
         with self._blaming():
             self._stream.reset(self._deadline)
 
+    def status(self) -> int:
+        return self.wait().code
+
     def wait(self) -> Result:
         """Its exit code, once it has ended; output that nobody asked for is dropped."""
         with self._blaming():

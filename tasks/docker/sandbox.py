@@ -12,17 +12,19 @@ import errno
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 from docker.models.containers import Container
 
 from tasks import supervisor
+from tasks.backend import NO_MOUNTS
 from tasks.docker import patch
 from tasks.docker.blame import died_by_itself, supervisor_is_well
 from tasks.docker.channel import Channel
 from tasks.docker.create import container_options, create
 from tasks.docker.daemon import architecture, daemon_errors, remove
-from tasks.docker.delivery import supervisor_mounts, unpacked
+from tasks.docker.delivery import read_only, supervisor_mounts, unpacked
 from tasks.docker.oom import OomWatch
 from tasks.docker.process import Process
 from tasks.docker.stalls import stalls
@@ -56,6 +58,7 @@ def open_sandbox(
     user: str = "",
     network: bool = False,
     environment: Mapping[str, str] | None = None,
+    mounts: Mapping[str, Path] = NO_MOUNTS,
 ) -> DockerSandbox:
     """Start a container of `image` (id or name) and wait until it takes commands.
 
@@ -64,6 +67,7 @@ def open_sandbox(
     limits = limits or Limits()
     options = container_options(limits, labels or {}, user, network, {**ENVIRONMENT, **(environment or {})})
     options |= {"entrypoint": [supervisor.PATH], "stdin_open": True, "working_dir": workdir}
+    options["mounts"] = read_only(mounts)
     container = create_supervised(image, [str(limits.idle_seconds), workdir], options)
     try:
         sandbox = DockerSandbox(container, workdir, limits)
@@ -81,7 +85,7 @@ def open_sandbox(
 def create_supervised(image: str, arguments: list[str], options: dict[str, Any]) -> Container:
     """A container with the supervisor in it."""
     mounts = supervisor_mounts()
-    container = create(image, arguments, {**options, "mounts": mounts})
+    container = create(image, arguments, {**options, "mounts": [*mounts, *options.get("mounts", ())]})
     try:
         with daemon_errors(f"cannot prepare a container of {image}"):
             if mounts or unpacked(container, supervisor.archive(architecture())):

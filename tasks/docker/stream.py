@@ -121,6 +121,11 @@ class Connection(io.RawIOBase):
         super().__init__()
         self._stream, self._channel, self._rest = stream, channel, b""
 
+    @property
+    def hung_up(self) -> bool:
+        """Whether the other end has said that it sends no more, or is gone."""
+        return self._stream.ended
+
     def readable(self) -> bool:
         return True
 

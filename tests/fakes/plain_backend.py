@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
-from tasks.backend import Prepared, Progress, RunTests, TestLimits, quiet
+from tasks.backend import NO_MOUNTS, Prepared, Progress, RunTests, TestLimits, quiet
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox
 from tasks.task import ImageSpec, Task
@@ -40,7 +41,15 @@ class PlainBackend:
     def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
         return self._prepare(task)
 
-    def open(self, image: str, *, workdir: str, limits: Limits, labels: Mapping[str, str]) -> Sandbox:
+    def open(
+        self,
+        image: str,
+        *,
+        workdir: str,
+        limits: Limits,
+        labels: Mapping[str, str],
+        mounts: Mapping[str, Path] = NO_MOUNTS,
+    ) -> Sandbox:
         self.labels.append(labels)
         return self._open()
 

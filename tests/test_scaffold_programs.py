@@ -1,0 +1,160 @@
+"""Agent programs in a sandbox: a tiny one, by a user's YAML file, in real Docker against a scripted server."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from evals.record import AttemptKey, Record
+from evals.run.attempt import run_attempt
+from evals.run.definitions import ScaffoldMaker
+from scaffolds.base import Budget, Settings, Stop
+from scaffolds.catalog import find
+from scaffolds.openai.config import ModelConfig, Retries, Sampling
+from tasks import catalog
+from tasks.docker.backend import DockerBackend
+from tasks.sandbox import Limits, SandboxError
+from tests.fakes import tiny_agent
+from tests.fakes.openai_server import Answer, FakeServer, call, error, say
+from tests.fakes.plain_context import plain_context
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_daemon")]
+YAML = """\
+about: the smallest agent
+run: |
+  cat >"$HOME/agent.py" <<'END'
+{program}
+  END
+  python3 "$HOME/agent.py" "$TASK"
+environment: {environment}
+task: "{task}"
+transcript: $HOME/*.jsonl
+drops: [.tiny]
+"""
+GREETING = '{GREETING: "hello from $HOME"}'
+EDIT = call("bash", {"command": "echo changed > new.txt; echo $GREETING"})
+
+
+class Made(NamedTuple):
+    record: Record
+    trajectory: dict[str, Any]
+    patch: bytes
+    directory: Path
+    asked: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def prepared() -> Any:
+    backend = DockerBackend()
+    task = catalog.load("bundled")[0]
+    return backend, task, backend.prepare(task)
+
+
+Attempt = Callable[..., Made]
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, prepared: Any) -> Attempt:
+    def make(
+        *script: Answer,
+        task: str = "{issue}",
+        environment: str = GREETING,
+        limits: Mapping[str, Any] | None = None,
+        **budget: Any,
+    ) -> Made:
+        program = textwrap.indent(Path(tiny_agent.__file__).read_text(), "  ")
+        (tmp_path / "tiny.yaml").write_text(YAML.format(program=program, task=task, environment=environment))
+        backend, given, image = prepared
+        with FakeServer(*script) as server:
+            context = plain_context(
+                tmp_path / "run",
+                backend=backend,
+                limits=Limits(**limits or {}),
+                settings=Settings(budget=Budget(**{"steps": 5, "seconds": 60, **budget})),
+                model=ModelConfig(
+                    base_url=server.url,
+                    model="m",
+                    retries=Retries(attempts=2, first_wait=0.01, longest_wait=0.01),
+                    sampling=Sampling(temperature=0.6, max_tokens=4000),
+                ),
+                make_scaffold=ScaffoldMaker({"tiny": find(str(tmp_path / "tiny.yaml"))}),
+            )
+            key = AttemptKey(scaffold="tiny", task_id=given.id, attempt=1)
+            record = run_attempt(key, given, image, context)
+        directory = key.directory(tmp_path / "run")
+        trajectory = json.loads((directory / "trajectory.json").read_text())
+        asked = [request.body for request in server.requests]
+        return Made(record, trajectory, (directory / "patch.diff").read_bytes(), directory, asked)
+
+    return make
+
+
+def test_a_program_works_through_the_gateway_and_leaves_a_trajectory(attempt: Attempt) -> None:
+    made = attempt(EDIT, say("Done."))
+    assert made.record.stop is Stop.SUBMITTED, made.record.detail
+    assert (made.record.steps, made.record.calls_native, made.record.prompt_tokens) == (2, 1, 20)
+    assert b"+changed" in made.patch
+    assert b".tiny" not in made.patch
+    for body in made.asked:
+        assert (body["temperature"], body["max_tokens"]) == (0.6, 4000)
+        assert not {"store", "max_completion_tokens"} & body.keys()
+        assert [message["role"] for message in body["messages"][:2]] == ["system", "user"]
+        assert body["tools"][0]["function"].keys() == {"name", "description", "parameters"}
+    steps = made.trajectory["steps"]
+    assert [step["source"] for step in steps] == ["system", "user", "agent", "agent"]
+    assert steps[2]["observation"]["results"][0]["content"] == "hello from /home/agent\n"
+    assert steps[2]["extra"]["asked"] == {"store": False, "temperature": 0.9, "max_completion_tokens": 32000}
+    assert gzip.decompress((made.directory / "transcript.gz").read_bytes()) == b'{"tiny": 1}\n'
+    assert (made.directory / "exchanges.jsonl.gz").stat().st_size
+
+
+FULL = error(400, {"error": {"message": "too long", "type": "exceed_context_size_error", "code": 400}})
+ENDINGS: dict[str, tuple[str, list[Answer], dict[str, Any], Stop]] = {
+    "crash": ("crash", [EDIT], {}, Stop.PROGRAM_FAILED),
+    "terminal": ("terminal", [EDIT], {}, Stop.PROGRAM_FAILED),
+    "hang": ("hang", [EDIT], {"seconds": 3}, Stop.TIME_LIMIT),
+    "flood": ("flood", [EDIT], {"seconds": 3}, Stop.TIME_LIMIT),
+    "daemon": ("daemon", [EDIT], {}, Stop.SUBMITTED),
+    "disk": ("fill", [EDIT], {"limits": {"disk": 64 << 20}}, Stop.SANDBOX_BROKEN),
+    "steps": ("work", [EDIT], {"steps": 2}, Stop.STEP_LIMIT),
+    "tokens": ("work", [EDIT], {"tokens": 20}, Stop.TOKEN_LIMIT),
+    "budget ignored": ("insist", [EDIT], {"steps": 2}, Stop.STEP_LIMIT),
+    "window": ("work", [EDIT, FULL], {}, Stop.CONTEXT_OVERFLOW),
+    "silence": ("work", [EDIT, say("")], {}, Stop.NO_TOOL_CALL),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_every_end_has_its_name_and_the_work_is_kept(name: str, attempt: Attempt) -> None:
+    task, script, given, stop = ENDINGS[name]
+    made = attempt(*script, task=task, **given)
+    assert made.record.stop is stop, made.record.detail
+    assert b"+changed" in made.patch
+
+
+def test_what_is_not_there_is_refused_and_told(attempt: Attempt) -> None:
+    made = attempt(EDIT, say("Done."), task="stray")
+    assert made.record.stop is Stop.SUBMITTED, made.record.detail
+    assert [str(flag) for flag in made.record.flags] == [
+        "program: another key than the attempt's ×1",
+        "program: no route POST /v1/embeddings ×1",
+    ]
+
+
+def test_side_calls_are_counted_apart(attempt: Attempt) -> None:
+    made = attempt(EDIT, say("A title"), say("Done."), task="title")
+    assert (made.record.steps, made.record.side_calls, made.record.prompt_tokens) == (2, 1, 30)
+    assert [body["max_tokens"] for body in made.asked] == [4000, 20, 4000]
+    sides = [step["message"] for step in made.trajectory["steps"] if step["extra"].get("side")]
+    assert sides == ["A title"]
+
+
+def test_a_program_that_never_asks_says_nothing_of_the_model(tmp_path: Path, attempt: Attempt) -> None:
+    with pytest.raises(SandboxError, match="status 1 before the model said anything: ValueError"):
+        attempt(EDIT, environment='{BASE_URL: "", TOKEN: ""}', task="x")
