@@ -1,6 +1,6 @@
 # From a fresh clone: `make demo` measures three scaffolds on a small real model, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench exploits disturbances calibrate mutants soak clean
+.PHONY: help setup demo test lint bench exploits disturbances calibrate mutants soak programs clean
 PYTHON := .venv/bin/python
 ASCLAIMED := .venv/bin/asclaimed
 
@@ -38,6 +38,9 @@ mutants: setup  ## small changes of what makes a verdict that no test notices (h
 
 soak: setup  ## kill -9, full disks, broken answers at every point: always the same report (minutes)
 	nice $(PYTHON) -m tests.soak
+
+programs: setup  ## install every known agent program and run it in a sandbox against a scripted server (needs npm's registry; minutes)
+	nice $(PYTHON) -m tests.programs
 
 clean:  ## remove .venv and caches; results in runs/ and downloaded models stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,10 @@ import typer
 from evals.commands.options import JsonOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
     from scaffolds.catalog import Definition
 
 app = typer.Typer(help="Scaffolds and their factors.", no_args_is_help=True)
@@ -28,9 +32,9 @@ def list_scaffolds(as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     from evals.commands.output import console, print_json
-    from scaffolds.catalog import find, names
+    from scaffolds.catalog import all_names, find
 
-    found = {name: find(name) for name in names()}
+    found = {name: find(name) for name in all_names()}
     if as_json:
         print_json([described(one) for one in found.values()])
         return
@@ -39,10 +43,13 @@ def list_scaffolds(as_json: JsonOption = False) -> None:
     table.columns[0].no_wrap = True  # a name is there to be copied
     base = factors_of(found["base"])
     for name, one in found.items():
+        if one.program:
+            continue
         own = factors_of(one)
         rest = [f"{key} {value}" for key, value in own.items() if key not in shown and base.get(key) != value]
         table.add_row(name, *(own.get(key, "–") for key in shown), ", ".join(rest))
     console().print(table)
+    console().print(programs_table([one for one in found.values() if one.program]))
 
 
 @app.command("show")
@@ -58,7 +65,10 @@ def show_scaffold(name: NameArgument, as_json: JsonOption = False) -> None:
         return
     lines = [f"{key}: {facts[key]}" for key in ("name", "about", "source", "sha256")]
     lines += [f"{key}: {value}" for key, value in facts["factors"].items()]
-    if facts["tokens_before_first_step"] is None:
+    if "run" in facts:
+        lines += [f"environment: {name}={value}" for name, value in facts["environment"].items()]
+        lines += ["", "what it is told:", facts["task"], "", "run:", facts["run"].rstrip()]
+    elif facts["tokens_before_first_step"] is None:
         lines.append("a class of its own: nothing is known of what it does")
     else:
         lines.append(
@@ -77,13 +87,31 @@ def diff_scaffolds(first: NameArgument, second: NameArgument, as_json: JsonOptio
     from tasks.errors import UserError
 
     one, two = definition(first), definition(second)
-    if strange := [each.name for each in (one, two) if each.factors is None]:
+    if strange := [each.name for each in (one, two) if not (each.factors or each.program)]:
         raise UserError(f"{strange[0]} is a class of its own: nothing is known of its factors")
     found = difference(factors_of(one), factors_of(two))
     if as_json:
         print_json(found)
         return
     typer.echo("\n".join(found) or "they differ in no factor")
+
+
+def programs_table(found: Sequence[Definition]) -> Table:
+    """Agent programs that run in the sandbox; what they send a model is their own."""
+    from rich.table import Table
+
+    table = Table("program", "package", "Node", "Python", "about", box=None)
+    table.columns[0].no_wrap = True
+    for one in found:
+        assert one.program
+        table.add_row(
+            one.name,
+            one.program.package,
+            one.program.node or "–",
+            one.program.python or "–",
+            one.program.about,
+        )
+    return table
 
 
 def definition(given: str) -> Definition:
@@ -97,7 +125,7 @@ def factors_of(one: Definition) -> dict[str, str]:
     from scaffolds.base import Budget, ToolCallMode
 
     if one.factors is None:
-        return {}
+        return one.in_force(Budget(), ToolCallMode.NATIVE)
     found = one.factors.in_force(Budget(), ToolCallMode.NATIVE)
     if one.factors.calls is None and "calls" in found:
         found["calls"] = "the plan's"
@@ -111,6 +139,9 @@ def described(one: Definition) -> dict[str, Any]:
     from tasks.task import Brief
 
     facts: dict[str, Any] = {"name": one.name, "source": one.source, "sha256": one.sha256}
+    if one.program:
+        said = one.program.model_dump(include={"about", "run", "environment", "task", "transcript", "drops"})
+        return facts | said | {"factors": factors_of(one), "tokens_before_first_step": None}
     if one.factors is None:
         return facts | {"about": "", "factors": {}, "tokens_before_first_step": None}
     brief = Brief(task_id="", repo="REPOSITORY", problem_statement="REPORT")

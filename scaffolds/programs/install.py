@@ -135,4 +135,4 @@ def run(program: Program, command: list[str], place: Path, seconds: float = INST
         raise MachineError(
             f"cannot install {program.package}: {(said or ['no reason given'])[-1].strip()[:300]}"
         )
-    return done.stdout
+    return done.stdout + done.stderr

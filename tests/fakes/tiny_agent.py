@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 TOOL = {
     "type": "function",
@@ -66,9 +67,8 @@ MISDEEDS = {
     "hang": "import time; time.sleep(600)",
     "terminal": "import sys; sys.exit(0 if sys.stdin.isatty() else 'a terminal is needed: ' + repr(sys.stdin.read()))",
     "daemon": "import subprocess; subprocess.Popen(['setsid', 'sleep', '600']); raise SystemExit(0)",
-    "fill": "import os\nwith open('/testbed/big', 'wb') as f:\n    while f.write(os.urandom(1 << 20)): f.flush()",
+    "break": "os.kill(-1, 9)",
     "insist": "while True: ask('/chat/completions', {'messages': messages, 'tools': [TOOL], 'n': 1})",
-    "title": "chat([{'role': 'user', 'content': 'A title?'}], max_tokens=20)",
     "stray": (
         "assert ask('/embeddings', {})['status'] == 404\n"
         "assert ask('/models', None)['data'][0]['id'] == 'm'\n"
@@ -82,8 +82,8 @@ MISDEEDS = {
 }
 
 if __name__ == "__main__":
-    open(os.environ["HOME"] + "/log.jsonl", "w").write('{"tiny": 1}\n')
-    os.makedirs(".tiny", exist_ok=True)
-    open(".tiny/state", "w").write("mine")
+    Path(os.environ["HOME"], "log.jsonl").write_text('{"tiny": 1}\n')
+    Path(".tiny").mkdir()
+    Path(".tiny/state").write_text("mine")
     misdeed = MISDEEDS.get(sys.argv[1].split()[0], "")
     work(sys.argv[1], misdeed)
