@@ -20,6 +20,7 @@ from evals.run.manifest import compose, differences
 from evals.run.plan import RunPlan, load_plan
 from evals.verdict.compare import compare
 from scaffolds.base import Budget, Settings, Stop, ToolCallMode
+from scaffolds.catalog import find
 from scaffolds.openai.config import ModelConfig
 from tasks.errors import UserError
 from tests.fakes.local_sandbox import LocalSandbox
@@ -32,6 +33,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = {kind: re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL) for kind in ("yaml", "python")}
 (CLASS,) = EXAMPLES["python"]
 YAML = next(text for text in EXAMPLES["yaml"] if "like: base" in text)
+PROGRAM = next(text for text in EXAMPLES["yaml"] if "run: |" in text)
 
 
 @pytest.fixture
@@ -105,6 +107,19 @@ def test_the_manifest_knows_what_each_is_and_a_resume_notices_a_change(here: Pat
     assert manifests[1].scaffolds["mine"].factors["steps"] == "9"  # type: ignore[attr-defined]
 
 
+def test_the_readmes_program_is_one(here: Path) -> None:
+    (here / "opencode.yaml").write_text(PROGRAM)
+    made = find("opencode.yaml")
+    assert PROGRAM.count("\n") <= 25
+    assert made.in_force(Budget(steps=7), ToolCallMode.NATIVE) == {
+        "agency": "program",
+        "program": "opencode-ai@1.18.33",
+        "node": "24.19.0",
+        "kept out of the patch": ".opencode",
+        "steps": "7",
+    }
+
+
 WRONG_FILES = {
     "tols: [bash]": "did you mean 'tools'?",
     "tools: [bsh]": "did you mean 'bash'?",
@@ -114,6 +129,14 @@ WRONG_FILES = {
     "tools: [read_edit_write, windowed]": "two tools are called edit",
     "like: bse": "did you mean 'base'?",
     "tools: [bash]\ncalls: xlm": "`calls`",
+    "run: x\nnpm: pi": "`npm` is a package with its version",
+    "run: x\nnpm: pi@1.2.3": "`npm` needs `node`",
+    "run: x\npypi: mini==2.4.6": "need `command`",
+    "run: x\npypi: mini==2.4.6\nnpm: pi@1.2.3": "not both",
+    "run: x\ndrop: [.x]": "did you mean 'drops'?",
+    "run: x\ntask: '{what}'": "other braces are doubled",
+    "run: x\npython: 3.11": "`python`",
+    "like: codx": "did you mean 'codex'?",
     "- bash": "keys and values",
     "{": "not valid YAML",
 }
@@ -177,12 +200,16 @@ def test_scaffolds_are_listed_shown_and_told_apart(here: Path) -> None:
     assert "base-windowed" in command("list")
     listed = json.loads(command("list", "--json"))
     tokens = {one["name"]: one["tokens_before_first_step"] for one in listed}
+    assert tokens["pi"] is None
     assert 200 < tokens["bash"] < tokens["base-windowed"] < 2500
     shown = command("show", "edit")
     assert "agency: loop" in shown
     assert '"name": "str_replace_editor"' in shown
     assert "tokens before the first step: about" in shown
     assert json.loads(command("show", "my_scaffolds:Terse", "--json"))["factors"] == {}
+    assert "@openai/codex@" in command("list")
+    assert "codex exec --json" in command("show", "codex")
+    assert "web_search" in json.loads(command("show", "codex", "--json"))["run"]
     assert command("diff", "base", "base-xml") == "calls: the plan's → xml\n"
     assert json.loads(command("diff", "bash", "edit", "--json")) == [
         "prompt: shell → pair",
