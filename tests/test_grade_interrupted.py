@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pytest
 from docker.errors import APIError
 from requests import PreparedRequest
 
+from evals.grade import machine
 from evals.grade.grader import Grader
 from evals.record import Grade, Outcome, Party
 from evals.run.attempt import Abandoned
@@ -163,33 +165,42 @@ def test_one_failed_exec_changes_no_grade(task: Task, cache: Path) -> None:
 
 
 class TestRunRemover:
-    """Removes the k-th container while its tests run; `always`: every one from there on."""
+    """Removes these containers while their tests run, counted as they are created."""
 
     __test__ = False
 
-    def __init__(self, number: int, *, always: bool) -> None:
-        self.number, self.always, self.created, self.in_this = number, always, 0, 0
+    def __init__(self, numbers: Container[int]) -> None:
+        self.numbers, self.created, self.in_this, self.removed = numbers, 0, 0, 0
 
     def __call__(self, request: PreparedRequest) -> None:
         if str(request.url).endswith("/containers/create"):
             self.created, self.in_this = self.created + 1, 0
         if "/exec/" in str(request.url) and str(request.url).endswith("/json"):
             self.in_this += 1
-            wanted = self.created >= self.number if self.always else self.created == self.number
-            if wanted and self.in_this == 2:
+            if self.created in self.numbers and self.in_this == 2:
+                self.removed += 1
                 remove_grading_containers()
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
-def test_no_column_is_made_of_a_run_whose_container_vanished(task: Task, cache: Path, number: int) -> None:
-    """1 is the official run; gold, its controls and the strict run follow."""
-    gold = task.checks.gold_patch.encode()
-    with Grader(limits=QUICK) as grader, before_each_call(TestRunRemover(number, always=True)):
-        grade = grader.grade_patch(task, gold)
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_no_column_is_made_of_a_run_whose_container_vanished(
+    task: Task, cache: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every one from the official run on, from the gold patch's, or from one of its controls'."""
+    monkeypatch.setattr(machine, "TRIES", 2)
+    removing = TestRunRemover(range(number, 1000))
+    with Grader(limits=QUICK) as grader, before_each_call(removing):
+        grade = grader.grade_patch(task, task.checks.gold_patch.encode())
     assert (grade.outcome, grade.party) == (Outcome.NOT_JUDGED, Party.SANDBOX)
     assert not (cache / "grading").exists()
-    with Grader(limits=QUICK) as grader, before_each_call(TestRunRemover(number, always=False)):
-        grade = grader.grade_patch(task, gold)
+
+
+def test_a_container_that_vanishes_once_changes_no_grade(task: Task, cache: Path) -> None:
+    """The official run's, then that of the first strict run, then one of the controls', each the first time."""
+    removing = TestRunRemover({1, 3, 7})
+    with Grader(limits=QUICK) as grader, before_each_call(removing):
+        grade = grader.grade_patch(task, task.checks.gold_patch.encode())
+    assert removing.removed == 3
     assert (grade.outcome, grade.strict and grade.strict.outcome) == (Outcome.RESOLVED, Outcome.RESOLVED)
 
 
@@ -210,28 +221,36 @@ def test_an_abandoned_grader_returns_nothing_and_keeps_nothing(
     assert not (cache / "grading").exists()
 
 
-@pytest.mark.parametrize("later", [0.2, 1.0])
-def test_ctrl_c_twice_while_grading_leaves_no_false_grade(cache: Path, tmp_path: Path, later: float) -> None:
-    """`later`: seconds from the first grading container to the signals."""
+def test_ctrl_c_twice_while_grading_leaves_no_false_grade(cache: Path, tmp_path: Path) -> None:
+    """Early in a grading, later in the next, and then the run goes on to its end."""
     run = tmp_path / "run"
     command = [
         str(Path(sys.executable).with_name("asclaimed")),
         *("run", "--tasks", "bundled", "--ids", TASK_ID, "--scaffold", "gold"),
         *("--out", str(run)),
     ]
+    for later in (0.2, 1.0):
+        stop_while_grading(command, later)
+        assert set(outcomes(run)) <= {Outcome.RESOLVED}
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert outcomes(run) == [Outcome.RESOLVED]
+
+
+def outcomes(run: Path) -> list[Outcome]:
+    return [Grade.model_validate_json(path.read_bytes()).outcome for path in run.rglob("grade.json")]
+
+
+def stop_while_grading(command: list[str], later: float) -> None:
+    """Two interrupts, so many seconds after the first grading container is there."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     labels = [f"asclaimed.pid={child.pid}", "asclaimed.purpose=grading"]
     elsewhere, deadline = docker.from_env(), time.monotonic() + 120
     while not elsewhere.containers.list(filters={"label": labels}):
         assert time.monotonic() < deadline
         assert child.poll() is None
+    elsewhere.close()
     time.sleep(later)
     for _ in range(2):
         child.send_signal(signal.SIGINT)
         time.sleep(0.05)
     assert child.wait(60) == 130
-    grades = [Grade.model_validate_json(path.read_bytes()) for path in run.rglob("grade.json")]
-    assert {grade.outcome for grade in grades} <= {Outcome.RESOLVED}
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    grades = [Grade.model_validate_json(path.read_bytes()) for path in run.rglob("grade.json")]
-    assert [grade.outcome for grade in grades] == [Outcome.RESOLVED]
