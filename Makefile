@@ -1,6 +1,6 @@
 # From a fresh clone: `make demo` measures three scaffolds on a small real model, `make test` runs every check.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench exploits disturbances calibrate mutants soak programs clean
+.PHONY: help setup demo sensitivity test lint bench exploits disturbances calibrate mutants soak programs clean
 PYTHON := .venv/bin/python
 ASCLAIMED := .venv/bin/asclaimed
 
@@ -12,6 +12,9 @@ setup:  ## .venv and a Docker daemon; what is there is used again
 
 demo: setup  ## a model server, three scaffolds, a report (under 15 minutes on 2 idle cores)
 	$(ASCLAIMED) serve -- $(ASCLAIMED) run runs/plans/demo.yaml
+
+sensitivity: setup  ## five scaffolds, two of them one factor from the first, on tasks that the small model can solve (half an hour)
+	$(ASCLAIMED) serve -- $(ASCLAIMED) run runs/plans/sensitivity.yaml
 
 test: lint  ## ruff, mypy and the whole suite, Docker and the real model included
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 30

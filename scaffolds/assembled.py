@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scaffolds import critic, localize, oneshot
+from scaffolds.answers import asked
 from scaffolds.base import Settings, Stop, Trajectory
 from scaffolds.factors import Agency, Factors
 from scaffolds.formats import FORMATS
@@ -36,9 +37,9 @@ class Assembled:
         settings = self.factors.under(self.settings)
         match self.factors.agency:
             case Agency.ONESHOT:
-                return oneshot.Oneshot(settings).solve(brief, model, sandbox)
+                return oneshot.Oneshot(settings, self.factors.answer).solve(brief, model, sandbox)
             case Agency.LOCALIZE:
-                return localize.solve(settings, brief, model, sandbox)
+                return localize.solve(settings, self.factors.answer, brief, model, sandbox)
             case Agency.CRITIC:
                 return critic.solve(
                     settings,
@@ -76,9 +77,7 @@ class Assembled:
     def first_request(self, brief: Brief) -> FirstRequest:
         """What a model is sent before its first answer; without files of the repository where the scaffold chooses some."""
         if not self.factors.agency.has_tools:
-            return FirstRequest(
-                oneshot.SYSTEM, oneshot.TASK.format(files="", issue=brief.problem_statement), ()
-            )
+            return FirstRequest(*asked(self.factors.answer, {}, brief.problem_statement), ())
         system, task = self.opening(brief)
         calls = FORMATS[self.factors.under(self.settings).tool_calls]
         system, schemas = calls.prompt(system, self.tools())

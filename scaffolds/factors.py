@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from scaffolds.answers import AnswerFormat
 from scaffolds.base import Budget, Settings, ToolCallMode
 from scaffolds.history import History
 from scaffolds.opening import Prompt
@@ -32,7 +33,7 @@ class Agency(StrEnum):
     CRITIC = "critic"
     """Likewise; a second conversation judges each submission and may have it all done anew."""
     ONESHOT = "oneshot"
-    """One answer with whole files, written as it stands."""
+    """One answer, written as it stands."""
     LOCALIZE = "localize"
     """Files are named, several repairs drawn, one chosen by the repository's own tests."""
 
@@ -50,6 +51,8 @@ class Factors(Frozen):
     prompt: Prompt = Prompt.PLAIN
     tools: tuple[str, ...] = ()
     """Sets of tools, in order (`scaffolds/toolsets.py`)."""
+    answer: AnswerFormat = AnswerFormat.WHOLE_FILES
+    """Where there are no tools: what the model writes."""
     calls: ToolCallMode | None = None
     """How tool calls travel."""
     history: History = History.ALL
@@ -79,6 +82,8 @@ class Factors(Frozen):
             raise ValueError(f"agency {self.agency} needs tools, such as [bash]")
         if not self.agency.has_tools and self.tools:
             raise ValueError(f"agency {self.agency} has no tools: leave them out")
+        if self.agency.has_tools and self.answer is not AnswerFormat.WHOLE_FILES:
+            raise ValueError(f"agency {self.agency} changes files with its tools: leave out `answer`")
         if self.submit is SubmitProtocol.MARKER and "bash" not in self.tools:
             raise ValueError("submit marker needs the tool bash, which prints it")
         return self
@@ -97,6 +102,7 @@ class Factors(Frozen):
     def in_force(self, budget: Budget, calls: ToolCallMode) -> dict[str, str]:
         """Each factor as a run has it, in words: what a table shows and a comparison compares."""
         settings = self.under(Settings(budget=budget, tool_calls=calls))
+        untooled = {"answer": self.answer}
         tooled = {
             "prompt": self.prompt,
             "tools": " + ".join(self.tools),
@@ -109,7 +115,7 @@ class Factors(Frozen):
         }
         return {
             "agency": str(self.agency),
-            **({key: str(value) for key, value in tooled.items()} if self.agency.has_tools else {}),
+            **{key: str(value) for key, value in (tooled if self.agency.has_tools else untooled).items()},
             "steps": str(settings.budget.steps),
             "command": f"{settings.budget.command_seconds:g} s",
         }

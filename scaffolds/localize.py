@@ -1,6 +1,6 @@
 """`localize`: find the files, draw several repairs, choose one by the repository's own tests; after Agentless.
 
-Three phases without tools: the model names files from a listing, answers several times with whole files, and the answer
+Three phases without tools: the model names files from a listing, answers several times with what to change, and the answer
 under which the fewest tests fail is kept, among equals the one that most answers agree on. Not covered: Agentless'
 embeddings, its locations within files, and tests that the model writes itself.
 """
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from scaffolds import tree
-from scaffolds.base import Settings, Step, Stop, Trajectory
+from scaffolds.answers import WORDS, AnswerFormat, answered, asked, conversation, put
+from scaffolds.base import Settings, Stop, Trajectory
 from scaffolds.files import LIST, budget_for, candidates, lines_of, relevant_files, within
 from scaffolds.loop import LEAST_SECONDS, agent_step, clock, count_reply, no_reply, seconds_left, spent
-from scaffolds.model import ContextOverflow, Message, Model, Reply, TimeUp
-from scaffolds.oneshot import SYSTEM, TASK, answered, put
+from scaffolds.model import ContextOverflow, Model, Reply, TimeUp
 from tasks.sandbox import Sandbox, SandboxGone
 from tasks.task import Brief
 
@@ -52,9 +52,9 @@ class Repair(NamedTuple):
     failures: int
 
 
-def solve(settings: Settings, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
+def solve(settings: Settings, form: AnswerFormat, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
     """One attempt; what is chosen is written when it ends, whatever ended it."""
-    work = _Work(settings, brief, model, sandbox)
+    work = _Work(settings, form, brief, model, sandbox)
     try:
         work.run()
     except (ContextOverflow, TimeUp) as end:
@@ -72,8 +72,16 @@ def solve(settings: Settings, brief: Brief, model: Model, sandbox: Sandbox) -> T
 class _Work:
     """The three phases of one attempt."""
 
-    def __init__(self, settings: Settings, brief: Brief, model: Model, sandbox: Sandbox) -> None:
-        self._settings, self._brief, self._model, self._sandbox = settings, brief, model, sandbox
+    def __init__(
+        self, settings: Settings, form: AnswerFormat, brief: Brief, model: Model, sandbox: Sandbox
+    ) -> None:
+        self._settings, self._form, self._brief, self._model, self._sandbox = (
+            settings,
+            form,
+            brief,
+            model,
+            sandbox,
+        )
         self.result = Trajectory(Stop.SUBMITTED)
         self._repairs: list[Repair] = []
 
@@ -82,13 +90,12 @@ class _Work:
         self.result.files_shown = tuple(files)
         with clock(self.result):
             start = tree.keep(self._sandbox, self._seconds)
-        shown = "\n\n".join(f"{path}\n```\n{text.rstrip()}\n```" for path, text in files.items())
-        task = TASK.format(files=shown, issue=self._brief.problem_statement.strip())
+        system, task = asked(self._form, files, self._brief.problem_statement)
         for _ in range(REPAIRS):
             if stop := spent(self._settings, self.result):
                 self.result.stop = stop
                 return
-            self._repair(self._ask(task), files, start)
+            self._repair(self._ask(system, task), files, start)
 
     def write(self) -> None:
         """Write the chosen repair."""
@@ -112,7 +119,8 @@ class _Work:
         if len(paths) > MOST_FILES:
             listing = "\n".join(paths[:MOST_LISTED])
             issue = self._brief.problem_statement.strip()
-            reply = self._ask(LOCATE.format(listing=listing, issue=issue, most=MOST_FILES))
+            request = LOCATE.format(listing=listing, issue=issue, most=MOST_FILES)
+            reply = self._ask(WORDS[self._form].system, request)
             self._settings.on_step(agent_step(reply, (), (), 0.0))
             named = [path for path in paths if path in reply.content.split()][:MOST_FILES]
         with clock(self.result):
@@ -120,13 +128,8 @@ class _Work:
                 return within(budget, self._sandbox, named, self._brief.workdir)
             return relevant_files(self._sandbox, self._brief, timeout=self._seconds, budget=budget)
 
-    def _ask(self, task: str) -> Reply:
-        messages: Sequence[Message] = [
-            {"role": "system", "content": SYSTEM},
-            {"role": "user", "content": task},
-        ]
-        for message in messages:
-            self._settings.on_step(Step(source=message["role"], message=message["content"]))
+    def _ask(self, system: str, task: str) -> Reply:
+        messages = conversation(self._settings, system, task)
         seconds = seconds_left(self._settings, self.result, least=LEAST_SECONDS)
         reply = self._model.complete(messages, seconds=seconds)
         count_reply(self.result, reply)
@@ -135,7 +138,7 @@ class _Work:
     def _repair(self, reply: Reply, files: Mapping[str, str], start: str | None) -> None:
         """Try one answer; without a kept state there is nothing to come back to, and no test is run."""
         with clock(self.result):
-            answer = answered(reply, files, self._brief, self._sandbox)
+            answer = answered(self._form, reply, files, self._brief, self._sandbox)
             failures = self._tested(answer.files, start) if start and answer.files else 0
         if answer.files:
             self._repairs.append(Repair(tuple(sorted(answer.files.items())), failures))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([^\n`]*)\n(.*?)(?:^\1[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
@@ -35,9 +35,9 @@ def parse_files(answer: str, shown: Mapping[str, str], workdir: str) -> dict[str
     files: dict[str, str] = {}
     for block in _blocks(answer):
         if block.text.strip() and len(block.text) <= LARGEST_FILE:
-            path = _path_of(block, shown, workdir) or _most_alike(block, shown)
+            path = named_path(block.hints, shown, workdir) or _most_alike(block, shown)
             if path is not None:
-                files[path] = _ending_like(block.text, shown.get(path))
+                files[path] = ending_like(block.text, shown.get(path))
     return files
 
 
@@ -69,9 +69,9 @@ def _blocks(answer: str) -> Iterator[Block]:
         end = match.end()
 
 
-def _path_of(block: Block, shown: Mapping[str, str], workdir: str) -> str | None:
+def named_path(hints: Sequence[str], shown: Mapping[str, str], workdir: str) -> str | None:
     """A file that was shown where any hint names one, else a new path that the model spelled out."""
-    named = [_inside(path, workdir) for hint in block.hints for path in PATH.findall(hint)]
+    named = [_inside(path, workdir) for hint in hints for path in PATH.findall(hint)]
     paths = [path for path in named if path]
     for path in paths:
         if path in shown:
@@ -89,7 +89,7 @@ def _inside(path: str, workdir: str) -> str | None:
     return None if relative.split("/")[0] in ("..", ".", ".git") else relative
 
 
-def _ending_like(text: str, old: str | None) -> str:
+def ending_like(text: str, old: str | None) -> str:
     """With the line ending and the final newline of the file it replaces."""
     if old and "\r\n" in old:
         text = text.replace("\r\n", "\n").replace("\n", "\r\n")

@@ -1,6 +1,7 @@
 """A name or a path → tasks.
 
 bundled                                     our own small tasks; no network needed
+starter                                     our own smallest: one file each, for models of half a billion parameters
 swebench-verified | -lite | -multilingual   Hugging Face
 FILE.jsonl | FILE.json | FILE.parquet       rows of SWE-bench 4 or 5
 DIRECTORY                                   a SWE-bench 5 task repository
@@ -21,7 +22,9 @@ from tasks import rows, selection, swebench
 from tasks.errors import UserError
 from tasks.task import ImageSpec, Task
 
-BUNDLED = "bundled"
+BUNDLED, STARTER = "bundled", "starter"
+OURS = {BUNDLED: "bundled", STARTER: "bundled/starter"}
+"""Benchmarks that travel with asclaimed, and where they lie in this package."""
 NAMED_PATH = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)=(?P<path>.+)")
 
 
@@ -46,8 +49,8 @@ def load(
 
 
 def _find(name_or_path: str) -> Iterator[Task]:
-    if name_or_path == BUNDLED:
-        return _bundled()
+    if name_or_path in OURS:
+        return _bundled(name_or_path)
     if name_or_path in swebench.DATASETS:
         found = rows.from_hub(swebench.DATASETS[name_or_path])
         return _from_rows(found, name_or_path)
@@ -57,16 +60,16 @@ def _find(name_or_path: str) -> Iterator[Task]:
     return _from_path(Path(name_or_path), Path(name_or_path).stem)
 
 
-def _bundled() -> Iterator[Task]:
+def _bundled(name: str) -> Iterator[Task]:
     """Under image names that no registry has: these are built from their own directory, never pulled."""
-    for task in swebench.tasks_from_repo(bundled_directory(), BUNDLED):
+    for task in swebench.tasks_from_repo(bundled_directory(name), name):
         image = ImageSpec(reference=f"asclaimed/{task.id}", context=task.image.context)
         yield task.model_copy(update={"image": image})
 
 
-def bundled_directory() -> Path:
-    """Where the bundled task repository lies, in a checkout as in an installed wheel."""
-    return Path(str(files("tasks") / "bundled"))
+def bundled_directory(name: str = BUNDLED) -> Path:
+    """Where a bundled task repository lies, in a checkout as in an installed wheel."""
+    return Path(str(files("tasks") / OURS[name]))
 
 
 def _from_path(path: Path, benchmark: str) -> Iterator[Task]:
@@ -79,7 +82,7 @@ def _from_path(path: Path, benchmark: str) -> Iterator[Task]:
             f"{str(path)!r} holds Terminal-Bench (Harbor) tasks: they are judged by the state of the whole machine, "
             "and asclaimed records and judges patches"
         )
-    known = ", ".join([BUNDLED, *swebench.DATASETS])
+    known = ", ".join([*OURS, *swebench.DATASETS])
     raise UserError(
         f"no tasks at {str(path)!r}: give one of {known}, a {'/'.join(rows.FILE_SUFFIXES)} file, "
         "or a directory with sweb.yaml and tasks/"

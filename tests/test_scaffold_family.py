@@ -44,6 +44,7 @@ SCRIPTS: dict[str, list[Answer]] = {
         SUBMIT,
     ],
     "oneshot": [WHOLE],
+    "oneshot-search-replace": [say("calc.py\n<<<<<<< SEARCH\n    return a - b\n=======\n    return a + b\n>>>>>>> REPLACE")],
     "localize": [say("I cannot."), WHOLE, say("calc.py\n```\ndef add(a, b):\n    return 0\n```"), WHOLE],
     "base-str-replace-editor": [
         call("str_replace_editor", {"command": "str_replace", "path": "calc.py", "old_str": "-", "new_str": "+"}),

@@ -125,6 +125,7 @@ WRONG_FILES = {
     "tools: [bsh]": "did you mean 'bash'?",
     "tools: []": "agency loop needs tools",
     "tools: [bash]\nagency: oneshot": "has no tools",
+    "like: base\nanswer: search_replace": "changes files with its tools: leave out `answer`",
     "tools: [windowed]\nsubmit: marker": "needs the tool bash",
     "tools: [read_edit_write, windowed]": "two tools are called edit",
     "like: bse": "did you mean 'base'?",

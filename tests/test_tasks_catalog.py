@@ -145,7 +145,7 @@ def test_unreadable_file_is_named(tmp_path: Path, name: str, content: bytes, com
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="bundled, swebench-verified"):
+    with pytest.raises(UserError, match="bundled, starter, swebench-verified"):
         catalog.load("swebench-verifed")
 
 

@@ -11,7 +11,7 @@ import typer
 
 TASKS = typer.Option(
     "--tasks",
-    help="bundled, swebench-verified, swebench-lite, swebench-multilingual, a .jsonl/.json/.parquet file, "
+    help="bundled, starter, swebench-verified, swebench-lite, swebench-multilingual, a .jsonl/.json/.parquet file, "
     "a task directory, or NAME=PATH.",
     metavar="NAME|PATH",
 )

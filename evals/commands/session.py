@@ -135,7 +135,7 @@ def compose_manifest(
     """What is asked and in force now; the model server is asked who it is, and the base image made if it is missing."""
     server = probe_server(plan)
     server = server and examined(plan, server)
-    base = sandbox_base(progress)._asdict() if tasks[0].benchmark == catalog.BUNDLED else None
+    base = sandbox_base(progress)._asdict() if tasks[0].benchmark in catalog.OURS else None
     return manifests.compose(
         plan,
         tasks,

@@ -22,6 +22,7 @@ from evals.run.manifest import Manifest
 from evals.run.same_server import WHY, changes
 from evals.verdict.reference import problem_lists
 from scaffolds.preset import left_out
+from tasks.catalog import OURS
 
 REASONS_SHOWN = 5
 RETRIED = (Party.SERVER, Party.SANDBOX)
@@ -42,8 +43,8 @@ def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
         yield from retry_first(run.attempts)
     yield from not_judged(run.attempts)
     yield from (f"excluded for every scaffold: {task}: {why}" for task, why in facts.excluded.items())
-    if facts.benchmark == "bundled":
-        yield "the bundled tasks are nobody's benchmark: no vendor's number compares with these rates"
+    if facts.benchmark in OURS:
+        yield f"the {facts.benchmark} tasks are nobody's benchmark: no vendor's number compares with these rates"
     yield from of_other_tasks(run)
 
 

@@ -26,7 +26,7 @@ from evals.stats.power import (
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import expected_error, verdict_widening
 from evals.verdict.reference import fitted, run_noise
-from tasks.catalog import BUNDLED
+from tasks.catalog import OURS
 from tasks.errors import UserError
 from tasks.swebench import DATASETS
 from tasks.task import Frozen
@@ -261,7 +261,7 @@ def basics(claim: Claim, margin: float, power: float, unjudged: float) -> tuple[
 
 def tasks_name(benchmark: str) -> str:
     """The catalog's name of a benchmark, or how to name a file of its tasks."""
-    known = next((name for name in (BUNDLED, *DATASETS) if same_benchmark(benchmark, name)), None)
+    known = next((name for name in (*OURS, *DATASETS) if same_benchmark(benchmark, name)), None)
     return known or f"{benchmark}=FILE"
 
 
