@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+import signal
 import sys
 from typing import NoReturn
 
@@ -12,10 +14,18 @@ from evals.commands.index import WIDTH, help_page
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr and an exit code, never a traceback."""
+    open_closed_streams()
     if sys.argv[1:] in (["--help"], ["-h"]) and shutil.get_terminal_size().columns >= WIDTH:
         sys.stdout.write(help_page())
         return
     run_application()
+
+
+def open_closed_streams() -> None:
+    """What the caller closed (`>&-`): else the next file that we open is our output."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w"))
 
 
 def run_application() -> None:
@@ -33,6 +43,8 @@ def run_application() -> None:
         end(describe(error), UserError.exit_code if error.errno in WRONG_PATH else MachineError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as ended:  # Typer's 1 for a reader who went away (`| head`) would say "not judged"
+        sys.exit(128 + signal.SIGPIPE if isinstance(ended.__context__, BrokenPipeError) else ended.code)
 
 
 WRONG_PATH = frozenset(

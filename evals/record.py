@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError
 
 from scaffolds.base import Stop, ToolCallMode
 from scaffolds.model import EmptyTurn
+from tasks.errors import UserError
 from tasks.task import Frozen
 
 
@@ -238,3 +239,26 @@ def all_keys(scaffolds: Sequence[str], task_ids: Sequence[str], attempts: int) -
         for task_id in task_ids:
             for scaffold in scaffolds:
                 yield AttemptKey(scaffold=scaffold, task_id=task_id, attempt=attempt)
+
+
+Kept = TypeVar("Kept", Record, Grade)
+
+
+def kept(kind: type[Kept], path: Path) -> Kept:
+    """A record or grade of a run. Raises `UserError` for one that is damaged: ours are written whole, or not at all."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        what = "made" if kind is Record else "graded"
+        reason = error.errors()[0]["msg"][:100]
+        raise UserError(
+            f"{path} is damaged ({reason}): restore it, or remove it to have its attempt {what} again"
+        ) from None
+
+
+def grade_of(directory: Path) -> Grade | None:
+    """An attempt's verdict; None where there is none, or a damaged one: it can be made again from the record."""
+    try:
+        return Grade.model_validate_json((directory / "grade.json").read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ import pytest
 
 from evals.commands import output
 from evals.commands.application import app
+from evals.commands.grade import without_limits
 from evals.commands.run import _exit_code, resuming, spoiled
 from evals.record import AttemptKey, Failure, Outcome, Party, Record
 from evals.run.plan import RunPlan, load_plan, plan_keys, settings
+from tasks.backend import TestLimits
 from tasks.errors import UserError
+from tasks.sandbox import Limits
 from tests.command_line import asclaimed
 from tests.runs_on_disk import write_attempt, write_run
 
@@ -40,6 +44,7 @@ def without_docker(*words: object) -> subprocess.CompletedProcess[str]:
         (("grade", "FILE"), "FILE is not a run directory"),
         (("tasks", "check", "--tasks", "bundled", "--limit", "1", "--out", "FILE/below"), "FILE/below"),
         (("tasks", "check", "--tasks", "bundled", "--limit", "1", "--out", "/proc"), "/proc is a directory"),
+        (("tasks", "check", "--tasks", "bundled", "--limit", "1", "--out", "new/"), "new/ names a directory"),
         (("bench", "--out", "/proc/none"), "cannot write /proc/none"),
         (("import", "auto", "nothing.json", "--out", "FILE"), "FILE is not empty"),
         (("run", "--base-url", "http://127.0.0.1:1/v1"), "give --model"),
@@ -59,6 +64,30 @@ def test_one_line_and_two(tmp_path: Path, words: tuple[str, ...], says: str) -> 
     assert says.replace("FILE", str(file)) in done.stderr
     assert done.stderr.count("\n") == 1
     assert file.read_text() == "mine"
+
+
+def test_a_reader_who_went_away_and_a_closed_or_full_stream_are_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "evals", "claims", "list", "--json"]
+    unread = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (unread.returncode, unread.stderr) == (141, "")
+    for redirected, said in (
+        ("<&- >&-", (0, "")),
+        (">/dev/full", (3, "asclaimed: No space left on device\n")),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", f"{shlex.join(command)} {redirected}"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == said
+
+
+def test_grading_without_limits_leaves_all_else_as_it_was() -> None:
+    limits = TestLimits(seconds=7, container=Limits(memory=1 << 30))
+    assert without_limits(limits) == TestLimits(
+        seconds=7, container=Limits(memory=1 << 30, allow_unlimited=True)
+    )
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

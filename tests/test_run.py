@@ -25,6 +25,7 @@ from evals.run.ledger import Ledger, verify
 from evals.run.looks import Look
 from evals.run.queue import Run
 from evals.run.set_aside import forget_unjudged
+from evals.run.tool_calls import evidence
 from scaffolds.base import Settings, Step, Stop, Trajectory
 from scaffolds.model import ModelError, Trouble
 from tasks.backend import Prepared
@@ -118,6 +119,24 @@ def test_every_attempt_is_recorded_graded_and_scored(tmp_path: Path) -> None:
     assert document["steps"][0]["message"] == "working"
     line = score("a", load_attempts(tmp_path, list(all_keys(["a"], IDS, 2))))
     assert (line.resolved, line.judged, line.rate) == (2, 6, pytest.approx(1 / 3))
+
+
+@pytest.mark.parametrize("file", ["record.json", "grade.json"])
+def test_half_a_record_is_one_line_and_half_a_grade_is_made_again(tmp_path: Path, file: str) -> None:
+    make_run(tmp_path).work(workers=1, graders=1)
+    path = tmp_path / "a/one/1" / file
+    whole, keys = path.read_bytes(), [AttemptKey(scaffold="a", task_id="one", attempt=1)]
+    path.write_bytes(whole[:40])
+    if file == "record.json":
+        for read in (forget_unjudged, evidence):
+            with pytest.raises(
+                UserError, match=r"record\.json is damaged .* remove it to have its attempt made"
+            ):
+                read(tmp_path, keys)
+        return
+    assert forget_unjudged(tmp_path, keys) == 0
+    make_run(tmp_path).work(workers=1, graders=1)
+    assert path.read_bytes() == whole
 
 
 def test_scaffolds_interleave_over_tasks() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evals.commands.options import JsonOption
-from evals.commands.output import check_output, console, print_json
+from evals.commands.output import a_file, check_output, console, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,9 @@ ROWS = {
 
 
 def bench(
-    out: Annotated[Path, typer.Option(help="Where to write the numbers.")] = Path("bench.json"),
+    out: Annotated[
+        Path, typer.Option(parser=a_file, metavar="FILE", help="Where to write the numbers.")
+    ] = Path("bench.json"),
     as_json: JsonOption = False,
 ) -> None:
     """Measure the harness: one attempt, 64 at once, a resume; print a table and write JSON."""

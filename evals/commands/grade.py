@@ -16,7 +16,7 @@ from evals.commands.options import (
     SeedOption,
     TasksOption,
 )
-from evals.commands.output import check_output, print_json
+from evals.commands.output import a_file, check_output, print_json
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from evals.grade.check_tasks import CheckedTask
     from evals.grade.regrade import Graded
+    from tasks.backend import TestLimits
 
 GRADER = "swebench==5.0.2"
 GraderOption = Annotated[
@@ -34,7 +35,10 @@ NetworkOption = Annotated[
     typer.Option("--network", help="Give the official grader's tests a network, as grading.network does."),
 ]
 CheckListOption = Annotated[
-    Path | None, typer.Option("--out", help="Write the list here; a plan takes it as `reliable`.")
+    Path | None,
+    typer.Option(
+        "--out", parser=a_file, metavar="FILE", help="Write the list here; a plan takes it as `reliable`."
+    ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Test runs at once.", min=1)]
 
@@ -158,8 +162,7 @@ def _grade_run(
     plan = manifest.load(run).plan
     name, limits = name or plan.grader, plan.test_limits
     if allow_unlimited:
-        unlimited = limits.container.model_copy(update={"allow_unlimited": True})
-        limits = limits.model_copy(update={"container": unlimited})
+        limits = without_limits(limits)
     keys, tasks = to_grade(run, again=again or fresh)
     for line in grading_lines(run, keys, tasks, name, _progress):
         typer.echo(plain(line, 500), err=True)
@@ -179,6 +182,12 @@ def _grade_run(
     )
     if unjudged:
         raise typer.Exit(1)
+
+
+def without_limits(limits: TestLimits) -> TestLimits:
+    """As it was, but going on where Docker enforces none of it."""
+    unlimited = limits.container.model_copy(update={"allow_unlimited": True})
+    return limits.model_copy(update={"container": unlimited})
 
 
 def _shown(graded: Iterator[Graded], as_json: bool) -> list[Graded]:

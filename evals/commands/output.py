@@ -39,6 +39,13 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=1))
 
 
+def a_file(name: str | Path) -> Path:
+    """The value of an option that names a file. Raises `UserError` for a name that can only be a directory's."""
+    if str(name).endswith(os.sep):
+        raise UserError(f"{name} names a directory: name a file")
+    return Path(name)
+
+
 def check_output(path: Path) -> None:
     """Raises `UserError` for a file that cannot be written; what it holds stays until it is."""
     try:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Record, kept
 from evals.run import manifest as manifests
 from evals.run.lock import run_lock
 from evals.run.plan import RunPlan
@@ -145,7 +145,7 @@ def _record(run: Path, key: AttemptKey, task: Task, prediction: Prediction) -> N
     directory = key.directory(run)
     digest = hashlib.sha256(prediction.patch).hexdigest()
     if (directory / "record.json").exists():
-        before = Record.model_validate_json((directory / "record.json").read_bytes())
+        before = kept(Record, directory / "record.json")
         if before.patch_sha256 != digest:
             raise UserError(f"{directory} holds another patch: use --out for a new directory")
         return

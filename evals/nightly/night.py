@@ -24,8 +24,8 @@ from pydantic import ValidationError
 from evals.nightly.evidence import Baseline, Standing, Watched, standing, watched
 from evals.nightly.outlook import outlook
 from evals.nightly.plan import NightlyPlan
-from evals.nightly.reuse import SERVER_FACTS, Action, Choice, alike, changed, decide, read_grade, seed
-from evals.record import AttemptKey, Grade, Outcome
+from evals.nightly.reuse import SERVER_FACTS, Action, Choice, alike, changed, decide, seed
+from evals.record import AttemptKey, Grade, Outcome, grade_of
 from evals.results.load import from_run_dir
 from evals.results.table import Results, Row
 from evals.run import manifest as manifests
@@ -253,7 +253,7 @@ def judge(
 
 def common_reason(directory: Path, choices: Mapping[AttemptKey, Choice]) -> str:
     """Why most of what was not judged was not."""
-    grades = [read_grade(key.directory(directory)) for key in choices]
+    grades = [grade_of(key.directory(directory)) for key in choices]
     reasons = Counter(g.official.reason for g in grades if g and g.outcome is Outcome.NOT_JUDGED)
     return max(reasons, key=reasons.__getitem__)[:200] if reasons else "no reason was recorded"
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from evals.record import AttemptKey, Grade, Outcome, Record
+from evals.record import AttemptKey, Grade, Outcome, Record, grade_of
 from evals.run import manifest as manifests
 from evals.run.manifest import Manifest
 from tasks.errors import UserError
@@ -107,7 +107,7 @@ def choose(
     made = [(key.directory(path), grading(manifest) == grading(fresh)) for path, manifest in sources]
     same = [(path, graded_so) for path, graded_so in made if same_attempt(read_record(path), task, image_of)]
     for path, same_grader in same:
-        grade = read_grade(path)
+        grade = grade_of(path)
         if same_grader and grade is not None and grade.outcome is not Outcome.NOT_JUDGED:
             return Choice(Action.REUSE, path)
     return Choice(Action.REGRADE, same[0][0]) if same else Choice(Action.RERUN)
@@ -131,14 +131,6 @@ def read_record(directory: Path) -> Record | None:
         return None
 
 
-def read_grade(directory: Path) -> Grade | None:
-    """None also for one that is damaged: the attempt is then graded again."""
-    try:
-        return Grade.model_validate_json((directory / "grade.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
 def seed(
     directory: Path, fresh: Manifest, choices: Mapping[AttemptKey, Choice]
 ) -> dict[AttemptKey, Grade | None]:
@@ -157,10 +149,10 @@ def seed(
             shutil.copytree(source, half, ignore=skipped)
             half.rename(target)
         if action is Action.REGRADE and source is not None:
-            left[key] = read_grade(source)
+            left[key] = grade_of(source)
     return left
 
 
 def changed(directory: Path, key: AttemptKey, old: Grade | None) -> bool:
-    new = read_grade(key.directory(directory))
+    new = grade_of(key.directory(directory))
     return old is not None and new is not None and old.outcome != new.outcome

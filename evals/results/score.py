@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from evals.record import AttemptKey, Grade, Outcome, Party, Record
+from evals.record import AttemptKey, Grade, Outcome, Party, Record, kept
 from scaffolds.model import EmptyTurn
-from tasks.errors import UserError
 from tasks.task import Frozen
-
-Kept = TypeVar("Kept", bound=Frozen)
 
 
 class Attempt(NamedTuple):
@@ -129,8 +126,8 @@ def _load(run: Path, key: AttemptKey) -> Attempt:
     record, grade = directory / "record.json", directory / "grade.json"
     return Attempt(
         key,
-        parsed(Record, record) if record.exists() else None,
-        without_tests(parsed(Grade, grade)) if grade.exists() else None,
+        kept(Record, record) if record.exists() else None,
+        without_tests(kept(Grade, grade)) if grade.exists() else None,
     )
 
 
@@ -140,17 +137,6 @@ def without_tests(grade: Grade) -> Grade:
         one and one.model_copy(update={"tests": {}}) for one in (grade.official, grade.strict)
     )
     return grade.model_copy(update={"official": official, "strict": strict})
-
-
-def parsed(kind: type[Kept], path: Path) -> Kept:
-    """One of a run's files. Raises `UserError` for one that is damaged."""
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"{path} is damaged ({first['msg'][:100]}): restore it, or make this run again"
-        ) from None
 
 
 def score(scaffold: str, attempts: Sequence[Attempt]) -> ScaffoldScore:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.record import AttemptKey, Failure, Grade, Record, flag_of_text
+from evals.record import AttemptKey, Failure, Grade, Record, flag_of_text, kept
 from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
@@ -261,7 +261,7 @@ def grade_recorded(
 ) -> Grade:
     """Grade one recorded attempt from its directory alone and write `grade.json`; raises `Abandoned`."""
     directory = key.directory(context.directory)
-    record = Record.model_validate_json((directory / "record.json").read_bytes())
+    record = kept(Record, directory / "record.json")
     made = grade(task, record, directory)
     if context.abandoned:
         raise Abandoned

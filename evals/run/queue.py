@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
-from evals.record import AttemptKey, Failure, Grade, Party, Record
+from evals.record import AttemptKey, Failure, Party, Record, grade_of
 from evals.run.attempt import RunContext, record_failure
 from evals.run.backlog import Backlog
 from evals.run.calibrations import Calibrations
@@ -101,8 +101,8 @@ class Run:
             recorded.append(key)
             self.tally.done += 1
             self._worked = self._worked or (key.scaffold not in CONTROLS and seen_through(directory))
-            if (directory / "grade.json").exists():
-                self.tally.count(Grade.model_validate_json((directory / "grade.json").read_bytes()))
+            if grade := grade_of(directory):
+                self.tally.count(grade)
             else:
                 self._to_grade.append(key)
         return recorded

@@ -15,7 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Record, kept
 from evals.run.attempt import RunContext, run_attempt
 from evals.run.exchanges import read_exchanges
 from scaffolds.base import Stop
@@ -113,7 +113,7 @@ def replay_attempt(
 
     Raises `SandboxError` and `TaskError` for a machine that fails.
     """
-    before = Record.model_validate_json((key.directory(run) / "record.json").read_bytes())
+    before = kept(Record, key.directory(run) / "record.json")
     tape = server.tape = Tape(tuple(read_exchanges(key.directory(run))))
     assert context.model is not None
     quick = context.model.retries.model_copy(update={"first_wait": 0.0, "longest_wait": 0.0})

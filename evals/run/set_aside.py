@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.record import AttemptKey, Grade, Party, Record
+from evals.record import AttemptKey, Party, Record, grade_of, kept
 
 AGAIN = (Party.SERVER, Party.SANDBOX)
 """Who may do better another time."""
@@ -32,7 +32,7 @@ def forget_unjudged(run: Path, keys: Sequence[AttemptKey]) -> int:
 
 def seen_through(directory: Path) -> bool:
     """Whether a recorded attempt was made: nothing outside ended it."""
-    return Record.model_validate_json((directory / "record.json").read_bytes()).failure is None
+    return kept(Record, directory / "record.json").failure is None
 
 
 def forget(directory: Path) -> bool:
@@ -45,8 +45,8 @@ def forget(directory: Path) -> bool:
 
 def forget_grade(directory: Path) -> bool:
     """Drop a grade without a verdict that is not the task's doing, so that the attempt is graded again."""
-    path = directory / "grade.json"
-    if not path.exists() or Grade.model_validate_json(path.read_bytes()).party not in AGAIN:
+    grade = grade_of(directory)
+    if grade is None or grade.party not in AGAIN:
         return False
-    path.unlink()
+    (directory / "grade.json").unlink()
     return True

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.record import AttemptKey, Grade
+from evals.record import AttemptKey, Grade, grade_of
 from evals.run.set_aside import AGAIN, forget, seen_through, set_aside
 from evals.run.tally import Tally
 
@@ -41,8 +41,8 @@ class Spoiled:
     def quarantine(self, key: AttemptKey, why: str) -> None:
         """Set an attempt aside for another reason, and its grade out of the counts. The caller holds the tally's lock."""
         directory = key.directory(self._run)
-        if (directory / "grade.json").exists():
-            self._tally.count(Grade.model_validate_json((directory / "grade.json").read_bytes()), -1)
+        if grade := grade_of(directory):
+            self._tally.count(grade, -1)
         self._grades.pop(key, None)
         set_aside(directory, why)
         self._tally.done -= 1

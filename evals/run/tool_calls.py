@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Record, kept
 from evals.run.set_aside import set_aside
 from evals.run.trajectory import STREAM, read_steps
 from scaffolds.base import Stop, ToolCallMode
@@ -78,5 +78,5 @@ def evidence(run: Path, recorded: Sequence[AttemptKey]) -> ToolCallEvidence:
     found = ToolCallEvidence()
     for key in recorded:
         if not found.seen:
-            found.add(key, Record.model_validate_json((key.directory(run) / "record.json").read_bytes()))
+            found.add(key, kept(Record, key.directory(run) / "record.json"))
     return found
