@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -183,6 +184,53 @@ def test_a_command_may_be_long(running: Running, length: int) -> None:
     assert int(output) == length + 1
 
 
+def spare(running: Running) -> int:
+    """The shell that waits for the next command, under the supervisor's name."""
+    deadline = soon()
+    while time.monotonic() < deadline:
+        shells = [shell for keeper in children(running.process.pid) for shell in children(keeper)]
+        if waiting := [one for one in shells if Path(f"/proc/{one}/comm").read_text() == "supervisor\n"]:
+            return waiting[0]
+        time.sleep(0.01)
+    raise AssertionError("no shell was begun")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_shell_that_was_begun_beforehand_is_like_any_other(running: Running) -> None:
+    """Also in what it says of itself: its name, its age, its parent, the descriptors that are open."""
+    facts = "cat /proc/$$/comm; echo $SECONDS $PWD; echo /proc/$$/fd/*; kill -9 $PPID; sleep 0.2; exit 5"
+    first = running.run(facts)
+    waiting = spare(running)
+    time.sleep(1.1)
+    output, result = running.run(f"echo $$; {facts}")
+    assert output.decode().split("\n", 1)[0] == str(waiting)
+    assert (first[1].code, result.code) == (5, 5)
+    assert first[0].split()[:3] == output.split()[1:4] == [b"bash", b"0", bytes(running.directory)]
+    open_files = [Path(name).name for name in output.decode().split()[4:]]
+    assert open_files == ["0", "1", "2", "3"]  # 3 is the listing's own
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+def test_a_shell_that_somebody_ended_before_its_command_came_is_not_used(running: Running, end: int) -> None:
+    running.run("true")
+    waiting = spare(running)
+    os.kill(waiting, end)
+    output, result = running.run("echo $$", seconds=LONG)
+    assert result == (0, False, len(output))
+    assert int(output) != waiting
+
+
+def test_a_directory_that_was_replaced_is_seen(running: Running) -> None:
+    running.run("touch old; mv ../work ../gone; mkdir ../work")
+    spare(running)
+    output, _ = running.run("touch new; ls; mv ../work ../gone2")
+    assert output == b"new\n"
+    assert running.run("pwd")[0] == f"[{running.directory} is gone: running in /]\n/\n".encode()
+
+
 def test_files_of_any_bytes(running: Running) -> None:
     data = os.urandom(3_000_000) + bytes(range(256))
     assert running.channel.write("a/b c/file", data, soon()).code == 0
@@ -261,7 +309,7 @@ FRAMES = st.builds(
     lambda kind, stream, payload: struct.pack("<BII", kind, stream, len(payload)) + payload,
     st.sampled_from([*range(16), 255]),
     st.sampled_from([0, 1, 2, 3, 1 << 31, (1 << 31) + 1, (1 << 32) - 1]),
-    st.one_of(st.binary(max_size=64), st.just(b"\0" * 25 + b"/"), st.just(bytes([2]) + b"\xff" * 24 + b"/")),
+    st.one_of(st.binary(max_size=64), st.just(b"\0" * 29 + b"/"), st.just(bytes([2]) + b"\xff" * 28 + b"/")),
 )
 BYTES = st.one_of(st.binary(max_size=400), st.lists(FRAMES, max_size=12).map(b"".join))
 

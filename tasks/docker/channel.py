@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from tasks.docker.stream import FOREVER, Connection, Result, Stream
 from tasks.docker.wire import (
+    WINDOW,
     BrokenFrame,
     ByteStream,
     Frame,
@@ -27,7 +28,7 @@ from tasks.docker.wire import (
     encode_data,
 )
 
-VERSION = b"\x01"
+VERSION = b"\x02"
 DEFAULT_DIRECTORY, KEEP_STDIN = 1, 2
 
 
@@ -46,7 +47,7 @@ class Channel:
         self._begun: list[Frame] = []
 
     def start(self, deadline: float) -> str:
-        """Wait until the supervisor takes requests; its shell's path."""
+        """Wait until the supervisor takes requests; its shell's name."""
         self.wait(lambda: bool(self._begun), deadline)
         if self._begun[0].type is not Type.HELLO or self._begun[0].payload != VERSION:
             raise BrokenFrame("another version of the supervisor, or none")
@@ -73,10 +74,9 @@ class Channel:
         """Start a command. The supervisor enforces `seconds`; `fallback`: run in / where `directory` is gone."""
         stream = self._new()
         flags = DEFAULT_DIRECTORY * fallback + KEEP_STDIN * stdin
-        limits = struct.pack("<BQQQ", flags, max(0, int(seconds * 1000)), head, tail)
+        limits = struct.pack("<BQQQI", flags, max(0, int(seconds * 1000)), head, tail, len(command))
         opening = encode(Type.EXEC, stream.number, limits + directory.encode(errors="surrogateescape"))
-        text = b"".join(encode_data(stream.number, command))
-        self.send(opening + text + encode(Type.END, stream.number), deadline)
+        stream.open(opening, command, deadline)
         return stream
 
     def read(self, path: str, most: int, deadline: float) -> tuple[bytes, Result]:
@@ -89,12 +89,13 @@ class Channel:
     def write(self, path: str, data: bytes, deadline: float) -> Result:
         """Create or replace a file."""
         stream = self._new()
-        self.send(encode(Type.WRITE, stream.number, path.encode(errors="surrogateescape")), deadline)
-        for frame in encode_data(stream.number, data):
+        opening = encode(Type.WRITE, stream.number, path.encode(errors="surrogateescape"))
+        ending = encode(Type.END, stream.number)
+        frames = itertools.chain((opening,), encode_data(stream.number, data), (ending,))
+        for piece in frames if len(data) > WINDOW else (b"".join(frames),):
             if stream.ended:
                 break
-            self.send(frame, deadline)
-        self.send(encode(Type.END, stream.number), deadline)
+            self.send(piece, deadline)
         return stream.finish(deadline)
 
     def listen(self, port: int, handler: Callable[[Connection], None], deadline: float) -> None:
@@ -107,7 +108,7 @@ class Channel:
         self.send(encode(Type.LISTEN, stream.number, port.to_bytes(2, "little")), deadline)
         self.wait(lambda: stream.ended, deadline)
         if stream.result is not None:
-            raise OSError(stream.result.code, f"port {port} inside the sandbox: {stream.result.text}")
+            raise OSError(stream.result.code, f"port {port} inside the sandbox: {stream.result.problem}")
         threading.Thread(target=self._read_for_all, name="forwarding", daemon=True).start()
 
     def hang_up(self, stream: Stream) -> None:

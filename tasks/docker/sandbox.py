@@ -283,7 +283,7 @@ def check_file_result(result: Result, path: str) -> None:
     if result.code == errno.EISDIR:
         raise IsADirectoryError(f"is a directory: {path}")
     if result.code:
-        raise OSError(f"{path}: {result.text}")
+        raise OSError(f"{path}: {result.problem}")
 
 
 def stop(container: Container) -> None:

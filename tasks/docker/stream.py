@@ -5,10 +5,13 @@ Not here: who reads the bytes and what requests there are (`channel`).
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from tasks.docker.wire import WINDOW, BrokenFrame, Frame, Type, encode, encode_data
@@ -37,8 +40,11 @@ class Result(NamedTuple):
     timed_out: bool
     total: int
     """Bytes of output, whether or not they were sent."""
-    text: str
-    """Why a file could not be read or written."""
+
+    @property
+    def problem(self) -> str:
+        """Why a file could not be read or written, or a port not be had."""
+        return "not a regular file" if self.code == errno.EINVAL else os.strerror(self.code)
 
 
 class Stream:
@@ -64,10 +70,9 @@ class Stream:
                 self._chunks.append(f"\n[… {omitted} bytes left out …]\n".encode())
             case Type.CREDIT if len(frame.payload) == 4:
                 self._credit += int.from_bytes(frame.payload, "little")
-            case Type.RESULT if len(frame.payload) >= RESULT.size:
-                code, timed_out, total = RESULT.unpack_from(frame.payload)
-                text = frame.payload[RESULT.size :].decode(errors="replace")
-                self.result = Result(code, bool(timed_out), total, text)
+            case Type.RESULT if len(frame.payload) == RESULT.size:
+                code, timed_out, total = RESULT.unpack(frame.payload)
+                self.result = Result(code, bool(timed_out), total)
                 self.ended = True
             case Type.END | Type.RESET | Type.LISTEN:
                 self.ended = True
@@ -96,11 +101,20 @@ class Stream:
         assert self.result is not None
         return self.result
 
-    def write(self, data: bytes, deadline: float = FOREVER) -> None:
+    def open(self, request: bytes, data: bytes, deadline: float) -> None:
+        """Send a request and the bytes that belong to it, in one piece where they are few; fewer if it ends meanwhile."""
+        first, rest = data[:WINDOW], memoryview(data)[WINDOW:]
+        self._credit -= len(first)
+        self._channel.send(request + b"".join(encode_data(self.number, first)), deadline)
+        with suppress(BrokenPipeError):
+            self.write(rest, deadline)
+
+    def write(self, data: bytes | memoryview, deadline: float = FOREVER) -> None:
         """Bytes for a command's standard input or a connection, as the other side takes them."""
+        data = memoryview(data)
         while data:
             self._channel.wait(lambda: self._credit > 0 or self.ended, deadline)
-            if self.ended and self._credit <= 0:
+            if self.result is not None or (self.ended and self._credit <= 0):
                 raise BrokenPipeError("nobody reads any more")
             piece, data = data[: self._credit], data[self._credit :]
             self._credit -= len(piece)

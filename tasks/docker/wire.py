@@ -74,11 +74,11 @@ class ByteStream(Protocol):
     def close(self) -> None: ...
 
 
-def encode(kind: Type, stream: int, payload: bytes = b"") -> bytes:
+def encode(kind: Type, stream: int, payload: bytes | memoryview = b"") -> bytes:
     return HEADER.pack(kind, stream, len(payload)) + payload
 
 
-def encode_data(stream: int, data: bytes) -> Iterator[bytes]:
+def encode_data(stream: int, data: bytes | memoryview) -> Iterator[bytes]:
     """DATA frames for bytes of any number."""
     for at in range(0, len(data), MAX_PAYLOAD):
         yield encode(Type.DATA, stream, data[at : at + MAX_PAYLOAD])
