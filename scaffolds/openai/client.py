@@ -1,7 +1,7 @@
-"""The OpenAI-compatible client: one HTTP call a step, through the SDK's `post`, with deadlines and retries.
+"""The OpenAI-compatible client: one HTTP call a step, over the SDK's connections, with deadlines and retries.
 
-The SDK's `chat.completions.create` spends 12 ms of CPU a call on turning messages and answers into typed objects;
-`post(…, cast_to=Response)` does not. We write the body and read the answer ourselves, which also makes the body
+The SDK's `chat.completions.create` spends 12 ms of CPU a call on turning messages and answers into typed objects, and
+its `post` twice what the connection costs. We write the body and read the answer ourselves, which also makes the body
 byte-stable: `messages` come last, so the bytes of one call are a prefix of those of the next.
 Not covered: `n` > 1, images, and anything but chat completions.
 """
@@ -35,20 +35,19 @@ from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.openai.errors import EmptyStream, Stalled, Transient, Unparsable
 from scaffolds.openai.reply import Draft, assistant_message, parse_stream, parse_whole
 from scaffolds.openai.transport import (
+    Client,
     cause,
     content_type,
     read_body,
     refuse_web_page,
     sdk_client,
     shared_client,
-    timeouts,
     transport_errors,
 )
 from tasks.untrusted import clean
 
 TIMER_SLACK = 0.05
 """Seconds by which a timer may fire early."""
-JSON_HEADERS = {"Content-Type": "application/json"}
 UNPARSABLE = "unparsable"
 """`finish_reason` of the empty reply that stands for text which the server could not parse, again and again."""
 
@@ -61,7 +60,7 @@ class OpenAIModel:
         config: ModelConfig,
         *,
         window: int | None = None,
-        client: openai.OpenAI | None = None,
+        client: Client | None = None,
         exchanged: Callable[[Exchange], None] = unheard,
     ) -> None:
         """`window`: the server's context in tokens where known (`ServerFacts.window`). `exchanged` hears of every try."""
@@ -150,14 +149,7 @@ class OpenAIModel:
         own = self.config.deadlines
         limits = own if seconds is None else own.model_copy(update={"total": min(own.total, seconds)})
         with transport_errors(), self._recorded(body):
-            post: Callable[..., httpx2.Response] = self._client.post  # its overloads do not know this use
-            response = post(
-                "/chat/completions",
-                content=body,
-                cast_to=httpx2.Response,
-                options={"headers": JSON_HEADERS, "timeout": timeouts(limits)},
-                stream=True,
-            )
+            response = self._client.post_bytes("/chat/completions", body, limits)
             raw, first_byte = read_body(response, started, limits)
         self._exchanged(Exchange(body, response.status_code, content_type(response), raw))
         return _draft(response, raw), first_byte
