@@ -40,6 +40,7 @@ TOUCHES, REPLACES = FlagKind.TOUCHES_TESTS, FlagKind.REPLACES_RUNNER
         (patch("pytest.py", new=True), REPLACES, "a module that shadows the test runner"),
         (patch("_pytest/__init__.py", new=True), REPLACES, "a module that shadows the test runner"),
         (patch("tests/test_x.py"), TOUCHES, "existing tests"),
+        (patch("tests/data/expected.json"), TOUCHES, "existing tests"),
     ],
 )
 def test_what_decides_how_tests_run_is_flagged(change: bytes, kind: FlagKind, what: str) -> None:

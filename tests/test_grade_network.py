@@ -143,7 +143,20 @@ def test_the_protocol_has_a_row_and_verify_a_reading(tmp_path: Path) -> None:
         rows = {p.name: p.measured for p in match(claim, results, results.systems[0])}
         assert rows["network while grading"] == said
         views = [view.name for view in readings(claim, results)]
-        assert any("need a network" in view for view in views) is (said == "off")
+        assert any("whose grading needs a network" in view for view in views) is (said == "off")
+
+
+def test_one_task_is_left_out_of_a_reading_and_never_all(tmp_path: Path) -> None:
+    claim = find("qwen3.6-27b/swe-bench-verified")
+
+    def names(*tasks: str) -> list[str]:
+        run = run_on(tmp_path / str(len(tasks)), {task: OUTCOMES[task] for task in tasks}, scaffolds=["bash"])
+        return [
+            view.name for view in readings(claim, load_run(run).results) if view.name.startswith("without")
+        ]
+
+    assert names("astropy__astropy-7606", "sympy__sympy-20590") == ["without 1 task known as broken"]
+    assert names("astropy__astropy-7606") == []
 
 
 def test_a_night_keeps_no_grade_that_was_made_with_another_network(tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from evals.grade import machine
 from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.results.table import Results, Row, System
+from evals.run import outages as waiting
+from evals.run import same_server
 from evals.run.controls import PATCH_FILE, make_scaffold
 from evals.run.empty_turns import FIRST_CALLS, EmptyTurnGuard
 from evals.run.ledger import Ledger, verify
@@ -28,6 +31,7 @@ from evals.stats.subset import draw_stratified
 from scaffolds.base import Metrics, Settings, Step, Stop
 from scaffolds.model import EmptyTurn, ModelError, Trouble
 from tasks.backend import Prepared, Progress
+from tasks.docker import stalls
 from tasks.errors import GoldError, MachineError, UserError
 from tasks.sandbox import ExecResult, RegistryError, SandboxError
 from tests.fakes.plain_backend import PlainBackend, plain_image
@@ -283,6 +287,32 @@ def test_a_pull_is_shown_with_its_share_and_ends_with_the_run() -> None:
     stopping.set()
     with pytest.raises(RegistryError, match="the run was stopped"):
         pulls.prepare(make_task("one"), Pulling())
+
+
+def test_pulls_are_tried_after_waits_that_double() -> None:
+    waits: list[float] = []
+
+    class Clock(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return False
+
+    class Refusing(PlainBackend):
+        def prepare(self, task: Any, progress: Progress = lambda _what, _fraction: None) -> Prepared:
+            if len(waits) < 10:
+                raise RegistryError("429")
+            return plain_image(task)
+
+    PatientPulls(Tally(), Clock()).prepare(make_task("one"), Refusing())
+    longest = [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, *[300.0] * 4]
+    assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest, strict=True))
+
+
+def test_how_long_is_waited_for_what() -> None:
+    """In seconds: a user plans a night by them."""
+    assert (waiting.DAEMON_PATIENCE, machine.DAEMON_PATIENCE) == (60, 60)
+    assert (waiting.REFUSAL_PATIENCE, same_server.PATIENCE) == (1800, 1800)
+    assert (waiting.PULL_WAITS.patience, stalls.LATE_SECONDS) == (3600, 5)
 
 
 def test_the_first_calls_decide_about_a_server_and_later_ones_do_not(tmp_path: Path) -> None:

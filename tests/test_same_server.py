@@ -18,7 +18,7 @@ from evals.report.summary import summarise
 from evals.run import same_server
 from evals.run.manifest import Manifest, begin_or_resume, compose
 from evals.run.plan import RunPlan
-from evals.run.same_server import Change, Changes, changes
+from evals.run.same_server import Change, Changes, SameServer, ServerCheck, changes
 from scaffolds.openai.canary import AT_ONCE
 from scaffolds.openai.config import ModelConfig
 from tasks.errors import UserError
@@ -118,6 +118,13 @@ def test_attempts_since_the_last_good_check_are_quarantined_and_made_again(tmp_p
     (line,) = [line for line in summarise(tmp_path).findings if "the server was another" in line]
     assert "'fp-2', the run began with 'fp-1'" in line
     assert "2 attempts made since the last good check count for nothing and are made again" in line
+
+
+def test_a_server_that_is_the_same_or_does_not_answer_was_never_another(tmp_path: Path) -> None:
+    for answer in ("", None):
+        watch = SameServer(tmp_path, ServerCheck(None, lambda said=answer: said), lambda _keys: None)  # type: ignore[misc]
+        assert watch.settle(threading.Event()) is False
+        assert (watch.times, watch.suspect) == (0, False)
 
 
 def test_a_swap_that_only_the_canary_tells_is_found_on_the_timer(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from evals.stats.power import Design
 from evals.stats.rebase import bounds
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import parameters
-from evals.verdict.crossed import shares
+from evals.verdict.crossed import points, shares
 from evals.verdict.difference import Question, compared, steps
 from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
 from evals.verdict.plan import Cost, basics, choice, plan, tasks_name
@@ -230,6 +230,10 @@ def test_shares_of_the_variance_make_a_whole() -> None:
     assert sum(found.values()) == pytest.approx(1.0)
     assert "task × system and run-to-run noise" in found
     assert "run-to-run noise" in shares(np.repeat(outcomes, 2, axis=3), 0.1)
+
+
+def test_points_have_four_places() -> None:
+    assert points(0.123456789) == 12.3457
 
 
 def test_what_a_plan_costs() -> None:

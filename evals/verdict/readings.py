@@ -26,18 +26,21 @@ def readings(claim: Claim, results: Results) -> list[View]:
     left_out = next(entry.ids for entry in problem_lists() if entry.source == ANTHROPIC_489) & tasks
     views = []
     if 0 < len(broken) < len(tasks):
-        views.append(
-            View(f"without {len(broken)} tasks known as broken", results.without(broken), Reading.JUDGED)
-        )
+        name = f"without {tasks_said(len(broken))} known as broken"
+        views.append(View(name, results.without(broken), Reading.JUDGED))
     wanting = network_dependent().keys() & tasks
     if results.protocol.grading_network == "off" and 0 < len(wanting) < len(tasks):
-        name = f"without {len(wanting)} tasks that need a network to be graded"
+        name = f"without {tasks_said(len(wanting))} whose grading needs a network"
         views.append(View(name, results.without(frozenset(wanting)), Reading.JUDGED))
     if any(row.official is not None for row in results.rows):
         views.append(View(Reading.OFFICIAL.value, results, Reading.OFFICIAL))
     if claim.n_tasks == len(tasks) - len(left_out) and left_out:
         views.append(View(f"the vendor's n of {claim.n_tasks}", results.without(left_out), Reading.JUDGED))
     return [view for view in views if len(view.results.table(view.reading).tasks)]
+
+
+def tasks_said(number: int) -> str:
+    return f"{number} task" + "s" * (number != 1)
 
 
 def benchmark_of(claim: Claim, results: Results) -> frozenset[str]:
