@@ -14,6 +14,7 @@ import sys
 import tomllib
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -107,6 +108,16 @@ def test_rooms_import_downwards_only() -> None:
 def test_the_house_stays_small() -> None:
     assert len({room(name) for name in modules()}) <= MOST_ROOMS
     assert len(arrows()) <= MOST_ARROWS
+
+
+def test_functions_are_short() -> None:
+    """Lines of each, decorators included: at the median and for nine in ten."""
+    nodes = [node for file in modules().values() for node in ast.walk(ast.parse(file.read_text()))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    first = [min([node.lineno, *(d.lineno for d in node.decorator_list)]) for node in functions]
+    lines = [(node.end_lineno or 0) - start + 1 for node, start in zip(functions, first, strict=True)]
+    assert median(lines) <= 8
+    assert sorted(lines)[len(lines) * 9 // 10] <= 20
 
 
 @pytest.mark.parametrize("library", sorted(AT_HOME))

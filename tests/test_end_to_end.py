@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.command_line import asclaimed as here
 from tests.fakes.openai_server import Answer, FakeServer, say
 
 ASCLAIMED = str(Path(sys.executable).with_name("asclaimed"))
@@ -93,7 +94,8 @@ def test_a_second_call_reuses_everything(measured: Path) -> None:
 
 def test_other_settings_are_refused_by_name(measured: Path) -> None:
     command = ("run", "--tasks", "bundled", "--limit", 2, "--scaffold", "gold", "--scaffold", "nop")
-    done = asclaimed(*command, "--max-steps", 3, "--out", measured, check=2)
+    done = here(*command, "--max-steps", 3, "--out", measured)
+    assert done.returncode == 2
     assert "`budget.steps` was 50, now it is 3" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -116,7 +118,7 @@ claims: [{id: toy/bundled, model: Toy-1, benchmark: bundled, n_tasks: 15, score:
 def test_a_claim_on_a_subset_is_decided_at_a_look(tmp_path: Path) -> None:
     """Claimed 5 %, gold solves all: three of four drawn tasks decide it, and the page says so."""
     (tmp_path / "toy.yaml").write_text(CLAIMS)
-    drawn = asclaimed("subset", "bundled", "--n", 4, "--seed", 1, "--json").stdout
+    drawn = here("subset", "bundled", "--n", 4, "--seed", 1, "--json").stdout
     (tmp_path / "subset.json").write_text(drawn)
     run, claim = tmp_path / "claimed", tmp_path / "toy.yaml"
     plan = ["--tasks", "bundled", "--subset", tmp_path / "subset.json", "--claim", claim, "--margin", 20]
@@ -125,7 +127,7 @@ def test_a_claim_on_a_subset_is_decided_at_a_look(tmp_path: Path) -> None:
     (look,) = json.loads((run / "looks.json").read_text())["looks"]
     assert (look["tasks"], look["decision"]) == (3, "exceeds the claim")
     assert summary(run)["scores"][0]["judged"] == 3
-    (verdict,) = json.loads(asclaimed("verify", claim, run, "--json").stdout)
+    (verdict,) = json.loads(here("verify", claim, run, "--json").stdout)
     assert verdict["decision"] == "exceeds the claim"
     assert "Exceeds the claim" in (run / "report.html").read_text()
     again = asclaimed("run", *plan, "--looks", 3, "--scaffold", "gold", "--out", run)
@@ -160,20 +162,16 @@ def slow_run(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
 
 
 def test_ctrl_c_twice_leaves_no_container_and_no_record(slow_run: tuple[subprocess.Popen[str], Path]) -> None:
+    """Once waits for what runs, and meanwhile no other process may have the run directory."""
     process, run = slow_run
     process.send_signal(signal.SIGINT)
-    time.sleep(1)
+    done = asclaimed("run", "--tasks", "bundled", "--limit", 1, "--scaffold", "nop", "--out", run, check=2)
+    assert "another asclaimed" in done.stderr
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     assert containers_of(run.name) == []
     assert not list(run.glob("*/*/*/record.json"))
-
-
-def test_two_processes_cannot_share_a_run_directory(slow_run: tuple[subprocess.Popen[str], Path]) -> None:
-    _, run = slow_run
-    done = asclaimed("run", "--tasks", "bundled", "--limit", 1, "--scaffold", "nop", "--out", run, check=2)
-    assert "another asclaimed" in done.stderr
 
 
 def test_after_kill_nine_the_next_start_removes_the_container(

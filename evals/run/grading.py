@@ -1,4 +1,4 @@
-"""Recorded attempts are graded in threads of their own while others are made: a grade on disk, in the ledger, in the counts.
+"""Recorded attempts are graded in threads of their own while others are made; a grade is on disk when it is told of.
 
 Not here: what a grade is (`evals.grade`), and what follows from one (`queue`).
 """
@@ -13,9 +13,6 @@ from pathlib import Path
 
 from evals.record import AttemptKey, Grade, Record
 from evals.run.attempt import RunContext, grade_recorded
-from evals.run.ledger import Ledger
-from evals.run.spoiled import Spoiled
-from evals.run.tally import Tally
 from tasks.task import Task
 
 Grades = Callable[[Task, Record, Path], Grade]
@@ -30,17 +27,15 @@ class Grading:
         grader: Grades | None,
         context: RunContext,
         tasks: Mapping[str, Task],
-        ledger: Ledger,
-        tally: Tally,
-        spoiled: Spoiled,
         *,
-        graded: Callable[[AttemptKey], None],
+        graded: Callable[[AttemptKey, Grade], None],
         guard: Callable[[Callable[[], None]], None],
     ) -> None:
-        """`graded` is told of each grade that is counted; `guard` calls a function unless the run has failed, and keeps
-        what it raises."""
-        self._grader, self._context, self._tasks, self._ledger = grader, context, tasks, ledger
-        self._tally, self._spoiled = tally, spoiled
+        """`graded` is told of each grade that was written, in the thread that made it.
+
+        `guard` calls a function unless the run has failed, and keeps what it raises.
+        """
+        self._grader, self._context, self._tasks = grader, context, tasks
         self._graded, self._guard = graded, guard
         self._pool: futures.ThreadPoolExecutor
         self._number = 0
@@ -79,9 +74,4 @@ class Grading:
         futures.wait(self._futures.values(), seconds)
 
     def _grade(self, grader: Grades, key: AttemptKey) -> None:
-        grade = grade_recorded(self._context, key, self._tasks[key.task_id], grader)
-        self._ledger.append("attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump())
-        with self._tally.lock:
-            self._tally.count(grade)
-            self._spoiled.graded(key, grade)
-        self._graded(key)
+        self._graded(key, grade_recorded(self._context, key, self._tasks[key.task_id], grader))

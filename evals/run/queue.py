@@ -74,16 +74,7 @@ class Run:
         self._spoiled = Spoiled(context.directory, self.tally)
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
         self._todo = Backlog(self.tally, self._stopping)
-        self._grading = Grading(
-            hooks.grade,
-            context,
-            self._tasks,
-            ledger,
-            self.tally,
-            self._spoiled,
-            graded=lambda key: self.looked(hooks.look(key)),
-            guard=self._guard,
-        )
+        self._grading = Grading(hooks.grade, context, self._tasks, graded=self._graded, guard=self._guard)
         self._keys = tuple(keys)
         self._to_grade: list[AttemptKey] = []
         recorded = self._sort(keys)
@@ -289,6 +280,13 @@ class Run:
             self._tool_calls.set_aside(self._context.directory)
         self._ledger.append("no-tool-calls", attempts=len(self._tool_calls.without))
         raise UserError(complaint)
+
+    def _graded(self, key: AttemptKey, grade: Grade) -> None:
+        self._ledger.append("attempt-graded", outcome=grade.outcome, grade_key=grade.key, **key.model_dump())
+        with self.tally.lock:
+            self.tally.count(grade)
+            self._spoiled.graded(key, grade)
+        self.looked(self._hooks.look(key))
 
     def looked(self, look: Look | None) -> None:
         """Note what a look said, and follow it."""
