@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
-from evals.record import AttemptKey, Failure, Party, Record, grade_of
+from evals.record import AttemptKey, Failure, Grade, Party, Record, grade_of
 from evals.run.attempt import RunContext, record_failure
 from evals.run.backlog import Backlog
 from evals.run.calibrations import Calibrations
