@@ -108,6 +108,8 @@ class Step(Frozen):
     """One for each tool call, in order."""
     metrics: Metrics | None = None
     seconds: float = 0.0
+    first_byte: float = 0.0
+    """Seconds until the model's answer began."""
     served: Served | None = None
     """Who answered, for an agent's step."""
     empty: EmptyTurn | None = None

@@ -251,6 +251,7 @@ def agent_step(reply: Reply, calls: Sequence[Call], observations: Sequence[str],
             cached_tokens=reply.usage.cached,
         ),
         seconds=reply.seconds + seconds,
+        first_byte=reply.first_byte,
         served=reply.served,
         empty=reply.empty,
     )

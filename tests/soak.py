@@ -39,7 +39,7 @@ TASKS = [make_task(f"t{n}") for n in range(6)]
 CALLS = 3
 """Of each attempt; the last one submits."""
 WRITES = {"os.rename", "os.mkdir", "os.remove"}
-TIMES = {"created", "active_seconds"}
+TIMES = {"created", "active_seconds", "load"}
 
 
 class CountedSandbox(PlainSandbox):

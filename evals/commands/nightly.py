@@ -178,7 +178,7 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
     with run_lock(directory), session.open_run(plan, directory, quiet, say=say) as run:
         waiting = Waiting(run, patience)
         with RunProgress(run.tally, console) as progress, stoppable(run, directory, console):
-            run.work(workers=plan.workers, graders=plan.grading_threads, watch=lambda: waiting.look(progress))
+            run.work(graders=plan.grading_threads, watch=lambda: waiting.look(progress))
         if waiting.gave_up:
             raise MachineError(
                 f"gave up after {patience:g} s of {waiting.gave_up}; the next call takes this night up again"

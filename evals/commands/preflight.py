@@ -16,6 +16,7 @@ from evals.claims.claim import Claim
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, python_of
 from evals.grade.store import KeptRun
 from evals.record import AttemptKey
+from evals.run.admission import AT_FIRST
 from evals.run.manifest import Manifest
 from evals.run.plan import RunPlan
 from tasks.backend import Progress
@@ -143,13 +144,17 @@ def disk_lines(
 
 def hours_line(plan: RunPlan, attempts: int) -> str:
     """An upper bound: nobody knows yet how fast the model is."""
-    head = f"attempts: {attempts}, {plan.workers} at once"
+    at_once = AT_FIRST if plan.workers == "auto" else plan.workers
+    head = f"attempts: {attempts}, " + (
+        "as many at once as suit the server" if plan.workers == "auto" else f"{at_once} at once"
+    )
     if plan.model is None or plan.budget.seconds is None:
         return head
-    hours = attempts * plan.budget.seconds / plan.workers / 3600
+    hours = attempts * plan.budget.seconds / at_once / 3600
     seconds = plan.budget.seconds
     each = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    return f"{head}; at most {hours:.1f} h, if each takes its {each}"
+    supposed = f" and {at_once} go on at once" if plan.workers == "auto" else ""
+    return f"{head}; at most {hours:.1f} h, if each takes its {each}{supposed}"
 
 
 def server_lines(plan: RunPlan, server: Mapping[str, Any]) -> Iterator[str]:
@@ -162,7 +167,7 @@ def server_lines(plan: RunPlan, server: Mapping[str, Any]) -> Iterator[str]:
     ]
     yield f"server: {server.get('dialect', 'unknown')} at {plan.model.base_url}, {', '.join(known) or 'says nothing of itself'}"
     slots = server.get("slots")
-    if isinstance(slots, int) and slots < plan.workers:
+    if isinstance(slots, int) and plan.workers != "auto" and slots < plan.workers:
         yield f"the server works on {slots} at once, so {plan.workers - slots} of {plan.workers} attempts wait for it"
 
 

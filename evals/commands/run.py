@@ -41,6 +41,13 @@ OTHER_NAMES = {
 """Options that are not called as the last part of their key."""
 
 
+def at_once(text: str) -> int | str:
+    """`--workers`. Raises `ValueError`."""
+    if text != "auto" and int(text) < 1:
+        raise ValueError
+    return text if text == "auto" else int(text)
+
+
 def run(  # as long as its list of options, which the command line takes from here; `_work` does the work
     plan: Annotated[
         Path | None, typer.Argument(help="A plan (runs/plans/*.yaml); options go on top of it.")
@@ -78,7 +85,9 @@ def run(  # as long as its list of options, which the command line takes from he
     max_seconds: Annotated[
         float | None, typer.Option(min=1, help="Agent-active seconds an attempt may take.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Attempts at once.")] = None,
+    workers: Annotated[
+        Any, typer.Option(help="Attempts at once; auto finds how many.", metavar="N|auto", parser=at_once)
+    ] = None,
     allow_unlimited: AllowUnlimitedOption = False,
     accept_empty_turns: Annotated[
         bool, typer.Option(help="Go on where the server loses a fifth of its first 50 answers.")
@@ -210,7 +219,7 @@ def _attempts(plan: RunPlan, directory: Path, console: Console, *, grade: bool) 
         status.stop()
         console.print(f"run directory {directory}", markup=False, highlight=False)
         with RunProgress(run.tally, console) as progress, stoppable(run, directory, console):
-            run.work(workers=plan.workers, graders=plan.grading_threads, watch=progress)
+            run.work(graders=plan.grading_threads, watch=progress)
         return run
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from evals.run.admission import AT_FIRST, Admission, most_at_once
 from evals.run.manifest import Manifest, model_change
 from evals.run.plan import RunPlan
 from evals.run.same_server import ServerCheck
@@ -80,6 +84,31 @@ def _check_name(config: ModelConfig, facts: dict[str, Any]) -> None:
             f"{config.base_url} takes any name: asked for {config.model!r}, it answers as {facts['answers_as']!r}: "
             f"give that name with --model, {GO_ON}"
         )
+
+
+def make_admission(plan: RunPlan, manifest: Manifest) -> Admission:
+    """How many attempts at once: as the plan says, or as it turns out to be best, from the server's slots on.
+
+    More than its slots would wait for one, and take the prefix that another one left there.
+    """
+    if plan.workers != "auto":
+        return Admission(plan.workers)
+    if plan.model is None:
+        return Admission(os.cpu_count() or 1)
+    slots = (manifest.server or {}).get("slots")
+    most = min(slots or most_at_once(), most_at_once())
+    return Admission(most, first=slots or AT_FIRST, streams=plan.model.stream)
+
+
+def make_counters(plan: RunPlan, manifest: Manifest) -> Callable[[], dict[str, float]] | None:
+    """How the run asks its server for its counters; None for a server that shows none."""
+    config, dialect = plan.model, (manifest.server or {}).get("dialect", "")
+    if config is None:
+        return None
+    from scaffolds.openai.metrics import server_counters
+
+    ask = partial(server_counters, config, dialect)
+    return ask if ask() else None
 
 
 def make_server_check(plan: RunPlan, manifest: Manifest) -> ServerCheck | None:

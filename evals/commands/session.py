@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.commands.preflight import preflight
-from evals.commands.server import examined, make_server_check, probe_server
+from evals.commands.server import (
+    examined,
+    make_admission,
+    make_counters,
+    make_server_check,
+    probe_server,
+)
 from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.run import manifest as manifests
@@ -122,6 +128,8 @@ def open_run(
             refusal=make_refusal(plan),
             accept_empty_turns=plan.accept_empty_turns,
             same_server=make_server_check(plan, manifest),
+            admission=make_admission(plan, manifest),
+            counters=make_counters(plan, manifest),
         )
         if grade:
             grader = stack.enter_context(make_grader(plan, context, hooks.abandoned))

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from evals.record import Decision
+from evals.report import load
 from evals.report.page_figures import signed
 from evals.report.page_plots import SCATTER_HEIGHT
 from evals.report.page_view import view
@@ -72,7 +73,7 @@ def environment() -> Environment:
         "thousands": thousands,
         "counted": counted,
     }
-    found.globals |= {"alone": alone, "ranked": ranked}
+    found.globals |= {"alone": alone, "ranked": ranked, "load": load}
     return found
 
 

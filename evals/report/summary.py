@@ -13,10 +13,12 @@ from evals.claims.catalog import matching, shipped
 from evals.claims.claim import Claim, MeasuredBy, Status, folded
 from evals.record import Outcome
 from evals.report.findings import findings
+from evals.report.load import LoadSpan, spans
 from evals.results import score
 from evals.results.load import LoadedRun, load_run
 from evals.results.table import Reading, Results
 from evals.run import manifest
+from evals.run.load import samples
 from evals.verdict.compare import By, Comparison, compare
 from evals.verdict.rates import rate_of
 from evals.verdict.scaffold_range import scaffold_range
@@ -100,6 +102,8 @@ class Summary(Frozen):
     scaffold_range: str = ""
     """What the scaffolds span on the plan's claim, and where the claim lies; empty with fewer than two."""
     pairs: tuple[Pair, ...]
+    load: tuple[LoadSpan, ...] = ()
+    """What the server gave over time."""
     claims: tuple[ClaimLine, ...]
     excluded: dict[str, str]
     findings: tuple[str, ...]
@@ -151,6 +155,7 @@ def _summary(
         verdicts=tuple(verdicts(facts, results)),
         scaffold_range=range_line(facts, results),
         pairs=tuple(pairs(comparison, results)),
+        load=spans(samples(run.directory)),
         claims=tuple(_claims(facts)),
         excluded=facts.excluded,
         findings=tuple(findings(run, scores)),

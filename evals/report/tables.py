@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from evals.report import load
 from evals.report.summary import Summary, VerdictLine, ranked
 from evals.report.text import counted, markdown, plain
 from evals.results.score import ScaffoldScore
@@ -50,6 +51,7 @@ def sections(summary: Summary) -> list[Section]:
                 for pair in summary.pairs
             ],
         ),
+        ("What the server gave", load.HEAD, [load.row(span) for span in summary.load]),
         (
             "As claimed",
             ("claim", "model", "claimed %", "by", "with scaffold"),

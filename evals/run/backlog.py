@@ -1,6 +1,6 @@
 """The attempts that have no record yet, in the order in which they are made, and the scaffolds that need no more of them.
 
-Not here: why one comes back (`queue`, `spoiled`), or how many are made at once (`executor`).
+Not here: why one comes back (`queue`, `spoiled`), how many are made at once (`admission`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 
 from evals.record import AttemptKey
+from evals.run.admission import Admission
 from evals.run.tally import Tally
 
 
 class Backlog:
     """One run's, shared by its threads under the tally's lock; what is dropped is no longer in the tally's total."""
 
-    def __init__(self, tally: Tally, stopping: threading.Event) -> None:
-        self._tally, self._stopping = tally, stopping
+    def __init__(self, tally: Tally, stopping: threading.Event, admission: Admission) -> None:
+        self._tally, self._stopping, self._admission = tally, stopping, admission
         self._keys: deque[AttemptKey] = deque()
         self.settled: set[str] = set()
         """Scaffolds of which enough is measured."""
@@ -29,13 +30,18 @@ class Backlog:
         return iter(tuple(self._keys))
 
     def take(self) -> AttemptKey | None:
-        """The next attempt, which counts as under way from here on; None when there is none or the run stops."""
-        with self._tally.lock:
-            if self._stopping.is_set() or not self._keys:
-                return None
-            key = self._keys.popleft()
-            self._tally.began(key)
-            return key
+        """The next attempt, which counts as under way from here on, once there is room for it.
+
+        None when there is none or the run stops.
+        """
+        while True:
+            with self._tally.lock:
+                if self._stopping.is_set() or not self._keys:
+                    return None
+                if self._admission.take(self._keys[0]):
+                    self._tally.began(self._keys[0])
+                    return self._keys.popleft()
+            self._admission.wait()
 
     def append(self, key: AttemptKey) -> None:
         """To the end. The caller holds the tally's lock."""

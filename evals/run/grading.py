@@ -48,9 +48,11 @@ class Grading:
         with futures.ThreadPoolExecutor(self._number, "grade") as self._pool:
             yield
 
-    def submit(self, key: AttemptKey) -> None:
-        """Grade a recorded attempt some time."""
-        if self._grader is not None:
+    def submit(self, *keys: AttemptKey) -> None:
+        """Grade recorded attempts some time."""
+        if self._grader is None:
+            return
+        for key in keys:
             act = partial(self._grade, self._grader, key)
             self._futures[key] = self._pool.submit(self._guard, act)
 

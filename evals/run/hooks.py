@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from evals.record import AttemptKey
+from evals.run.admission import Admission
 from evals.run.calibrations import Calibrate, idles
 from evals.run.executor import Executor
 from evals.run.grading import Grades
@@ -36,5 +37,9 @@ class RunHooks:
     """Whether this machine has time for what nobody waits for yet."""
     executor: Executor | None = None
     """Where attempts are made; None is threads of this process, on the context's backend."""
+    admission: Admission = field(default_factory=Admission)
+    """How many attempts may be under way."""
+    counters: Callable[[], Mapping[str, float]] | None = None
+    """What the server counts now (`scaffolds.openai.metrics`); None where it is not asked."""
     abandoned: threading.Event = field(default_factory=threading.Event)
     """Set with the end of the session, for whoever grades in this process."""

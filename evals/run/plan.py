@@ -76,8 +76,8 @@ class RunPlan(Frozen):
     """Make again what was made while the server's answers bore other names, or a canary prompt was answered otherwise."""
     allow_smaller_window: bool = False
     """Go on with a server whose context is smaller than the claim's protocol has it."""
-    workers: int = Field(default=1, ge=1)
-    """Attempts at once."""
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Attempts at once; `auto` = as many as bring most tokens a second and as the server's KV cache holds."""
     graders: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Attempts graded at once; `auto` = half the cores, and one more."""
 

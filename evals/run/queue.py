@@ -25,6 +25,7 @@ from evals.run.executor import LocalThreads
 from evals.run.grading import Grading
 from evals.run.hooks import RunHooks
 from evals.run.ledger import Ledger
+from evals.run.load import Load
 from evals.run.looks import Look
 from evals.run.outages import TRIES, Handled, Outages, PatientPulls, Refused
 from evals.run.same_server import WHY, SameServer, finish_quarantine
@@ -73,7 +74,8 @@ class Run:
         self._fatal: Exception | None = None
         self._spoiled = Spoiled(context.directory, self.tally)
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
-        self._todo = Backlog(self.tally, self._stopping)
+        self._load = Load(context, hooks.admission, hooks.counters)
+        self._todo = Backlog(self.tally, self._stopping, hooks.admission)
         self._grading = Grading(hooks.grade, context, self._tasks, graded=self._graded, guard=self._guard)
         self._keys = tuple(keys)
         self._to_grade: list[AttemptKey] = []
@@ -112,11 +114,13 @@ class Run:
         self._context.abandon()
         self._hooks.abandoned.set()
 
-    def work(self, *, workers: int, graders: int, watch: Callable[[], None] = lambda: None) -> None:
-        """Do everything that is left. `watch` is called now and then from this thread.
+    def work(self, *, workers: int = 0, graders: int, watch: Callable[[], None] = lambda: None) -> None:
+        """Do everything that is left, at most `workers` at a time (0: as `hooks.admission` has it).
 
-        Raises what stopped the run: `UserError`/`MachineError`, or an exception that is our own fault.
+        `watch` is called now and then from this thread. Raises what stopped the run: `UserError`/`MachineError`, or an
+        exception that is our own fault.
         """
+        workers = workers or self._hooks.admission.most or 1
         ungraded = len(self._to_grade)
         self._ledger.append("work-started", remaining=len(self._todo), ungraded=ungraded, workers=workers)
         try:
@@ -124,12 +128,12 @@ class Run:
         except UserError as error:
             self._die(error)
         with self._grading.threads(graders), self._calibrations().beside(self._grading):
-            for key in self._to_grade:
-                self._grading.submit(key)
-            with self._same_server.watched() if self._same_server else nullcontext():
+            self._grading.submit(*self._to_grade)
+            with self._load.listening(), self._same_server.watched() if self._same_server else nullcontext():
                 self._attempt_all(workers, watch)
                 if self._try_spoiled_again():
                     self._attempt_all(workers, watch)
+        self._guard(self._load.sample)
         watch()
         if self._empty_turns and self._empty_turns.complaint:
             self._empty_turns.set_aside(self._context.directory)
@@ -161,12 +165,11 @@ class Run:
         self._ledger.append("unjudged-again", attempts=len(spoiled))
         attempts, grades = self._spoiled.take_back(spoiled)
         self._todo.extend(attempts)
-        for key in grades:
-            self._grading.submit(key)
+        self._grading.submit(*grades)
         return True
 
     def _todo_after_check(self) -> bool:
-        """The last check: what was made since the one before is made again where the server is another now."""
+        """What no good check came after is made again where the server is another now."""
         if self._same_server and self._same_server.unverified:
             self._guard(self._outages.settle)
         return bool(self._todo)
@@ -186,6 +189,7 @@ class Run:
             self._guard(partial(self._attempt, key, backend))
         finally:
             self.tally.ended(key)
+            self._load.ended(key)
 
     def _guard(self, act: Callable[[], object]) -> None:
         """Unless something fatal happened: records are on disk, and the next run, or `asclaimed grade`, goes on there."""
@@ -238,9 +242,11 @@ class Run:
         if self._empty_turns:
             with self.tally.lock:
                 self._empty_turns.see(step)
+        self._load.stepped(key, step)
 
     def _again(self, key: AttemptKey, handled: Handled) -> None:
         """Back into the queue while it has tries left."""
+        self._load.disturbed()
         failure = handled.failure
         self._tries[key, failure.party] += handled.tries
         if self._tries[key, failure.party] < TRIES:

@@ -29,8 +29,9 @@ class Dialect(NamedTuple):
     """`owned_by` in its list of models."""
     facts: Mapping[str, Place] = {}
     """Field of `ServerFacts` → place; on top of what `/v1/models` says, which is alike everywhere."""
-    metrics: Mapping[str, str] = {}
-    """What `/metrics` calls the number of running and waiting requests, the KV share, preemptions, cache hits, queries."""
+    metrics: Mapping[str, tuple[str, ...]] = {}
+    """Where `/metrics` has the number of running and waiting requests, what the KV cache holds and how full it is,
+    preemptions: the first place that is there, a `name`, or labels of one (`name{one*other}`, multiplied)."""
     overflow: tuple[str, ...] = ()
     """Regular expressions of what it says where a conversation does not fit."""
     cures: Mapping[str, str] = {}
@@ -50,9 +51,9 @@ LLAMA_SERVER = Dialect(
         "defaults": Place("/props", "default_generation_settings.params"),
     },
     metrics={
-        "running": "llamacpp:requests_processing",
-        "waiting": "llamacpp:requests_deferred",
-        "kv share": "llamacpp:kv_cache_usage_ratio",
+        "running": ("llamacpp:requests_processing",),
+        "waiting": ("llamacpp:requests_deferred",),
+        "kv share": ("llamacpp:kv_cache_usage_ratio",),
     },
     overflow=(r"exceeds? the available context", "context size has been exceeded"),
     cures={
@@ -92,10 +93,11 @@ SGLANG = Dialect(
         "quantization": Place("/get_server_info", "quantization"),
     },
     metrics={
-        "running": "sglang:num_running_reqs",
-        "waiting": "sglang:num_queue_reqs",
-        "kv share": "sglang:token_usage",
-        "cache hit share": "sglang:cache_hit_rate",
+        "running": ("sglang:num_running_reqs",),
+        "waiting": ("sglang:num_queue_reqs",),
+        "kv share": ("sglang:token_usage",),
+        "kv tokens": ("sglang:max_total_num_tokens",),
+        "preemptions": ("sglang:num_retracted_requests_total",),
     },
     overflow=("requested token count exceeds",),
     cures={
@@ -116,12 +118,14 @@ VLLM = Dialect(
     owner="vllm",
     facts={"version": Place("/version", "version")},
     metrics={
-        "running": "vllm:num_requests_running",
-        "waiting": "vllm:num_requests_waiting",
-        "kv share": "vllm:kv_cache_usage_perc",
-        "preemptions": "vllm:num_preemptions_total",
-        "cache hits": "vllm:prefix_cache_hits_total",
-        "cache queries": "vllm:prefix_cache_queries_total",
+        "running": ("vllm:num_requests_running",),
+        "waiting": ("vllm:num_requests_waiting",),
+        "kv share": ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+        "kv tokens": (
+            "vllm:cache_config_info{kv_cache_size_tokens}",
+            "vllm:cache_config_info{num_gpu_blocks*block_size}",
+        ),
+        "preemptions": ("vllm:num_preemptions_total",),
     },
     overflow=("maximum context length",),
     cures={

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 
@@ -12,7 +11,8 @@ from evals.serve.doctor.patient import Check, Patient, fine
 from scaffolds.model import ContextOverflow, ModelError, TimeUp
 from scaffolds.openai.config import ModelConfig
 from scaffolds.openai.dialects import BY_NAME
-from scaffolds.openai.probe import ServerFacts, page_text
+from scaffolds.openai.metrics import server_counters
+from scaffolds.openai.probe import ServerFacts
 from tasks.backend import Progress
 from tasks.errors import UserError
 
@@ -21,12 +21,11 @@ HELLO_SECONDS = 120.0
 
 def metrics(patient: Patient) -> list[Finding]:
     """Whether the server's own counters can be read while a run goes on."""
-    names = BY_NAME[patient.facts.dialect].metrics
-    text = page_text(patient.config, "/metrics")
-    there = [what for what, name in names.items() if re.search(rf"^{re.escape(name)}\b", text, re.MULTILINE)]
+    there = server_counters(patient.config, patient.facts.dialect)
     if there:
         return [fine("metrics", f"/metrics tells {', '.join(there)}")]
-    return [patient.problem("no-metrics", "no /metrics page that we can read")] if names else []
+    is_known = bool(BY_NAME[patient.facts.dialect].metrics)
+    return [patient.problem("no-metrics", "no /metrics page that we can read")] if is_known else []
 
 
 SHORT: Mapping[str, Check] = {"the cap": answers.cap, "tool calls": calls.tool_calls}
