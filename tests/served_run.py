@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from evals.claims.claim import Claim
 from evals.record import Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.run import manifest as manifests
 from evals.run.hooks import RunHooks
@@ -59,12 +60,15 @@ def open_run(
     tasks: Sequence[Task],
     *,
     backend: Backend | None = None,
+    claim: Claim | None = None,
     grade: Callable[[Task, Record, Path], Grade] | None = by_patch,
     **hooks: Any,
 ) -> Iterator[Run]:
     """As `session.open_run`, with a machine of the test's. Resumes what is there."""
     assert plan.model is not None
-    fresh = manifests.compose(plan, list(tasks), run_id="run", server=None, base_image=None, excluded={})
+    fresh = manifests.compose(
+        plan, list(tasks), run_id="run", server=None, base_image=None, excluded={}, claim=claim
+    )
     manifests.begin_or_resume(directory, fresh)
     context = plain_context(
         directory,

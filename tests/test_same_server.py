@@ -12,17 +12,22 @@ from typing import Any
 
 import pytest
 
+from evals.claims.claim import Claim, Source, Status
 from evals.commands.server import make_server_check, probe_server, who_answers
-from evals.record import AttemptKey, Record
+from evals.record import AttemptKey, Decision, Record
 from evals.report.summary import summarise
 from evals.run import same_server
+from evals.run.looks import taken
 from evals.run.manifest import Manifest, begin_or_resume, compose
 from evals.run.plan import RunPlan
 from evals.run.same_server import Change, Changes, SameServer, ServerCheck, changes
+from evals.verdict.interim import InterimAnalysis
 from scaffolds.openai.canary import AT_ONCE
 from scaffolds.openai.config import ModelConfig
 from tasks.errors import UserError
 from tests.fakes.openai_server import Answer, Body, FakeServer, call, say
+from tests.fakes.plain_backend import PlainBackend
+from tests.fakes.plain_sandbox import PlainSandbox
 from tests.served_run import by_patch, make_task, plan_for, work
 
 TASKS = [make_task(f"t{n}") for n in range(6)]
@@ -212,6 +217,50 @@ def test_two_servers_behind_one_address_end_a_run_that_began_with_one(tmp_path: 
         with pytest.raises(UserError, match="two servers seem to share this address"):
             watched_work(tmp_path, plan_of(server))
         assert not list(tmp_path.glob("bash/*/1/record.json"))
+
+
+def test_a_look_that_counted_what_another_server_made_is_withdrawn_and_taken_again(tmp_path: Path) -> None:
+    """All attempts up to the look fail, so it stops the run; only the last canary tells that another model made them."""
+    tasks = [make_task(f"t{n:02}") for n in range(24)]
+    with Server() as server:
+
+        def swap(number: int) -> None:
+            if number == 1:
+                server.other = AT_ONCE + 2
+
+        server.before_chat = swap
+        plan = plan_of(server, claim="toy", margin=25, looks=(20,))
+        manifest = compose(
+            plan, tasks, run_id="run", server=probe_server(plan), base_image=None, excluded={}, claim=CLAIM
+        )
+        manifest = begin_or_resume(tmp_path, manifest)
+        interim, check = InterimAnalysis(tmp_path, manifest), make_server_check(plan, manifest)
+        backend = PlainBackend(lambda: PlainSandbox(b"+solved" if server.other < 0 else b"+not"))
+        hooks = {"look": interim.after, "withdraw": interim.withdraw, "same_server": check}
+        run = work(tmp_path, plan, tasks, backend=backend, claim=CLAIM, **hooks)
+    assert run.finished
+    (bad,) = taken(tmp_path).withdrawn
+    assert (bad.tasks, bad.decision) == (20, Decision.NOT_REPRODUCED)
+    (good,) = taken(tmp_path).looks
+    assert (good.tasks, good.decision) == (20, Decision.REPRODUCED)
+    assert run.tally.resolved == run.tally.done >= 20
+    again = len(list(tmp_path.glob("bash/*/1.quarantined-1")))
+    assert 20 <= again < 24, "what the look had stopped was not begun"
+    assert "a look after 20 tasks is withdrawn" in " ".join(summarise(tmp_path).findings)
+    assert summarise(tmp_path).finished
+
+
+CLAIM = Claim(
+    id="toy/test",
+    model="fake",
+    maker="toy",
+    benchmark="test",
+    n_tasks=24,
+    score="95.0",  # type: ignore[arg-type]
+    claimed_by="toy",
+    source=Source(title="toy"),
+    status=Status.VERIFIED,
+)
 
 
 def test_greedy_answers_that_vary_are_no_canary(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from evals.run.lock import begin_session
 from evals.run.plan import RunPlan
 from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run
+from evals.run.same_server import finish_quarantine
 from scaffolds.base import Settings
 from scaffolds.preset import left_out
 from tasks import catalog
@@ -159,9 +160,10 @@ def compose_manifest(
 
 def make_run(manifest: manifests.Manifest, tasks: list[Task], context: RunContext, hooks: RunHooks) -> Run:
     """The run; where it has a claim to verify, looks that are due are taken before the first attempt."""
+    finish_quarantine(context.directory)  # before anybody counts what is there
     interim = make_interim(context.directory, manifest)
     if interim:
-        hooks = replace(hooks, look=interim.after)
+        hooks = replace(hooks, look=interim.after, withdraw=interim.withdraw)
     run = Run(context, tasks, manifest.frozen_keys(), hooks, Ledger(context.directory / "ledger.jsonl"))
     if interim:
         run.settle(interim.settled)

@@ -70,7 +70,10 @@ def of_server(run: LoadedRun) -> Iterator[str]:
 
 def of_looks(run: LoadedRun) -> Iterator[str]:
     facts = run.manifest
-    for look in taken(run.directory).looks:
+    looks = taken(run.directory)
+    for look in looks.withdrawn:
+        yield f"{look.scaffold}: a look after {look.tasks} tasks is withdrawn: another server made some of what it counted"
+    for look in looks.looks:
         stopped = ", so it stopped there" if look.decided else ""
         yield f"{look.scaffold}: look after {look.tasks} of {len(facts.counted_tasks)} tasks: {look.decision}{stopped}"
     if facts.subset:

@@ -22,6 +22,8 @@ class Backlog:
         self._keys: deque[AttemptKey] = deque()
         self.settled: set[str] = set()
         """Scaffolds of which enough is measured."""
+        self._dropped: list[AttemptKey] = []
+        """Theirs."""
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -63,5 +65,16 @@ class Backlog:
         with self._tally.lock:
             self.settled |= set(scaffolds)
             kept = [key for key in self._keys if key.scaffold not in self.settled]
+            self._dropped += [key for key in self._keys if key.scaffold in self.settled]
             self._tally.total -= len(self._keys) - len(kept)
             self._keys = deque(kept)
+
+    def reopen(self, scaffolds: Collection[str], keys: Iterable[AttemptKey]) -> None:
+        """These attempts again, and those of scaffolds that were settled too early."""
+        with self._tally.lock:
+            self.settled -= set(scaffolds)
+            back = [key for key in self._dropped if key.scaffold not in self.settled]
+            self._dropped = [key for key in self._dropped if key.scaffold in self.settled]
+            self._tally.total += len(back)
+            self._keys.extend([*keys, *back])
+        self.settle(())  # some of them may be of a scaffold that was decided meanwhile

@@ -5,7 +5,7 @@ Not here: what a grade is (`evals.grade`), and what follows from one (`queue`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
 from functools import partial
@@ -65,11 +65,12 @@ class Grading:
         """One of the threads, for something else."""
         return self._pool.submit(self._guard, act)
 
-    def finish(self, key: AttemptKey) -> None:
-        """Block until the attempt is not being graded, and will not be."""
-        future = self._futures.pop(key, None)
-        if future and not future.cancel():
-            future.result()
+    def finish(self, keys: Collection[AttemptKey]) -> None:
+        """Block until none of these is being graded, nor will be."""
+        for key in keys:
+            future = self._futures.pop(key, None)
+            if future and not future.cancel():
+                future.result()
 
     def wait(self, seconds: float) -> None:
         """Until all that was submitted is graded, but no longer than this."""

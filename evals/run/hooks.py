@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from evals.record import AttemptKey
@@ -25,6 +25,9 @@ class RunHooks:
     """Block until the model server answers (or the given function says stop); True when it had been away."""
     look: Callable[[AttemptKey], Look | None] = lambda _key: None
     """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
+    withdraw: Callable[[Collection[AttemptKey]], Collection[str]] = lambda _keys: ()
+    """Told of recorded attempts that are to be made again: looks that counted them do not stand. Answers with the
+    scaffolds that are undecided for it."""
     refusal: Callable[[], str] = lambda: ""
     """Why the server will not answer even a short prompt; "" when it does, or is away."""
     accept_empty_turns: bool = False

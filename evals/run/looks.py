@@ -1,16 +1,19 @@
 """What planned looks at a run said, kept in its `looks.json`: from a decision on, later attempts do not count.
 
+A look that counted attempts which were quarantined later is withdrawn, and taken again when they are made again.
 Not here: taking a look (`interim`), and the order of work, which the manifest fixes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from evals.record import AttemptKey, Decision
-from evals.run.manifest import Manifest
+from evals.run.manifest import Manifest, load
+from tasks.disk import write_json
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -35,6 +38,8 @@ class TakenLooks(Frozen):
     """All looks taken so far, in order."""
 
     looks: tuple[Look, ...] = Field(default=())
+    withdrawn: tuple[Look, ...] = ()
+    """What was said of attempts that were quarantined later: nothing follows from it."""
 
     def settled(self) -> dict[str, Look]:
         """Scaffold → the look that decided."""
@@ -49,6 +54,24 @@ def taken(run: Path) -> TakenLooks:
         return TakenLooks()
     except ValidationError as error:
         raise UserError(f"{run / FILE} cannot be read: {error.errors()[0]['msg']}") from None
+
+
+def withdraw(run: Path, keys: Collection[AttemptKey]) -> TakenLooks:
+    """Take back every look that counted one of these attempts; what stands then."""
+    known = taken(run)
+    if not known.looks:
+        return known
+    tasks = load(run).counted_tasks
+    void = [look for look in known.looks if any(_counts(look, key, tasks) for key in keys)]
+    if void:
+        kept = tuple(look for look in known.looks if look not in void)
+        known = TakenLooks(looks=kept, withdrawn=(*known.withdrawn, *void))
+        write_json(run / FILE, known)
+    return known
+
+
+def _counts(look: Look, key: AttemptKey, tasks: Sequence[str]) -> bool:
+    return key.scaffold == look.scaffold and key.task_id in tasks[: look.tasks]
 
 
 def counted(run: Path, manifest: Manifest) -> list[AttemptKey]:

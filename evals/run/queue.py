@@ -177,12 +177,10 @@ class Run:
     def _quarantine(self, keys: Collection[AttemptKey]) -> None:
         """Take back what was recorded while the server may have been another: out of the counts, and to be made again."""
         self._ledger.append("server-changed", attempts=[key.model_dump() for key in keys])
-        for key in keys:
-            self._grading.finish(key)
-            with self.tally.lock:
-                self._spoiled.quarantine(key, WHY)
-                self._todo.append(key)
-        self.settle(())  # some scaffold may have been decided meanwhile
+        self._grading.finish(keys)
+        reopened = self._hooks.withdraw(keys)
+        self._spoiled.quarantine(keys, WHY)
+        self._todo.reopen(reopened, keys)
 
     def _make(self, key: AttemptKey, backend: Backend) -> None:
         try:

@@ -2,8 +2,8 @@
 
 Each answer bears names; a canary prompt is asked on a timer, after each outage and at the end (`scaffolds.openai.canary`).
 When something changed, attempts that ended since the last good check are quarantined (kept as `<attempt>.quarantined-N`,
-never scored, made again), and the run waits until the server is itself again. Not covered: planned looks that were taken
-in between stand, and an attempt that began before an unnoticed swap and ended after the swap back.
+never scored, made again) with the planned looks that counted them, and the run waits until the server is itself again. Not
+covered: an attempt that began before an unnoticed swap and ended after the swap back.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from evals.record import AttemptKey
+from evals.run.looks import withdraw
 from evals.run.manifest import SAME_AGAIN
 from evals.run.set_aside import set_aside
 from scaffolds.model import ModelError, Served, Trouble
@@ -76,8 +77,10 @@ def finish_quarantine(run: Path) -> None:
     """What a kill kept from being set aside is set aside now. Before a session counts its records."""
     known = changes(run)
     for change in known.changes:
-        for key in () if change.moved else change.attempts:
-            set_aside(key.directory(run), WHY)
+        if not change.moved:
+            withdraw(run, change.attempts)
+            for key in change.attempts:
+                set_aside(key.directory(run), WHY)
     if any(not change.moved for change in known.changes):
         write_json(run / FILE, Changes(changes=tuple(_moved(change) for change in known.changes)))
 

@@ -38,14 +38,16 @@ class Spoiled:
         if key in self._grades or (grade.party in AGAIN and seen_through(key.directory(self._run))):
             self._grades[key] = grade
 
-    def quarantine(self, key: AttemptKey, why: str) -> None:
-        """Set an attempt aside for another reason, and its grade out of the counts. The caller holds the tally's lock."""
-        directory = key.directory(self._run)
-        if grade := grade_of(directory):
-            self._tally.count(grade, -1)
-        self._grades.pop(key, None)
-        set_aside(directory, why)
-        self._tally.done -= 1
+    def quarantine(self, keys: Collection[AttemptKey], why: str) -> None:
+        """Set attempts aside for another reason, and their grades out of the counts."""
+        for key in keys:
+            with self._tally.lock:
+                directory = key.directory(self._run)
+                if grade := grade_of(directory):
+                    self._tally.count(grade, -1)
+                self._grades.pop(key, None)
+                set_aside(directory, why)
+                self._tally.done -= 1
 
     def without(self, scaffolds: Collection[str]) -> list[AttemptKey]:
         """Except those of scaffolds that are decided already."""

@@ -7,12 +7,12 @@ for every planned look (`stats.sequential`). Not here: what the run does about i
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from evals.record import AttemptKey, Decision
 from evals.results.load import from_run_dir
-from evals.run.looks import FILE, Look, TakenLooks, taken
+from evals.run.looks import FILE, Look, taken, withdraw
 from evals.run.manifest import Manifest
 from evals.verdict.verify import verify
 from tasks.disk import write_json
@@ -48,11 +48,23 @@ class InterimAnalysis:
                 pending.discard(key)
             return self._take(key.scaffold)
 
-    def _ahead(self, scaffold: str) -> Iterator[tuple[int, set[AttemptKey]]]:
-        """Looks not taken yet, each with the attempts that it waits for."""
+    def withdraw(self, keys: Collection[AttemptKey]) -> list[str]:
+        """These attempts are made again: their looks with them. The scaffolds that are open again for it."""
+        with self._lock:
+            settled = self.settled
+            self._looks = withdraw(self._run, keys)
+            reopened = [name for name in settled if name not in self.settled]
+            for name in {*self._open, *reopened}:
+                self._open[name] = list(self._ahead(name, keys))
+            return reopened
+
+    def _ahead(
+        self, scaffold: str, again: Collection[AttemptKey] = ()
+    ) -> Iterator[tuple[int, set[AttemptKey]]]:
+        """Looks not taken yet, each with the attempts that it waits for; `again`: what is about to be set aside."""
         done = {look.tasks for look in self._looks.looks if look.scaffold == scaffold}
         waiting = [key for key in self._manifest.counted_keys() if key.scaffold == scaffold]
-        waiting = [key for key in waiting if not (key.directory(self._run) / "grade.json").exists()]
+        waiting = [k for k in waiting if k in again or not (k.directory(self._run) / "grade.json").exists()]
         counted = self._manifest.counted_tasks
         for look in self._manifest.plan.looks:
             if look not in done:
@@ -66,7 +78,7 @@ class InterimAnalysis:
         if not complete:
             return None
         look = self._verdict(scaffold, max(complete))
-        self._looks = TakenLooks(looks=(*self._looks.looks, look))
+        self._looks = self._looks.model_copy(update={"looks": (*self._looks.looks, look)})
         write_json(self._run / FILE, self._looks)
         self._open[scaffold] = [] if look.decided else [one for one in ahead if one[0] > look.tasks]
         return look
