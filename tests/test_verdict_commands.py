@@ -15,7 +15,9 @@ from evals.record import AttemptKey, Outcome
 from evals.report import tables
 from evals.results.load import from_run_dir, from_run_dirs
 from evals.results.table import Drawn
+from evals.serve.doctor.finding import Examination, Form, Measured, Throughput
 from evals.verdict.plan import plan
+from scaffolds.openai.probe import ServerFacts
 from tasks.errors import UserError
 from tests.runs_on_disk import write_run
 
@@ -138,6 +140,39 @@ def test_plan_says_what_it_takes(tmp_path: Path) -> None:
     chosen = found["chosen"]
     assert chosen["tokens"] == 100 * chosen["tasks"] * chosen["attempts"]
     assert chosen["hours"] == pytest.approx(chosen["tokens"] / 10 / 3600, abs=0.1)
+
+
+def test_plan_says_the_hours_of_the_server_that_doctor_looked_at(tmp_path: Path) -> None:
+    """A known case: 6,000 tokens a second read and 700 written are 8.1 h for 100 tasks without a cache, 1.5 h with one."""
+    facts = ServerFacts(base_url="http://gpu:8000/v1", dialect="vllm", models=("m",))
+    levels = tuple(
+        Throughput(at_once=n, tokens_per_second=rate, first_token=1) for n, rate in ((8, 400), (16, 700))
+    )
+    measured = Measured(prefill=6000, throughput=levels, hit_share=0.0)
+    file = tmp_path / "server.json"
+
+    def look(found: Measured) -> None:
+        examination = Examination(form=Form.FULL, server=facts, findings=(), measured=found, seconds=50)
+        file.write_text(examination.model_dump_json())
+
+    look(measured)
+    found = json.loads(asclaimed("plan", CLAIM, "--margin", 8, "--doctor", file, "--json"))
+    assert [100 * found["pace"][name] for name in ("hours", "cached")] == pytest.approx([8.1, 1.5], abs=0.1)
+    chosen, whole = found["chosen"], found["options"][-1]
+    for way in (chosen, whole):
+        assert way["hours"] == pytest.approx(way["tasks"] * way["attempts"] * 0.081, rel=0.01)
+    text = asclaimed("plan", CLAIM, "--margin", 8, "--doctor", file)
+    assert "a prefix cache that hits 95 % (here 0%) would save" in text
+    assert "the subset saves" in text
+    assert "writes 700 at 16 at once" in text
+    look(measured.model_copy(update={"hit_share": 0.97}))
+    assert "would save" not in asclaimed("plan", CLAIM, "--margin", 8, "--doctor", file)
+    look(Measured(prefill=6000))
+    with pytest.raises(UserError, match="has no speeds"):
+        asclaimed("plan", CLAIM, "--doctor", file)
+    file.write_text("{}")
+    with pytest.raises(UserError, match="is not what `asclaimed doctor"):
+        asclaimed("plan", CLAIM, "--doctor", file)
 
 
 def test_more_power_takes_more() -> None:

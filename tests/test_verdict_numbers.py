@@ -23,10 +23,11 @@ from evals.stats.power import Design
 from evals.stats.rebase import bounds
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import parameters
+from evals.verdict.cost import Cost
 from evals.verdict.crossed import points, shares
 from evals.verdict.difference import Question, compared, steps
 from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
-from evals.verdict.plan import Cost, basics, choice, plan, tasks_name
+from evals.verdict.plan import basics, choice, plan, tasks_name
 from evals.verdict.rates import difference_of, rate_of
 from evals.verdict.reference import exactly, without_model
 from evals.verdict.verify import unjudged

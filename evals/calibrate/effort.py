@@ -9,7 +9,8 @@ from evals.calibrate.section import Bench, Section, table
 from evals.claims.catalog import find
 from evals.stats.noise import CAUTIOUS_SHARE, AttemptNoise
 from evals.stats.power import Aim
-from evals.verdict.plan import TOKENS_PER_ATTEMPT, Choice, Cost, decide, plan, ways_of
+from evals.verdict.cost import Cost
+from evals.verdict.plan import TOKENS_PER_ATTEMPT, Choice, decide, plan, ways_of
 
 CLAIM, TOKENS_PER_SECOND = "qwen3.6-27b/swe-bench-verified", 60.0
 MARGINS = (3, 4, 5, 8, 10)

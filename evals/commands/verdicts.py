@@ -12,6 +12,7 @@ from evals.commands.output import print_json
 
 if TYPE_CHECKING:
     from evals.results.table import Results
+    from evals.verdict.cost import Pace
     from evals.verdict.measure import Estimand
     from evals.verdict.verify import Verdict
 
@@ -84,6 +85,12 @@ def plan(
     tokens_per_s: Annotated[
         float | None, typer.Option(help="Completion tokens a second of your server, all workers together.")
     ] = None,
+    doctor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What `asclaimed doctor --base-url URL --json` printed, for the hours."
+        ),
+    ] = None,
     pilot: Annotated[
         Path | None, typer.Option(help="A run directory to measure noise, tokens and speed on.")
     ] = None,
@@ -96,7 +103,12 @@ def plan(
     from evals.claims.catalog import find
     from evals.report.verdict_text import plan_lines
     from evals.verdict.plan import plan as power_plan
+    from tasks.errors import UserError
 
+    if doctor and (pilot or tokens_per_s):
+        raise UserError(
+            "--doctor, --pilot and --tokens-per-s each say how fast the server is: give one of them"
+        )
     results = one_system(pilot, scaffold) if pilot else None
     if results and tokens_per_s is None:
         tokens_per_s = results.tokens_per_second
@@ -106,9 +118,41 @@ def plan(
         power=power,
         unjudged=unjudged / 100,
         tokens_per_second=tokens_per_s,
+        pace=pace_of(doctor) if doctor else None,
         measured=results,
     )
     typer.echo(found.model_dump_json(indent=1) if as_json else "\n".join(plan_lines(found, claim)))
+
+
+def pace_of(file: Path) -> Pace:
+    """Hours of an attempt on the server that doctor looked at. Raises `UserError` for a file that does not tell."""
+    from functools import partial
+
+    from pydantic import ValidationError
+
+    from evals.serve.doctor.finding import IDEAL_SHARE, Examination, hours
+    from evals.verdict.cost import THINKING, Pace
+    from tasks.errors import UserError
+
+    try:
+        found = Examination.model_validate_json(file.read_bytes())
+    except ValidationError:
+        raise UserError(f"{file} is not what `asclaimed doctor --base-url URL --json` prints") from None
+    measured, best = found.measured, found.measured.best
+    if not (measured.prefill and best and measured.hit_share is not None):
+        raise UserError(
+            f"{file} has no speeds: let doctor look again while nothing else uses the server, or --thorough"
+        )
+    share = measured.hit_share
+    each = partial(hours, tasks=1, prefill=measured.prefill, decode=best.tokens_per_second)
+    return Pace(
+        server=f"doctor's look at {found.server.base_url}: reads {measured.prefill:,.0f} tokens a second, writes "
+        f"{best.tokens_per_second:,.0f} at {best.at_once} at once, need not read {share:.0%} of a growing conversation again",
+        hit_share=share,
+        hours=each(hit_share=share),
+        cached=each(hit_share=max(share, IDEAL_SHARE)),
+        thinking=each(hit_share=share, output=THINKING),
+    )
 
 
 def compare(

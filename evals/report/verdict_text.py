@@ -10,6 +10,7 @@ from evals.report.text import counted, plain
 
 if TYPE_CHECKING:
     from evals.verdict.compare import Comparison, Crossed, Pair
+    from evals.verdict.cost import Pace
     from evals.verdict.plan import Choice, PowerPlan
     from evals.verdict.verify import Line, Verdict
 
@@ -93,7 +94,9 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
     yield f"narrowest margin that can be confirmed with this power: ±{found.least_margin:g} points"
     yield f"noise: {found.noise}"
     if found.options and found.options[0].hours is None:
-        yield "hours: give --tokens-per-s, or --pilot RUN to measure it"
+        yield "hours: give --doctor FILE (made by `asclaimed doctor --base-url URL --json`), --pilot RUN or --tokens-per-s"
+    if found.pace:
+        yield from pace_lines(found, found.pace)
     looks = ", ".join(f"{n} (z {z:g})" for n, z in zip(found.looks, found.critical, strict=True))
     yield f"looks: {looks}"
     yield ""
@@ -110,6 +113,27 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
             for c in found.options
         ],
     )
+
+
+def pace_lines(found: PowerPlan, pace: Pace) -> Iterator[str]:
+    """Where the hours come from, and what would save some."""
+    yield (
+        f"hours by {plain(pace.server, 300)}; an attempt as public ones: 60 steps of 400 tokens, in a history of 25,000: "
+        f"{60 * pace.hours:.3g} min of the server (of 1,000 tokens, where the model thinks: {60 * pace.thinking:.3g} min)"
+    )
+    if not found.chosen:
+        return
+    attempts, saved = found.chosen.tasks * found.chosen.attempts, pace.hours - pace.cached
+    if saved > 0:
+        yield (
+            f"a prefix cache that hits 95 % (here {pace.hit_share:.0%}) would save {attempts * saved:,.1f} of "
+            f"{attempts * pace.hours:,.1f} hours: `asclaimed doctor --base-url URL` names the setting"
+        )
+    whole = min(
+        (c.tasks * c.attempts for c in found.options if not c.subset and c.power >= found.power), default=0
+    )
+    if found.chosen.subset and whole:
+        yield f"the subset saves {(whole - attempts) * pace.hours:,.1f} hours against {whole:,} attempts at all tasks"
 
 
 def partly_lines(found: PowerPlan, partly: Choice, claim: str) -> Iterator[str]:

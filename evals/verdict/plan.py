@@ -25,6 +25,7 @@ from evals.stats.power import (
 )
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import expected_error, verdict_widening
+from evals.verdict.cost import Cost, Pace
 from evals.verdict.reference import fitted, run_noise
 from tasks.catalog import OURS
 from tasks.errors import UserError
@@ -96,6 +97,8 @@ class PowerPlan(Frozen):
     """Numbers of tasks at which to look, for `--looks`; the last is all that are run."""
     critical: tuple[float, ...]
     """z at these looks (1.645 without looking)."""
+    pace: Pace | None = None
+    """What the hours were reckoned from, where the server was looked at."""
 
 
 class Ways(NamedTuple):
@@ -115,9 +118,12 @@ def plan(
     alpha: float = 0.05,
     unjudged: float = 0.0,
     tokens_per_second: float | None = None,
+    pace: Pace | None = None,
     measured: Results | None = None,
 ) -> PowerPlan:
     """The power plan of a claim. `margin` and `unjudged` as fractions; `measured`: a pilot run for noise and tokens.
+
+    `pace`: what the server was measured to do, for the hours.
 
     Raises `UserError` for a claim without percentage, or without any n to go by.
     """
@@ -125,7 +131,7 @@ def plan(
     noise = noise_of(claim, rate, measured)
     aim = Aim(margin, alpha, claim.rounding, (unjudged * rate, unjudged * (1 - rate)), looks=LOOKS[:-1])
     ways = ways_of(claim, rate, whole, noise)
-    cost = Cost(tokens_per_attempt(measured), tokens_per_second)
+    cost = Cost(tokens_per_attempt(measured), tokens_per_second, pace)
     best, options = decide(ways, aim, noise, power, cost, whole)
     sided, _ = decide(ways, aim._replace(at_least=True), noise, power, cost, whole)
     looks, critical = planned_looks(ways, best, whole, alpha)
@@ -148,6 +154,7 @@ def plan(
         least_margin=narrowest(claim, rate, whole, noise, power, alpha),
         looks=looks,
         critical=critical,
+        pace=pace,
     )
 
 
@@ -203,8 +210,7 @@ def repeated_in_part(claim: Claim, rate: float, whole: int, aim: Aim, cost: Cost
     usual = usual._replace(df=repeated_df(usual.variance, REPEATED, 2))
     parts = accrual(rate, whole, 1, claim.protocol.runs or 1, whole, usual)
     more = (whole + REPEATED) / whole
-    dearer = cost._replace(tokens=round(cost.tokens * more))
-    found = choice(design(parts, whole, 1, aim, usual), dearer, subset=False)
+    found = choice(design(parts, whole, 1, aim, usual), cost._replace(more=more), subset=False)
     return found.model_copy(update={"repeated": REPEATED})
 
 
@@ -265,23 +271,15 @@ def tasks_name(benchmark: str) -> str:
     return known or f"{benchmark}=FILE"
 
 
-class Cost(NamedTuple):
-    """What an attempt takes of this server."""
-
-    tokens: int
-    tokens_per_second: float | None
-
-
 def choice(one: Design, cost: Cost, *, subset: bool) -> Choice:
-    used = one.tasks * one.attempts * cost.tokens
-    hours = used / cost.tokens_per_second / 3600 if cost.tokens_per_second else None
+    hours = cost.hours(one.tasks * one.attempts)
     return Choice(
         tasks=one.tasks,
         attempts=one.attempts,
         subset=subset,
         error=round(100 * one.error, 3),
         power=round(one.power, 4),
-        tokens=used,
+        tokens=cost.used(one.tasks * one.attempts),
         hours=None if hours is None else round(hours, 1),
     )
 

@@ -139,6 +139,10 @@ PROBLEMS = {
 }
 
 
+IDEAL_SHARE = 0.95
+"""What a prefix cache that works hits of an agent's conversation."""
+
+
 def hours(
     *, tasks: int, prefill: float, decode: float, hit_share: float, output: float = 400, steps: float = 60
 ) -> float:
