@@ -25,9 +25,6 @@ class RunHooks:
     """Block until the model server answers (or the given function says stop); True when it had been away."""
     look: Callable[[AttemptKey], Look | None] = lambda _key: None
     """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
-    withdraw: Callable[[Collection[AttemptKey]], Collection[str]] = lambda _keys: ()
-    """Told of recorded attempts that are to be made again: looks that counted them do not stand. Answers with the
-    scaffolds that are undecided for it."""
     refusal: Callable[[], str] = lambda: ""
     """Why the server will not answer even a short prompt; "" when it does, or is away."""
     accept_empty_turns: bool = False
@@ -40,6 +37,9 @@ class RunHooks:
     """Whether this machine has time for what nobody waits for yet."""
     executor: Executor | None = None
     """Where attempts are made; None is threads of this process, on the context's backend."""
+    withdraw: Callable[[Collection[AttemptKey]], Collection[str]] = lambda _keys: ()
+    """Told of recorded attempts that are to be made again: looks that counted them do not stand. Answers with the
+    scaffolds that are undecided for it."""
     admission: Admission = field(default_factory=Admission)
     """How many attempts may be under way."""
     counters: Callable[[], Mapping[str, float]] | None = None
