@@ -115,10 +115,9 @@ class Run:
         self._hooks.abandoned.set()
 
     def work(self, *, workers: int = 0, graders: int, watch: Callable[[], None] = lambda: None) -> None:
-        """Do everything that is left, at most `workers` at a time (0: as `hooks.admission` has it).
+        """Do everything that is left, at most `workers` at a time; 0: as many as `hooks.admission` has.
 
-        `watch` is called now and then from this thread. Raises what stopped the run: `UserError`/`MachineError`, or an
-        exception that is our own fault.
+        `watch` is called now and then from this thread. Raises what stopped the run, our own faults included.
         """
         workers = workers or self._hooks.admission.most or 1
         ungraded = len(self._to_grade)
@@ -178,9 +177,8 @@ class Run:
         """Take back what was recorded while the server may have been another: out of the counts, and to be made again."""
         self._ledger.append("server-changed", attempts=[key.model_dump() for key in keys])
         self._grading.finish(keys)
-        reopened = self._hooks.withdraw(keys)
         self._spoiled.quarantine(keys, WHY)
-        self._todo.reopen(reopened, keys)
+        self._todo.reopen(self._hooks.withdraw(keys), keys)
 
     def _make(self, key: AttemptKey, backend: Backend) -> None:
         try:
