@@ -26,6 +26,8 @@ from tasks.docker.backend import DockerBackend
 from tests.fakes.openai_server import Answer, FakeServer, call, say
 from tests.fakes.plain_context import plain_context
 
+PATCH = "*** Begin Patch\n*** Add File: new.txt\n+changed\n*** End Patch\n"
+"""As codex's apply_patch takes it, as bare text."""
 COMMAND = "echo changed >new.txt"
 SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 SHELLS = {
@@ -43,6 +45,8 @@ def shell(body: Mapping[str, Any], command: str) -> Answer:
     name = next((name for name in offered if name in SHELLS), None)
     if name is None:
         return say("A title")
+    if "apply_patch" in offered and command is COMMAND:
+        return call("apply_patch", {"input": PATCH}, call_id=f"c{len(body['messages'])}")
     more = MORE.get(name, {}) if len(offered) > 1 else {}
     return call(name, {SHELLS[name]: command, **more}, call_id=f"c{len(body['messages'])}")
 

@@ -39,7 +39,7 @@ transcript: $HOME/*.jsonl
 drops: [.tiny]
 """
 GREETING = '{GREETING: "hello from $HOME"}'
-EDIT = call("bash", {"command": "echo changed > new.txt; echo $GREETING"})
+EDIT = call("bash", {"command": "echo changed > new.txt; echo $GREETING; bash -lc 'echo $PATH'"})
 
 
 class Made(NamedTuple):
@@ -111,7 +111,8 @@ def test_a_program_works_through_the_gateway_and_leaves_a_trajectory(attempt: At
         assert body["tools"][0]["function"].keys() == {"name", "description", "parameters"}
     steps = made.trajectory["steps"]
     assert [step["source"] for step in steps] == ["system", "user", "agent", "agent"]
-    assert steps[2]["observation"]["results"][0]["content"] == "hello from /home/agent\n"
+    said = steps[2]["observation"]["results"][0]["content"]
+    assert said.startswith("hello from /home/agent\n/opt/agent/bin:/")
     assert steps[2]["extra"]["asked"] == {"store": False, "temperature": 0.9, "max_completion_tokens": 32000}
     assert gzip.decompress((made.directory / "transcript.gz").read_bytes()) == b'{"tiny": 1}\n'
     assert (made.directory / "exchanges.jsonl.gz").stat().st_size

@@ -140,6 +140,7 @@ def script(program: Program, gateway: Gateway) -> str:
         'export XDG_CONFIG_HOME="$HOME/.config" XDG_DATA_HOME="$HOME/.local/share" XDG_STATE_HOME="$HOME/.local/state"',
         'export XDG_CACHE_HOME="$HOME/.cache"',
         'export PATH="$PREFIX/bin:$PATH"',
+        'echo "export PATH=\'$PATH\'" >"$HOME/.profile"',  # a login shell of the agent's keeps what the image set
         'TASK=$(cat "$TASK_FILE")',
         *(f"export {name}={filled_in(value)}" for name, value in program.environment.items()),
     ]

