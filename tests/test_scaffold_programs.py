@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 import textwrap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,8 @@ from evals.run.definitions import ScaffoldMaker
 from scaffolds.base import Budget, Settings, Stop
 from scaffolds.catalog import find
 from scaffolds.openai.config import ModelConfig, Retries, Sampling
+from scaffolds.programs.install import PYTHON_WRAPPER, home, wrap
+from scaffolds.programs.program import Program
 from tasks import catalog
 from tasks.docker.backend import DockerBackend
 from tasks.sandbox import Limits, SandboxError
@@ -67,12 +71,13 @@ def attempt(tmp_path: Path, prepared: Any) -> Attempt:
         task: str = "{issue}",
         environment: str = GREETING,
         number: int = 1,
+        text: str = YAML,
         **budget: Any,
     ) -> Made:
         program = textwrap.indent(Path(tiny_agent.__file__).read_text(), "  ")
         yaml = tmp_path / str(number) / "tiny.yaml"
         yaml.parent.mkdir()
-        yaml.write_text(YAML.format(program=program, task=task, environment=environment))
+        yaml.write_text(text.format(program=program, task=task, environment=environment))
         backend, given, image = prepared
         with FakeServer(*script) as server:
             context = plain_context(
@@ -157,3 +162,36 @@ def test_what_is_not_there_is_refused_and_told(attempt: Attempt) -> None:
 def test_a_program_that_never_asks_says_nothing_of_the_model(tmp_path: Path, attempt: Attempt) -> None:
     with pytest.raises(SandboxError, match="status 1 before the model said anything: ValueError"):
         attempt(EDIT, environment='{BASE_URL: "", TOKEN: ""}', task="x")
+
+
+INSTALLED = """\
+pypi: {version}
+python: "3"
+command: tiny
+task: "{task}"
+environment: {environment}
+run: tiny "$TASK"
+"""
+
+
+def test_an_installed_program_is_seen_read_only_and_in_its_own_commands_alone(attempt: Attempt) -> None:
+    """Installed by hand under its name in the cache: what a registry brings is the business of `make programs`."""
+    version = f"asclaimed-tiny=={os.getpid()}"
+    program = Program(pypi=version, python="3", command="tiny", run="x")
+    place = home(program)
+    (place / "site/bin").mkdir(parents=True)
+    try:
+        Path(place / "site/bin/tiny").write_text("import helper\nhelper.main()\n")
+        source = Path(tiny_agent.__file__).read_text()
+        Path(place / "site/helper.py").write_text(source.replace('if __name__ == "__main__":', "def main():"))
+        wrap(place, "tiny", PYTHON_WRAPPER.format(python="3", command="tiny"))
+        look = call(
+            "bash", {"command": "touch /opt/agent/x; python3 -c 'import helper'; echo changed >new.txt"}
+        )
+        made = attempt(look, say("Done."), text=INSTALLED.replace("{version}", version))
+    finally:
+        shutil.rmtree(place)
+    assert (made.record.stop, b"+changed" in made.patch) == (Stop.SUBMITTED, True)
+    said = made.trajectory["steps"][2]["observation"]["results"][0]["content"]
+    assert "Read-only file system" in said
+    assert "No module named 'helper'" in said

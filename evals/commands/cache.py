@@ -19,7 +19,7 @@ from tasks.errors import MachineError, UserError
 
 app = typer.Typer(help="What is kept on this machine: list it, prune it.", no_args_is_help=True)
 
-IMAGES = "images"
+IMAGES, PROGRAMS = "images", "programs"
 FILES = {
     "test-runs": "grading/runs/*/*",
     "calibrations": "calibrations/*",
@@ -27,6 +27,7 @@ FILES = {
     "clean-notes": "clean/*",
     "graders": "graders/*",
     "weights": "models/*",
+    PROGRAMS: "programs/*",
     "servers": "serve/*",
     "locks": "locks/*",
 }
@@ -147,12 +148,12 @@ def bytes_of(path: Path) -> int:
 
 
 def refuse_while_working(old: Sequence[Entry]) -> None:
-    """A run may be about to start a container from any image; files it only makes again."""
+    """A run may be about to start a container from any image or with any program; other files it only makes again."""
     from tasks.docker.inventory import is_working
 
-    if any(entry.kind == IMAGES for entry in old) and is_working():
+    if any(entry.kind in (IMAGES, PROGRAMS) for entry in old) and is_working():
         raise UserError(
-            "a run has containers on this machine: prune when it has ended, or leave out images with --kind"
+            "a run has containers on this machine: prune when it has ended, or leave out images and programs with --kind"
         )
 
 

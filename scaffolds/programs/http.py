@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
@@ -182,8 +182,6 @@ class Handler(BaseHTTPRequestHandler):
 
 def done(answer: Future[Reply], seconds: float) -> bool:
     """Wait for it, whatever comes of it."""
-    from concurrent.futures import wait
-
     return bool(wait([answer], seconds).done)
 
 

@@ -6,6 +6,7 @@ several sub-agents said to one another; their calls stand in the order in which 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -77,8 +78,6 @@ class Journal:
         return reply
 
     def _numbered(self, call: Call) -> ToolCall:
-        import json
-
         self._recovered += 1
         return ToolCall(f"text_{self._recovered}", call.name, json.dumps(call.arguments, ensure_ascii=False))
 

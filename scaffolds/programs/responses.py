@@ -16,7 +16,6 @@ from scaffolds.calls import parsed
 from scaffolds.model import CUT_OFF, Message, Reply, ToolCall, ToolSchema
 from scaffolds.programs.chat import Refusal
 from scaffolds.programs.request import (
-    BadRequest,
     Request,
     made_call,
     mappings,
@@ -172,6 +171,3 @@ def failed(model: str, refusal: Refusal) -> bytes:
 
 def event(kind: str, **body: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **body})}\n\n".encode()
-
-
-__all__ = ["BadRequest", "failed", "read_responses", "streamed", "whole"]
