@@ -67,7 +67,7 @@ class TestLimits(Frozen):
 
 
 class RunRequest(NamedTuple):
-    """One run in one fresh container of the task's image, without a network."""
+    """One run in one fresh container of the task's image; a network only where the limits allow one."""
 
     patch: bytes
     """The candidate's patch, applied the way the official grader applies it; b"" = leave the start state."""

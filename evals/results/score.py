@@ -56,6 +56,8 @@ class Attempt(NamedTuple):
 
 
 class Interval(NamedTuple):
+    """Of a rate, in 0…1."""
+
     low: float
     high: float
 

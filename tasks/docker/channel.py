@@ -71,7 +71,10 @@ class Channel:
         stdin: bool = False,
         deadline: float,
     ) -> Stream:
-        """Start a command. The supervisor enforces `seconds`; `fallback`: run in / where `directory` is gone."""
+        """Start a command. The supervisor enforces `seconds`, and sends `head` and `tail` bytes of what is printed.
+
+        `fallback`: run in / where `directory` is gone. `stdin`: leave it open, for `Stream.write`.
+        """
         stream = self._new()
         flags = DEFAULT_DIRECTORY * fallback + KEEP_STDIN * stdin
         limits = struct.pack("<BQQQI", flags, max(0, int(seconds * 1000)), head, tail, len(command))

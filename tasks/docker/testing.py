@@ -3,7 +3,8 @@
 Exit codes and files come from the daemon; the log is bytes and decides nothing here. What the tested code does to its
 container is its own doing. A container that was killed or removed from outside, a command that did not begin, a patch
 that could not even be tried, and a daemon that does not answer are a `SandboxError`.
-Differs from swebench on purpose: no network, no SYS_ADMIN, a memory limit. Not here: what the log means.
+Differs from swebench on purpose: no network unless the limits allow one, no SYS_ADMIN, a
+memory limit. Not here: what the log means.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class TestContainers:
 
 
 def environment(network: bool) -> dict[str, str]:
-    """Eval scripts reinstall with pip, which asks an index that is not there again and again, for 13 to 20 s."""
+    """Variables of the container: eval scripts reinstall with pip, which would ask an absent index again for 13 to 20 s."""
     return {} if network else {"PIP_RETRIES": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 

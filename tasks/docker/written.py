@@ -1,6 +1,6 @@
 """Whether a container has written more to the daemon's disk than it may.
 
-Most storage drivers have no limit of their own (`container.create` asks for one where there may be), and what a
+Most storage drivers have no limit of their own (`create` asks for one where there may be), and what a
 container says of itself is not believed: its layer and its volumes are measured on the host. To look costs time where
 there are many files, so it is done each minute, and at once when the disk's free space falls by an eighth of the limit.
 Not covered: some GB that a quick disk takes between two looks; where we are not root on the daemon's machine the

@@ -1,4 +1,4 @@
-"""Builds the supervisor: `python tasks/supervisor/build.py`, and setup.py at every installation.
+"""Builds the supervisor: `python tasks/supervisor/build.py`, and `setup_command` at every installation.
 
 No dependency but `ziglang`, which is a C compiler with musl for both CPUs: it runs before asclaimed is installed. Not
 covered: other compilers; a system's own cannot build for the other CPU.
