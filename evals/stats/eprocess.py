@@ -88,7 +88,7 @@ def law_of_counts(passes: Counts, attempts: Counts, made: Counts) -> NDArray[np.
 
 
 def shifts(made: Counts) -> tuple[float, ...]:
-    """How many standard deviations an `EFFECT` of 1 moves tonight's passes, for a drop since each night so far.
+    """How many standard deviations an effect of 1 (see `EFFECTS`) moves tonight's passes, for a drop since each night so far.
 
     `made` (nights + 1, T): attempts at each task, the baseline's first, tonight's last. A drop is diluted in all that
     was made since it began; the more was made before, the farther it shows. By design alone, never by outcomes.
