@@ -16,9 +16,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from tasks.docker.daemon import client
+from tasks import supervisor
+from tasks.docker.create import container_options
+from tasks.docker.daemon import LABEL, client
 from tasks.docker.images import sandbox_base
-from tasks.docker.sandbox import DockerSandbox, open_sandbox
+from tasks.docker.sandbox import DockerSandbox, create_supervised, open_sandbox
 from tasks.docker.stream import Connection
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox, SandboxError, SandboxGone
@@ -516,6 +518,15 @@ def test_a_user_who_is_not_root(open_one: Open) -> None:
 @docker_only
 def test_a_workdir_that_does_not_exist_is_made(open_one: Open) -> None:
     assert open_one(workdir="/not/there/yet").exec("pwd", timeout=20).output == "/not/there/yet\n"
+
+
+@docker_only
+def test_a_root_that_may_not_be_written_is_one_line(base: str) -> None:
+    """No image can ask for it, but a Podman can make every container so."""
+    options = container_options(Limits(), {"test": "read-only"}, "", network=False, environment={})
+    with pytest.raises(SandboxError, match=r"^cannot prepare a container of .*read-only"):
+        create_supervised(base, ["60", "/"], {**options, "entrypoint": [supervisor.PATH], "read_only": True})
+    assert client().containers.list(all=True, filters={"label": f"{LABEL}test=read-only"}) == []
 
 
 @docker_only
