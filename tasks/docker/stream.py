@@ -55,7 +55,7 @@ class Stream:
         self.result: Result | None = None
         self.ended = False
         self._channel, self._chunks, self._ungranted = channel, deque[bytes](), 0
-        self._credit = WINDOW
+        self._credit, self._owed = WINDOW, 0
 
     def take(self, frame: Frame) -> None:
         """One frame for this stream; called by whoever reads, under the channel's lock. Raises `BrokenFrame`."""
@@ -86,8 +86,10 @@ class Stream:
             return b""
         piece = self._chunks.popleft()
         self._ungranted -= len(piece)
-        if self.result is None and not self.ended:
-            self._channel.send(encode(Type.CREDIT, self.number, struct.pack("<I", len(piece))), deadline)
+        self._owed += len(piece)
+        if self._owed >= WINDOW // 2 and self.result is None and not self.ended:
+            self._channel.send(encode(Type.CREDIT, self.number, struct.pack("<I", self._owed)), deadline)
+            self._owed = 0
         return piece
 
     def everything(self, deadline: float) -> bytes:

@@ -175,6 +175,7 @@ void command_open(uint32_t id, const uint8_t *payload, size_t size) {
     if (!s)
         s = entered < 0 && !gone ? stream_new(0, COMMAND) : begin(gone ? "/" : directory, interactive);
     s->id = id;
+    s->patient = !interactive;
     s->deadline = now + get_u(payload + 1, 8);
     s->head = get_u(payload + 9, 8);
     s->tail = get_u(payload + 17, 8) & 0x3fffffff;

@@ -149,7 +149,9 @@ static struct pollfd *wait_for(int signals, uint64_t due) {
     polled = allocated(realloc(polled, (2 * count + FIRST_STREAM) * sizeof *polled));
     struct pollfd *at = polled + FIRST_STREAM;
     polled[0] = (struct pollfd){FROM_HOST, POLLIN, 0};
-    polled[1] = (struct pollfd){out_waits() ? TO_HOST : -1, POLLOUT, 0};
+    polled[1] = (struct pollfd){out_next() <= now ? TO_HOST : -1, POLLOUT, 0};
+    if (out_next() > now && out_next() < due)
+        due = out_next();
     polled[2] = (struct pollfd){signals, POLLIN, 0};
     for (struct stream *s = streams; s; s = s->next) {
         bool room = s->kind != LISTENER || count < MAX_STREAMS, is_spare = s->kind == COMMAND && !s->id;
@@ -158,7 +160,6 @@ static struct pollfd *wait_for(int signals, uint64_t due) {
         if (s->kind == COMMAND && command_due(s) < due)
             due = command_due(s);
     }
-    now = milliseconds();
     if (poll(polled, (nfds_t)(at - polled), due <= now ? 0 : due - now > 1u << 30 ? 1 << 30 : (int)(due - now)) < 0)
         give_up("poll"); /* all signals are blocked: nothing interrupts it */
     now = milliseconds();

@@ -9,8 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { PATIENCE_MS = 10 };
+
 static uint8_t *out;
 static size_t out_size, out_capacity;
+static uint64_t out_due; /* when `out` is sent */
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
@@ -37,6 +40,7 @@ void send_frame(enum type type, uint32_t id, const void *payload, size_t size) {
     if (size)
         memcpy(out + out_size + HEADER, payload, size);
     out_size += HEADER + size;
+    out_due = 0;
 }
 
 void send_number(enum type type, uint32_t id, uint64_t number, int bytes) {
@@ -53,10 +57,11 @@ void send_result(uint32_t id, int code, bool timed_out, uint64_t total) {
     send_frame(RESULT, id, payload, sizeof payload);
 }
 
-bool out_waits(void) { return out_size > 0; }
+/* When something is to be sent: 0 for "as soon as the host takes it". */
+uint64_t out_next(void) { return out_size ? out_due : UINT64_MAX; }
 
 void out_flush(void) {
-    while (out_size) {
+    while (out_size && now >= out_due) {
         ssize_t sent = write(TO_HOST, out, out_size);
         if (sent < 0 && errno == EAGAIN)
             return;
@@ -143,8 +148,10 @@ void source_read(struct stream *s) {
     if (got < 0 && errno == EAGAIN)
         return;
     if (got > 0 && sent) {
+        uint64_t due = s->patient ? least(out_next(), now + PATIENCE_MS) : 0;
         s->credit -= (uint64_t)got;
         send_frame(DATA, s->id, buffer, (size_t)got);
+        out_due = out_size < ROUND ? due : 0; /* a command's end, often close behind, goes along with its output */
     } else if (got > 0 && s->kind == COMMAND)
         keep_tail(s, buffer, (size_t)got);
     if (got > 0) {

@@ -71,7 +71,7 @@ struct stream {
     pid_t pid;         /* of the shell's parent; of the shell once that is gone; 0 at the end */
     volatile pid_t *shell; /* the shell's own, as it tells us through shared memory */
     uint32_t mark;
-    bool timed_out;
+    bool patient, timed_out; /* patient: nobody talks to it, its output may wait a little */
     int code;
     uint64_t deadline, head, tail;
     char *ring; /* room for twice the tail: the last `ring_size` bytes of what came after the head */
@@ -94,7 +94,7 @@ uint64_t get_u(const uint8_t *at, int bytes);
 void send_frame(enum type type, uint32_t id, const void *payload, size_t size);
 void send_number(enum type type, uint32_t id, uint64_t number, int bytes);
 void send_result(uint32_t id, int code, bool timed_out, uint64_t total);
-bool out_waits(void);
+uint64_t out_next(void);
 void out_flush(void);
 bool source_wanted(const struct stream *s);
 void source_read(struct stream *s);
