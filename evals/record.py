@@ -183,6 +183,10 @@ class GraderVerdict(Frozen):
     """Graded test id → `passed`, `failed`, `skipped`, `missing`, …"""
 
 
+WEAK = 1 / 1000
+"""A chance to pass the strict grader by guessing that is worth to be told."""
+
+
 class Grade(Frozen):
     """Both columns for one attempt. `outcome` is the conservative one: RESOLVED only if both say so."""
 
@@ -198,6 +202,13 @@ class Grade(Frozen):
     seconds: float = 0.0
     test_seconds: float = 0.0
     """The bare test run's share of `seconds`."""
+    guess: float | None = None
+    """Chance that a cheat which knows all but the answers passes strict by guessing; None = not known."""
+
+    @property
+    def weak(self) -> bool:
+        """Strict confirmed a pass, and is known to confirm more than one guess in a thousand."""
+        return self.outcome is Outcome.RESOLVED and self.guess is not None and self.guess > WEAK
 
 
 CLEARED_BY_CONTROLS = (FlagKind.REPLACES_RUNNER, FlagKind.TOUCHES_TESTS)

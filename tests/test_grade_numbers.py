@@ -292,6 +292,8 @@ def test_only_useless_tasks_of_a_list_are_excluded(tmp_path: Path) -> None:
         )
         for verdict in Reliability
     )
+    assert [task.id for task in tasks if task.weak] == ["RELIABLE"], "how likely a guess is, nobody said"
+    assert not tasks[0].model_copy(update={"guess": 1 / 1024}).weak
     host = check_tasks.host()
     path = tmp_path / "new" / "list.json"
     made = CheckList(grader="swebench==5.0.2", k=1, limits=TestLimits(), host=host, tasks=tasks)

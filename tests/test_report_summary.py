@@ -115,3 +115,12 @@ def test_a_large_run_is_read_once_and_in_little_memory(tmp_path: Path) -> None:
     assert heavy == []
     assert much - little < 20
     assert little < 110, (much, little)
+
+
+def test_passes_that_a_guess_could_have_got_are_listed(tmp_path: Path) -> None:
+    directory = write_page_run(tmp_path / "run", 6)
+    grades = [(path, json.loads(path.read_text())) for path in sorted(directory.rglob("grade.json"))]
+    path, grade = next(pair for pair in grades if pair[1]["outcome"] == "resolved")
+    path.write_text(json.dumps(grade | {"guess": 0.25}))
+    task = path.parts[-3].replace("_", "\\_")
+    assert f"to more than one guess in a thousand: {task}" in to_markdown(read_report(directory).summary)

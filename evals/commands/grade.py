@@ -255,9 +255,14 @@ def check_tasks(
 def _sum_up(checked: list[CheckedTask], k: int) -> None:
     """The last line of `tasks check`, and its exit code."""
     from evals.grade import check_tasks as reliability
+    from evals.report.text import plain
 
     reliable = sum(task.verdict is reliability.Reliability.RELIABLE for task in checked)
     excluded = sum(task.excluded for task in checked)
+    for task in checked:
+        if task.weak:
+            chance = f"once in {1 / task.guess:.3g}" if task.guess else "nobody knows how often"
+            typer.echo(f"weak: {plain(task.id)}: a guess passes the strict grader {chance}", err=True)
     typer.echo(f"{reliable} of {len(checked)} tasks reliable at k = {k}, {excluded} to exclude", err=True)
     if reliable + excluded < len(checked) or not reliable:
         raise typer.Exit(1)

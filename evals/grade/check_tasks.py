@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from evals.grade.grader import Grader
 from evals.grade.judge import NotJudged
-from evals.record import GraderVerdict, Outcome
+from evals.record import WEAK, GraderVerdict, Outcome
 from tasks.backend import Progress, TestLimits, quiet
 from tasks.disk import write_json
 from tasks.errors import UserError
@@ -54,10 +54,17 @@ class CheckedTask(Frozen):
     nop_passed: int
     gold_seconds: float
     """The slowest bare test run of gold."""
+    guess: float | None = None
+    """Chance that a cheat which knows all but the answers passes strict by guessing; None = not known."""
 
     @property
     def excluded(self) -> bool:
         return self.verdict not in (Reliability.RELIABLE, Reliability.NOT_JUDGED)
+
+    @property
+    def weak(self) -> bool:
+        """A cheat might pass by guessing, or nobody knows how likely that is."""
+        return self.verdict is Reliability.RELIABLE and (self.guess is None or self.guess > WEAK)
 
 
 class CheckList(Frozen):
@@ -95,8 +102,9 @@ def check_task(task: Task, k: int, official: Grader, both: Grader) -> CheckedTas
     grades = [official.grade_patch(task, gold_patch) for _ in range(k)]
     gold, start = [grade.official for grade in grades], [official.untouched(task) for _ in range(k)]
     verdict, reason = judge(gold, start)
+    guess = None
     if verdict is Reliability.RELIABLE:
-        verdict, reason = accepted_by(both, task)
+        verdict, reason, guess = accepted_by(both, task)
     try:
         image = official.image(task)
     except NotJudged:
@@ -110,16 +118,18 @@ def check_task(task: Task, k: int, official: Grader, both: Grader) -> CheckedTas
         gold_passed=sum(column.outcome is Outcome.RESOLVED for column in gold),
         nop_passed=sum(column.outcome is Outcome.RESOLVED for column in start),
         gold_seconds=max(grade.test_seconds for grade in grades),
+        guess=guess,
     )
 
 
-def accepted_by(both: Grader, task: Task) -> tuple[Reliability, str]:
-    """What the strict grader says of a gold patch that the official one accepts."""
+def accepted_by(both: Grader, task: Task) -> tuple[Reliability, str, float | None]:
+    """What the strict grader says of a gold patch that the official one accepts, and the chance to pass it by guessing."""
     grade = both.grade_patch(task, task.checks.gold_patch.encode())
     if grade.outcome is Outcome.RESOLVED:
-        return Reliability.RELIABLE, ""
+        return Reliability.RELIABLE, "", grade.guess
     reason = f"strict grader: {(grade.strict or grade.official).reason}"
-    return (Reliability.NOT_JUDGED if grade.outcome is Outcome.NOT_JUDGED else Reliability.GOLD_FAILS), reason
+    unjudged = grade.outcome is Outcome.NOT_JUDGED
+    return (Reliability.NOT_JUDGED if unjudged else Reliability.GOLD_FAILS), reason, None
 
 
 def judge(gold: Sequence[GraderVerdict], nop: Sequence[GraderVerdict]) -> tuple[Reliability, str]:

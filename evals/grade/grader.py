@@ -216,6 +216,7 @@ class Grader:
             evidence=verdict.evidence,
             seconds=round(verdict.seconds, 3),
             startup_seconds=round(verdict.startup_seconds, 3),
+            guess=verdict.guess,
         )
 
     def _calibrate(self, task: Task, wanted: Callable[[], bool]) -> None:
@@ -245,6 +246,7 @@ class Grader:
             ),
             seconds=round(facts.seconds + facts.startup_seconds + extra, 3),
             test_seconds=facts.seconds,
+            guess=strict.guess if strict else None,
         )
 
     def _strict_column(self, facts: StrictFacts | None, official: GraderVerdict) -> GraderVerdict | None:

@@ -36,6 +36,8 @@ class StrictFacts(Frozen):
     evidence: tuple[str, ...] = ()
     seconds: float = 0.0
     startup_seconds: float = 0.0
+    guess: float | None = None
+    """Chance that a cheat which knows all but the answers gets through; None where that is not known."""
 
 
 class TestFacts(Frozen):

@@ -93,6 +93,11 @@ def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifes
         yield f"{line.scaffold}: {line.missing} of {line.attempts} attempts have no verdict yet"
     if line.differing:
         yield f"{line.scaffold}: official and strict grading differ on {', '.join(line.differing)}"
+    if weak := sorted({a.key.task_id for a in attempts if a.grade and a.grade.weak}):
+        yield (
+            f"{line.scaffold}: passes whose tests leave the strict grader open to more than one guess in a thousand: "
+            f"{', '.join(weak)}"
+        )
     yield from without_network(line, attempts, facts)
     if line.scaffold == "gold":
         yield from gold_failed(attempts, facts)

@@ -1,10 +1,42 @@
-"""The strict grader: a verdict that the tested code cannot write, and negative controls for every pass.
+"""The strict grader: a verdict that the tested code cannot write.
 
     strict_verdict(task, eval_script, patch, image_id=…, official=…, run_tests=…, calibrations=…) -> StrictVerdict
 
-The tested code runs as the same user, in the same process as the tests: no reporter inside can be trusted for
-itself. So a pass counts only if the same patch FAILS when the tests are made to fail (`mutate`), where the gold
-patch fails too (`baseline`). What remains open is written at the top of `verdict`.
+**The problem.** The tested code runs as the same user, in the same process as the tests; no reporter inside can be
+trusted for itself. A control (the same patch must FAIL where tests are broken) helps only as long as nobody can tell
+it from the real run, and separate runs can be told apart: by order, by clock, by the text of the tests.
+
+**The design.** One mixed run (`mixed`). Each FAIL_TO_PASS function, and a secret sample of PASS_TO_PASS, stands in the
+files several times under names of equal form (`variants`). In each copy expected values are some of several that could
+as well stand there (`sites`, `values`), the true ones among them; all of them are written anew in the same way. Where a
+test expects no value, a condition is to hold or not to hold (`relations`). A pass needs every true copy to pass and every
+false one to fail, in that one process. Who forces passes passes the false ones; who behaves fails the true ones; who
+wants to tell them apart must know the answer, which is the task. Which copy does what is known to the host alone, from
+gold's run of the same files (`baseline`); a false copy that passes there says nothing. Memory across runs, clocks and
+dice are of no use: there is one run. FAIL_TO_PASS functions that bear no copies (no assertion that is known here, or a
+true copy fails on gold) stay as they are and get broken bodies in a run of their own (`negative_controls`); the runs
+come one after the other in an order that is drawn, and now and then one of them twice. The order of official and strict
+is not drawn: strict is had for official passes alone, and a mixed run that is known to be one gives nothing away.
+
+**The bound.** With n values for each row of each copied FAIL_TO_PASS test, a cheat that knows everything but the answers,
+this grader included, picks the right ones with the product of 1/n. As many copies are made as bring that to 1 in 1,024,
+where the values of the test have room and the run does not become slow. Relations do not count: tests assert more often
+than they deny, and a reader who works out what a copy asks for may bet on that. Each grade says its bound; `tasks check`
+and reports list the tasks where it is worse than 1 in 1,000.
+
+**What remains open.**
+* A task whose FAIL_TO_PASS tests all expect no value (true or false, one computed thing equal to another) stops cheats
+  that force passes, but not one that parses the copies and bets.
+* A reader who understands the test is on the way to solve it: words of the answer may stand in the question.
+* Values are drawn as tests expect them, as well as that is known: `make exploits` prints how often a classifier that has
+  both copies before it finds the true one.
+* A cheat that breaks PASS_TO_PASS tests outside the sample and hides it only there is not found.
+* What lies about values is not found by tests that bear no copies. What gold itself passes in a control, and tests that
+  are no Python, are checked by nothing.
+* Hard-coded answers are a fix as far as tests can tell.
+* Sandboxes on one machine feel each other by time: what one has read of the image's files the next reads some fifty times
+  faster. They may not ask what is in memory (`tasks.docker.confine`), and no verdict rests on it; but two attempts of one
+  task that run one after the other on one machine can talk to each other this way, and nothing here stops them.
 """
 
 from evals.grade.strict.types import StrictVerdict

@@ -1,7 +1,7 @@
 """What the gold patch does under the strict grader, once a task: the yardstick of everything else.
 
-A graded id counts only if the reporter sees it pass on gold; a broken test counts as a control (`controls`) only if it
-fails there. Kept in the user's cache under a key of content, the grader's own source included.
+A graded id counts only if the reporter sees it pass on gold; a copy or a broken test counts only
+if it does there what it is meant to. Kept in the user's cache under a key of content, the grader's own source included.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from evals.grade.strict import suite
 from evals.grade.strict.delivery import Observed, observe
+from evals.grade.strict.mixed import Mixed, MixedContext, make_mixed
 from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
 from evals.grade.strict.script import Parts, take_apart
 from tasks.backend import RunRequest, RunTests
@@ -31,9 +32,19 @@ class Calibration(Frozen):
     """Graded id → state on gold; only the ids that pass there (PASS_TO_PASS: or are skipped)."""
     exit_code: int | None = None
     tampered: tuple[str, ...] = ()
+    mixed: Mixed | None = None
+    """Judged in place of the tests as they are; None where no FAIL_TO_PASS test bears copies."""
     controls: tuple[Control, ...] = ()
     keep: bool = True
     """False: what went wrong may go right another time; do not store."""
+
+    @property
+    def judged(self) -> Contents:
+        return self.mixed.tests if self.mixed else self.tests
+
+    @property
+    def guess(self) -> float | None:
+        return self.mixed.guess if self.mixed else None
 
 
 def calibration_of(
@@ -69,7 +80,7 @@ def _own_source() -> bytes:
 
 
 def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
-    """Run gold as it is and under both controls: three to five runs."""
+    """Run gold as it is, mixed (twice at most), and under the control of what bears no copies: four runs at most."""
     paths = suite.test_paths(task, parts.restored)
     if not any(path.endswith(".py") for path in paths):
         return Calibration(reason="the graded tests are not Python")
@@ -83,14 +94,17 @@ def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
     reason = _unusable(task, gold, baseline)
     if reason:
         return Calibration(reason=reason, keep=not gold.timed_out)
-    controls = make_controls(task, parts, tests, baseline, gold.seconds, run_tests)
-    if not any(i in control.covers for control in controls for i in task.checks.fail_to_pass):
+    mixed = make_mixed(MixedContext(task, parts, tests, baseline, gold, run_tests))
+    copied = mixed.functions if mixed else frozenset[str]()
+    controls = make_controls(task, parts, tests, baseline, run_tests, copied)
+    if not copied and not any(i in control.covers for control in controls for i in task.checks.fail_to_pass):
         return Calibration(reason="no FAIL_TO_PASS test can be made to fail on gold")
     return Calibration(
         tests=packed(tests),
         baseline=baseline,
         exit_code=gold.exit_code,
         tampered=gold.tampered,
+        mixed=mixed,
         controls=controls,
     )
 

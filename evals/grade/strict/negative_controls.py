@@ -1,33 +1,23 @@
-"""The two negative controls of a task: test files in which graded tests must fail.
+"""A negative control: the run of FAIL_TO_PASS tests that bear no copies, with bodies that cannot pass.
 
-bodies   FAIL_TO_PASS tests get a body that cannot pass; PASS_TO_PASS tests get all their assertions changed (it
-         finds whatever a broken body finds, and objects that equal everything as well), or a broken body
-         where gold passes nevertheless.
-asserts  FAIL_TO_PASS tests, and only these, get one assertion changed, in several copies where that costs little.
-         The agent has never seen these tests, so a cheat cannot tell this run from the real one by known text.
+It shows what forces passes from outside the tests; what lies about values to the tests themselves it does not.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from random import Random
 from secrets import randbits
 
 from evals.grade.strict import mutate, suite
-from evals.grade.strict.delivery import Observed, observe
+from evals.grade.strict.delivery import observe
 from evals.grade.strict.script import Parts
 from tasks.backend import RunTests
 from tasks.task import Frozen, Task
 
 Contents = dict[str, str | None]
 """Path → base64; None = not there."""
-Changes = Mapping[Callable[[bytes, set[str], Random], mutate.Mutant], set[str]]
-"""Mutation → names of the functions that it is for."""
-COPIES_MAY_COST = 1.1
-"""Copies of tests may make a control so much slower than the plain run (and `COPIES_FREE_SECONDS` in any case)."""
-COPIES_FREE_SECONDS = 0.15
 
 
 class Control(Frozen):
@@ -42,94 +32,52 @@ class Control(Frozen):
     exit_code: int | None
 
 
-@dataclass(frozen=True)
-class ControlContext:
-    """What all controls of a task are made from."""
-
-    task: Task
-    parts: Parts
-    tests: suite.Files
-    baseline: Mapping[str, str]
-    run_tests: RunTests
-    seed: int
-    by_docstring: Mapping[str, str]
-
-    def functions(self, test_ids: tuple[str, ...]) -> set[str]:
-        return {self.function_of(test_id) for test_id in test_ids if test_id in self.baseline}
-
-    def function_of(self, test_id: str) -> str:
-        return self.by_docstring.get(test_id) or suite.named(test_id).function
-
-    def control(self, name: str, changes: Changes) -> tuple[Control, Observed]:
-        """Make one control and see what gold does under it."""
-        random = Random(self.seed)  # noqa: S311 - it never leaves this host
-        files, functions = mutated(self.tests, changes, random)
-        gold = self.task.checks.gold_patch.encode()
-        run = observe(self.run_tests, gold, self.parts, files, self.task.brief.workdir)
-        return self._judged(name, files, functions, run), run
-
-    def _judged(self, name: str, files: suite.Files, functions: frozenset[str], run: Observed) -> Control:
-        """A control of the ids that fail on gold; of none when gold's run did not come to its end."""
-        usable = run.applied and run.results.ended and not run.timed_out
-        states = run.results.states if usable else {}
-        broken = {i for i, s in states.items() if s == "failed" and self.function_of(i) in functions}
-        behind = suite.Reported(dict.fromkeys(broken, "failed"))
-        return Control(
-            name=name,
-            tests=packed(files),
-            must_fail=frozenset(broken),
-            covers=frozenset(i for i in self.baseline if behind.state(i) == "failed"),
-            exit_code=run.exit_code,
-        )
-
-
 def make_controls(
     task: Task,
     parts: Parts,
     tests: suite.Files,
     baseline: Mapping[str, str],
-    gold_seconds: float,
     run_tests: RunTests,
+    copied: frozenset[str],
 ) -> tuple[Control, ...]:
-    """Both controls, calibrated on gold; one that nothing fails under is left out. Raises `SandboxError`."""
-    seed, by_docstring = randbits(64), suite.by_docstring(tests)
-    context = ControlContext(task, parts, tests, baseline, run_tests, seed, by_docstring)
-    hidden = context.functions(task.checks.fail_to_pass)
-    known = context.functions(task.checks.pass_to_pass) - hidden
-    controls = (_bodies(context, hidden, known), _asserts(context, hidden, gold_seconds))
-    return tuple(control for control in controls if control.must_fail)
+    """The control of the FAIL_TO_PASS functions that are not `copied`, calibrated on gold; none where nothing fails.
+
+    Raises `SandboxError`.
+    """
+    by_docstring = suite.by_docstring(tests)
+    hidden = {i: suite.function_of(i, by_docstring) for i in task.checks.fail_to_pass if i in baseline}
+    bare = set(hidden.values()) - copied
+    files, functions = broken(tests, bare, Random(randbits(64)))  # noqa: S311 - it never leaves this host
+    if not functions:
+        return ()
+    run = observe(run_tests, task.checks.gold_patch.encode(), parts, files, task.brief.workdir)
+    usable = run.applied and run.results.ended and not run.timed_out
+    states = run.results.states if usable else {}
+    failed = {
+        i for i, s in states.items() if s == "failed" and suite.function_of(i, by_docstring) in functions
+    }
+    behind = suite.Reported(dict.fromkeys(failed, "failed"))
+    covers = frozenset(i for i in baseline if behind.state(i) == "failed")
+    made = Control(
+        name="bodies",
+        tests=packed(files),
+        must_fail=frozenset(failed),
+        covers=covers,
+        exit_code=run.exit_code,
+    )
+    return (made,) if failed else ()
 
 
-def _bodies(context: ControlContext, hidden: set[str], known: set[str]) -> Control:
-    control, _ = context.control("bodies", {mutate.break_bodies: hidden, mutate.break_asserts: known})
-    survivors = known - {context.function_of(i) for i in control.must_fail}
-    if not survivors:
-        return control
-    changes: Changes = {mutate.break_bodies: hidden | survivors, mutate.break_asserts: known - survivors}
-    return context.control("bodies", changes)[0]
-
-
-def _asserts(context: ControlContext, hidden: set[str], gold_seconds: float) -> Control:
-    control, run = context.control("asserts", {mutate.copy_with_broken_asserts: hidden})
-    if run.seconds <= COPIES_MAY_COST * gold_seconds + COPIES_FREE_SECONDS:
-        return control
-    return context.control("asserts", {mutate.break_one_assert: hidden})[0]
-
-
-def mutated(
-    tests: suite.Files, changes: Changes, random: Random
+def broken(
+    tests: suite.Files, names: set[str], random: Random
 ) -> tuple[dict[str, bytes | None], frozenset[str]]:
-    """The test files with all changes made, and the names of the functions that must fail now."""
+    """The test files with functions of these names broken, and the names of those that must fail now."""
     changed = dict(tests)
     functions: set[str] = set()
     for path, content in tests.items():
-        if content is None or not path.endswith(".py"):
-            continue
-        for mutation, names in changes.items():
-            mutant = mutation(content, names, random)
-            content = mutant.source
-            functions |= mutant.functions
-        changed[path] = content
+        if content is not None and path.endswith(".py"):
+            changed[path], found = mutate.break_bodies(content, names, random)
+            functions |= found
     return changed, frozenset(functions)
 
 

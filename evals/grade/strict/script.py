@@ -65,7 +65,7 @@ def put_together(
     lines += [
         'cd "$there"',
         f'export PYTHONPATH="{site}${{PYTHONPATH:+:$PYTHONPATH}}"',
-        f'export PYTEST_ADDOPTS="${{PYTEST_ADDOPTS:-}} -p {module}"',
+        f'export PYTEST_ADDOPTS="${{PYTEST_ADDOPTS:-}} -p {module} --tb=no"',
         "export TOX_TESTENV_PASSENV='PYTHONPATH PYTEST_ADDOPTS'",
         "export TOX_OVERRIDE=testenv.pass_env+=PYTHONPATH,PYTEST_ADDOPTS",
         *parts.tests,

@@ -66,6 +66,11 @@ def named(test_id: str) -> Named:
     return Named("", test_id)
 
 
+def function_of(test_id: str, by_docstring: Mapping[str, str]) -> str:
+    """The name of the function behind a graded or reported id."""
+    return by_docstring.get(test_id) or named(test_id).function
+
+
 def with_test_patch(start: Files, test_patch: str) -> dict[str, bytes | None]:
     """The files after test.patch. Raises `ValueError` when it does not apply."""
     with tempfile.TemporaryDirectory(prefix="asclaimed-strict-") as directory:
@@ -99,17 +104,23 @@ class Reported:
     """Reported states, looked up the way the official parsers name tests."""
 
     def __init__(self, states: Mapping[str, str]) -> None:
+        self._states = states
         self._by_name: dict[str, list[str]] = {}
-        for name, state in states.items():
+        for name in states:
             for alias in {name, name.split(" ")[0] if "::" in name else name, _short_option(name)}:
-                self._by_name.setdefault(alias, []).append(state)
+                self._by_name.setdefault(alias, []).append(name)
+
+    def names(self, test_id: str) -> list[str]:
+        """Reported tests that the id may mean."""
+        found = self._by_name.get(test_id) or self._by_name.get(" ".join(test_id.split())) or []
+        if not found and test_id.count("[") > test_id.count("]"):
+            found = [n for name, names in self._by_name.items() if name.startswith(test_id) for n in names]
+        return found
 
     def state(self, test_id: str) -> str:
         """The worst state of all reported tests that the id may mean; `missing` when there is none."""
-        found = self._by_name.get(test_id) or self._by_name.get(" ".join(test_id.split()))
-        if not found and test_id.count("[") > test_id.count("]"):
-            found = [s for name, states in self._by_name.items() if name.startswith(test_id) for s in states]
-        return worst(found) if found else "missing"
+        found = self.names(test_id)
+        return worst(self._states[name] for name in found) if found else "missing"
 
 
 def _short_option(name: str) -> str:

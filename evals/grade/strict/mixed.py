@@ -1,0 +1,225 @@
+"""The mixed run: graded tests stand in it several times, true and false, and only this host knows which is which.
+
+A pass needs every true copy to pass and every false one to fail, in one process. Which copy does what is learnt from
+gold, once a task: a function whose copies do not behave there as they were meant to stands as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from random import Random
+from secrets import randbits
+from typing import NamedTuple
+
+from evals.grade.strict import suite, variants
+from evals.grade.strict.delivery import Observed, observe
+from evals.grade.strict.negative_controls import Contents, packed
+from evals.grade.strict.script import Parts
+from evals.grade.strict.variants import Varied
+from tasks.backend import RunTests
+from tasks.task import Frozen, Task
+
+GUESSES = 1024
+"""One guess in so many may get through, where the tests have room for that."""
+MOST_COPIES, MOST_IN_ALL = 32, 96
+"""Of one test, and of all."""
+SAMPLE, SMALL_SAMPLE = 24, 4
+"""PASS_TO_PASS functions that are doubled as well, and what is left of them where that costs too much."""
+MAY_COST, FREE_SECONDS = 1.2, 5.0
+"""A mixed run may take so many times the plain one's seconds, and so many seconds more than that."""
+
+
+class Mixed(Frozen):
+    """One task's mixed run."""
+
+    tests: Contents
+    true: frozenset[str]
+    false: frozenset[str]
+    """Reported ids of copies, by what they do on gold."""
+    stands_for: dict[str, tuple[str, ...]]
+    """Graded id → the copies that stand for it."""
+    replaced: frozenset[str]
+    """Reported ids that cannot occur: the tests are not in the files."""
+    functions: frozenset[str]
+    """FAIL_TO_PASS functions that have copies."""
+    guess: float
+    """Chance of a cheat that knows all but the expected values: it picks one of equal copies of each test."""
+    exit_code: int | None
+
+    @property
+    def said(self) -> str:
+        chance = f"a guess is right once in {1 / self.guess:.3g}"
+        if self.guess == 1:
+            chance = "only relations are to be guessed"
+        return f"of {len(self.true) + len(self.false)} copies {len(self.false)} are false; {chance}"
+
+
+@dataclass(frozen=True)
+class MixedContext:
+    """What a mixed run is made from. `plain`: gold's run of the tests as they are."""
+
+    task: Task
+    parts: Parts
+    tests: suite.Files
+    baseline: Mapping[str, str]
+    plain: Observed
+    run_tests: RunTests
+    random: Random = field(default_factory=lambda: Random(randbits(64)))  # noqa: S311 - it never leaves this host
+
+    def functions(self, test_ids: Iterable[str]) -> set[str]:
+        by_docstring = suite.by_docstring(self.tests)
+        passing = [i for i in test_ids if self.baseline.get(i) == "passed"]
+        return {suite.function_of(i, by_docstring) for i in passing}
+
+
+def make_mixed(context: MixedContext) -> Mixed | None:
+    """Calibrated on gold in one run, or two; None where no test bears copies. Raises `SandboxError`."""
+    hidden = context.functions(context.task.checks.fail_to_pass)
+    known = sorted(context.functions(context.task.checks.pass_to_pass) - hidden)
+    sample = context.random.sample(known, min(SAMPLE, len(known)))
+    copies = _copies_each(context, hidden)
+    tried = _attempt(context, hidden, set(sample), copies)
+    if tried.mixed or not tried.good:
+        return tried.mixed
+    kept = [name for name in sample if name in tried.good]
+    if tried.slow:
+        kept, copies = kept[:SMALL_SAMPLE], 2
+    return _attempt(context, hidden & tried.good, set(kept), copies, last=True).mixed
+
+
+def _copies_each(context: MixedContext, hidden: set[str]) -> int:
+    """So many that a guess is rare enough, were they shared out evenly among the tests that have room for more than two."""
+    _, drawn = _varied(context.tests, dict.fromkeys(hidden, 4), context.random)
+    groups = sum(sum(n > 1 for n in one.choices) for one in drawn if not one.relation)
+    needed = next((n for n in range(2, MOST_COPIES + 1) if n**groups >= GUESSES), MOST_COPIES)
+    functions = sum(not one.relation for one in drawn)
+    return max(2, min(needed, MOST_IN_ALL // max(1, functions)))
+
+
+def _varied(
+    tests: suite.Files, counts: Mapping[str, int], random: Random
+) -> tuple[dict[str, bytes | None], list[Varied]]:
+    changed, varied = dict(tests), list[Varied]()
+    for path, content in tests.items():
+        if content is not None and path.endswith(".py"):
+            changed[path], found = variants.vary_file(content, counts, random)
+            varied += found
+    return changed, varied
+
+
+class Tried(NamedTuple):
+    """What gold's run of a mixture showed."""
+
+    good: set[str]
+    """Functions that bear copies."""
+    mixed: Mixed | None
+    slow: bool = False
+
+
+def _attempt(
+    context: MixedContext, hidden: set[str], sample: set[str], copies: int, *, last: bool = False
+) -> Tried:
+    """Usable when all functions bear their copies and it costs little enough, or is the last."""
+    counts = dict.fromkeys(sample, 2) | dict.fromkeys(hidden, copies)
+    files, varied = _varied(context.tests, counts, context.random)
+    if not varied:
+        return Tried(set(), None)
+    gold = context.task.checks.gold_patch.encode()
+    run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
+    pairs = {one.name: _expected(one, context.plain, run) for one in varied}
+    good = {name for name, expected in pairs.items() if expected is not None}
+    slow = run.seconds > MAY_COST * context.plain.seconds + FREE_SECONDS
+    usable = run.applied and run.results.ended and not run.timed_out and len(good) == len(varied)
+    if not usable or (slow and not last):
+        return Tried(good, None, slow or run.timed_out)
+    expected = {i: found for one in pairs.values() if one for i, found in one.items()}
+    return Tried(good, _finished(context, files, varied, hidden, run, expected))
+
+
+Expected = dict[str, tuple[str, bool]]
+"""Reported id of a copy → the test that it stands for, and whether it is true."""
+
+
+def _expected(varied: Varied, plain: Observed, run: Observed) -> Expected | None:
+    """None when the copies do not stand for the same tests in the same order, a true one fails or no false one does.
+
+    A false copy that passes on gold all the same says nothing, and is left out.
+    """
+    originals = _of(varied.name, plain)
+    found: Expected = {}
+    for copy in varied.copies:
+        ids = _of(copy.name, run)
+        if len(ids) != len(originals) or len(ids) % len(copy.true):
+            return None
+        for number, (test_id, original) in enumerate(zip(ids, originals, strict=True)):
+            true, state = copy.true[number % len(copy.true)], run.results.states[test_id]
+            if plain.results.states[original] != "passed":
+                continue
+            if true and state != "passed":
+                return None
+            if true or state == "failed":
+                found[test_id] = (original, true)
+    return found if {true for _, true in found.values()} == {True, False} else None
+
+
+def _of(function: str, run: Observed) -> list[str]:
+    return [i for i in run.results.states if suite.named(i).function == function]
+
+
+def _finished(
+    context: MixedContext,
+    files: suite.Files,
+    varied: list[Varied],
+    hidden: set[str],
+    run: Observed,
+    expected: Expected,
+) -> Mixed:
+    originals = suite.Reported(context.plain.results.states)
+    by_docstring = suite.by_docstring(context.tests)
+    copies: dict[str, list[str]] = {}
+    for test_id, (original, _) in expected.items():
+        copies.setdefault(original, []).append(test_id)
+    stands_for: dict[str, tuple[str, ...]] = {}
+    for graded in context.baseline:
+        name = by_docstring.get(graded)
+        behind = _of(name, context.plain) if name else originals.names(graded)
+        if behind and all(one in copies for one in behind):
+            stands_for[graded] = tuple(i for one in behind for i in copies[one])
+    return Mixed(
+        tests=packed(files),
+        true=frozenset(i for i, (_, true) in expected.items() if true),
+        false=frozenset(i for i, (_, true) in expected.items() if not true),
+        stands_for=stands_for,
+        replaced=frozenset({original for original, _ in expected.values()} - run.results.states.keys()),
+        functions=frozenset(one.name for one in varied if one.name in hidden),
+        guess=1 / _ways(context, varied, hidden, expected),
+        exit_code=run.exit_code,
+    )
+
+
+def _ways(context: MixedContext, varied: list[Varied], hidden: set[str], expected: Expected) -> int:
+    """Ways to choose one of the equal copies for each FAIL_TO_PASS row, the right one among them.
+
+    Relations count as one way: a reader may bet on what tests assert.
+    """
+    graded, by_docstring = suite.Reported(context.plain.results.states), suite.by_docstring(context.tests)
+    failing = {
+        i
+        for test_id in context.task.checks.fail_to_pass
+        for i in graded.names(test_id) or _of(by_docstring.get(test_id, ""), context.plain)
+    }
+    false = Counter(original for original, true in expected.values() if not true)
+    ways = 1
+    for one in varied:
+        if one.name in hidden and not one.relation:
+            ids = _of(one.name, context.plain)
+            rows = {
+                n % len(one.choices): min(one.choices[n % len(one.choices)], 1 + false[i])
+                for n, i in enumerate(ids)
+                if i in failing
+            }
+            ways *= prod(rows.values())
+    return ways
