@@ -209,15 +209,7 @@ class Grader:
                 calibrations=cache_directory() / "calibrations",
             )
         )
-        return StrictFacts(
-            version=self._strict_version,
-            column=verdict.column,
-            available=verdict.available,
-            evidence=verdict.evidence,
-            seconds=round(verdict.seconds, 3),
-            startup_seconds=round(verdict.startup_seconds, 3),
-            guess=verdict.guess,
-        )
+        return StrictFacts.model_validate({"version": self._strict_version, **verdict._asdict()})
 
     def _calibrate(self, task: Task, wanted: Callable[[], bool]) -> None:
         from evals.grade.strict.baseline import calibrate_ahead

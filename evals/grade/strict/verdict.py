@@ -91,8 +91,8 @@ def _conclude(task: Task, calibration: Calibration, seen: Sequence[Seen]) -> Str
     return StrictVerdict(
         column,
         (*_about(task, judged, calibration), *_strength(calibration), *objections),
-        sum(run.seconds for _, run in seen),
-        sum(run.startup_seconds for _, run in seen),
+        round(sum(run.seconds for _, run in seen), 3),
+        round(sum(run.startup_seconds for _, run in seen), 3),
         guess=calibration.guess,
     )
 
