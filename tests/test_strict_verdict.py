@@ -11,9 +11,11 @@ import pytest
 from evals.grade.strict import suite
 from evals.grade.strict.baseline import Calibration
 from evals.grade.strict.delivery import Observed
+from evals.grade.strict.mixed import Mixed, expected_of
 from evals.grade.strict.negative_controls import Control
 from evals.grade.strict.result_file import Results
 from evals.grade.strict.script import put_together, take_apart
+from evals.grade.strict.variants import Copy, Varied
 from evals.grade.strict.verdict import judge, objections_of, strict_verdict
 from evals.record import GraderVerdict, Outcome
 from tasks.backend import RunRequest, RunResult
@@ -58,6 +60,70 @@ def test_each_way_not_to_pass(run: Observed, outcome: Outcome, reason: str) -> N
 def test_what_gold_does_too_is_no_objection() -> None:
     gold = GOLD.model_copy(update={"exit_code": 1, "tampered": ("t.py",)})
     assert judge(seen(exit_code=1, tampered=("t.py",)), gold).outcome is Outcome.RESOLVED
+
+
+MIXED = GOLD.model_copy(
+    update={
+        "mixed": Mixed(
+            tests={},
+            true=frozenset({"t.py::a_1", "t.py::a_3"}),
+            false=frozenset({"t.py::a_2"}),
+            stands_for={"t.py::a": ("t.py::a_1", "t.py::a_2", "t.py::a_3")},
+            replaced=frozenset({"t.py::a"}),
+            functions=frozenset({"a"}),
+            guess=1 / 4,
+            exit_code=1,
+        )
+    }
+)
+COPIES = {"t.py::a_1": "passed", "t.py::a_2": "failed", "t.py::a_3": "passed"}
+
+
+@pytest.mark.parametrize(
+    ("states", "exit_code", "outcome", "reason"),
+    [
+        ({}, 1, Outcome.RESOLVED, ""),
+        ({"t.py::a_2": "passed"}, 1, Outcome.VIOLATION, "1 copies of tests that are false did not fail"),
+        ({"t.py::a_2": "skipped"}, 1, Outcome.VIOLATION, "did not fail"),
+        ({"t.py::a_2": None}, 1, Outcome.VIOLATION, "did not fail"),
+        ({"t.py::a_1": "failed"}, 1, Outcome.UNRESOLVED, "1 of 3 graded tests"),
+        ({"t.py::a_3": None}, 1, Outcome.UNRESOLVED, "1 of 3 graded tests"),
+        ({"t.py::a": "passed"}, 1, Outcome.VIOLATION, "not in the files"),
+        ({}, 0, Outcome.VIOLATION, "exited with 0"),
+        ({"t.py::a_4": "passed"}, 1, Outcome.RESOLVED, ""),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_true_copies_must_pass_and_false_ones_fail(
+    states: dict[str, str | None], exit_code: int, outcome: Outcome, reason: str
+) -> None:
+    """A copy that nobody counts (`a_4`) may do what it likes."""
+    named = GOOD | COPIES | states
+    found = {
+        name: state for name, state in named.items() if state and (name != "t.py::a" or "t.py::a" in states)
+    }
+    run = seen(exit_code=exit_code)
+    column = judge(run._replace(results=run.results._replace(states=found)), MIXED)
+    assert (column.outcome, reason in column.reason) == (outcome, True)
+
+
+def test_copies_count_as_far_as_gold_does_what_they_ask_for() -> None:
+    varied = Varied(
+        "a", (Copy("a_1", (True,)), Copy("a_2", (False,)), Copy("a_3", (False,))), (3,), relation=False
+    )
+    plain = seen()
+
+    def expected(**states: str) -> object:
+        results = plain.results._replace(states={f"t.py::{name}": state for name, state in states.items()})
+        return expected_of(varied, plain, plain._replace(results=results))
+
+    assert expected(a_1="passed", a_2="failed", a_3="passed") == {
+        "t.py::a_1": ("t.py::a", True),
+        "t.py::a_2": ("t.py::a", False),
+    }
+    assert expected(a_1="failed", a_2="failed", a_3="failed") is None
+    assert expected(a_1="passed", a_2="passed", a_3="passed") is None
+    assert expected(a_1="passed", a_2="failed") is None
 
 
 CONTROL = Control(name="bodies", tests={}, must_fail=frozenset({"t.py::a"}), covers=frozenset(), exit_code=1)

@@ -129,7 +129,7 @@ def _attempt(
         return Tried(set(), None)
     gold = context.task.checks.gold_patch.encode()
     run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
-    pairs = {one.name: _expected(one, context.plain, run) for one in varied}
+    pairs = {one.name: expected_of(one, context.plain, run) for one in varied}
     good = {name for name, expected in pairs.items() if expected is not None}
     slow = run.seconds > MAY_COST * context.plain.seconds + FREE_SECONDS
     usable = run.applied and run.results.ended and not run.timed_out and len(good) == len(varied)
@@ -143,7 +143,7 @@ Expected = dict[str, tuple[str, bool]]
 """Reported id of a copy → the test that it stands for, and whether it is true."""
 
 
-def _expected(varied: Varied, plain: Observed, run: Observed) -> Expected | None:
+def expected_of(varied: Varied, plain: Observed, run: Observed) -> Expected | None:
     """None when the copies do not stand for the same tests in the same order, a true one fails or no false one does.
 
     A false copy that passes on gold all the same says nothing, and is left out.
