@@ -93,10 +93,22 @@ def make_mixed(context: MixedContext) -> Mixed | None:
 def _copies_each(context: MixedContext, hidden: set[str]) -> int:
     """So many that a guess is rare enough, were they shared out evenly among the tests that have room for more than two."""
     _, drawn = _varied(context.tests, dict.fromkeys(hidden, 4), context.random)
-    groups = sum(sum(n > 1 for n in one.choices) for one in drawn if not one.relation)
+    with_values = [one for one in drawn if not one.relation]
+    groups = sum(one.choices[row] > 1 for one in with_values for row in _hidden_rows(context, one))
     needed = next((n for n in range(2, MOST_COPIES + 1) if n**groups >= GUESSES), MOST_COPIES)
-    functions = sum(not one.relation for one in drawn)
-    return max(2, min(needed, MOST_IN_ALL // max(1, functions)))
+    return max(2, min(needed, MOST_IN_ALL // max(1, len(with_values))))
+
+
+def _hidden_rows(context: MixedContext, varied: Varied) -> dict[int, str]:
+    """Rows of a function that are FAIL_TO_PASS, each with the reported id of one test in it."""
+    graded, by_docstring = suite.Reported(context.plain.results.states), suite.by_docstring(context.tests)
+    failing = {
+        i
+        for test_id in context.task.checks.fail_to_pass
+        for i in graded.names(test_id) or _of(by_docstring.get(test_id, ""), context.plain)
+    }
+    tests = enumerate(_of(varied.name, context.plain))
+    return {number % len(varied.choices): i for number, i in tests if i in failing}
 
 
 def _varied(
@@ -205,21 +217,10 @@ def _ways(context: MixedContext, varied: list[Varied], hidden: set[str], expecte
 
     Relations count as one way: a reader may bet on what tests assert.
     """
-    graded, by_docstring = suite.Reported(context.plain.results.states), suite.by_docstring(context.tests)
-    failing = {
-        i
-        for test_id in context.task.checks.fail_to_pass
-        for i in graded.names(test_id) or _of(by_docstring.get(test_id, ""), context.plain)
-    }
     false = Counter(original for original, true in expected.values() if not true)
-    ways = 1
-    for one in varied:
-        if one.name in hidden and not one.relation:
-            ids = _of(one.name, context.plain)
-            rows = {
-                n % len(one.choices): min(one.choices[n % len(one.choices)], 1 + false[i])
-                for n, i in enumerate(ids)
-                if i in failing
-            }
-            ways *= prod(rows.values())
-    return ways
+    return prod(
+        min(one.choices[row], 1 + false[original])
+        for one in varied
+        if one.name in hidden and not one.relation
+        for row, original in _hidden_rows(context, one).items()
+    )

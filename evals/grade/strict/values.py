@@ -23,7 +23,7 @@ WHOLE = 0.5
 """How often a list changes as a whole: an empty one cannot but, and must not be known by that."""
 NEAR = 30.0
 """How much more often a value is expected that stands elsewhere in its test."""
-WORD = re.compile(r"[A-Za-z]{2,}|\d+")
+WORD = re.compile(r"[A-Za-z]+|\d+")
 Value = int | float | str | bytes
 T = TypeVar("T")
 
@@ -102,8 +102,10 @@ def drawn(weights: Mapping[T, float], count: int, random: Random) -> list[T]:
 
 
 def shape(word: str) -> str:
-    """Lower case, title case, all capitals, anything else."""
-    return "l" if word.islower() else "u" if word.isupper() else "t" if word.istitle() else "m"
+    """A single letter or more; lower case, title case, all capitals, anything else."""
+    return f"{len(word) == 1:d}" + (
+        "l" if word.islower() else "u" if word.isupper() else "t" if word.istitle() else "m"
+    )
 
 
 def literals(expression: ast.expr) -> Iterator[ast.Constant]:
