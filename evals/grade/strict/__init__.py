@@ -33,6 +33,8 @@ and reports list the tasks where it is worse than 1 in 1,000.
 * A cheat that breaks PASS_TO_PASS tests outside the sample and hides it only there is not found.
 * What lies about values is not found by tests that bear no copies. What gold itself passes in a control, and tests that
   are no Python, are checked by nothing.
+* Where a test asks for less than a value (text that occurs in a message, an exception's class), a right fix might satisfy a
+  false copy, too: a message with other words in it, an exception of two classes. Not seen in the corpus.
 * Hard-coded answers are a fix as far as tests can tell.
 * Sandboxes on one machine feel each other by time: what one has read of the image's files the next reads some fifty times
   faster. They may not ask what is in memory (`tasks.docker.confine`), and no verdict rests on it; but two attempts of one

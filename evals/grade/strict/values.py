@@ -1,8 +1,8 @@
 """One literal → the values that could as well stand in its place, the true one among them, none marked.
 
 Others are drawn as true ones are distributed: small numbers more often than large ones, numbers and words that stand
-elsewhere in the same test more often than new ones, as many digits and trailing zeros, words of the same shape that
-occur in the same file. So a reader who does not know the answer sees a set.
+elsewhere in the same test more often than new ones, as many digits and trailing zeros, words and lists of the same shape
+that occur in the same file. So a reader who does not know the answer sees a set.
 """
 
 from __future__ import annotations
