@@ -110,6 +110,18 @@ def _flag_on_disk(value: object) -> object:
     return flag_of_text(value) if isinstance(value, str) else value
 
 
+class KeptState(Frozen):
+    """Where the machine of an attempt is kept, for a task that is answered by its state."""
+
+    image: str
+    """Image id, `sha256:…`."""
+    name: str
+    """The image's name; `asclaimed cache prune` may have removed it."""
+    changed: int
+    """Paths that differ from the start: `changes.txt` names them."""
+    changes_sha256: str
+
+
 class Record(Frozen):
     """What happened in one attempt, and what was in force. Times in seconds."""
 
@@ -125,8 +137,10 @@ class Record(Frozen):
     """None when `failure` says why there was no attempt to speak of, and when an imported result does not tell."""
     detail: str = ""
     failure: Failure | None = None
-    patch_sha256: str
-    patch_bytes: int
+    patch_sha256: str = ""
+    """"" where the answer is no patch but a `state`."""
+    patch_bytes: int = 0
+    state: KeptState | None = None
     skipped_paths: tuple[str, ...] = ()
     steps: int = 0
     side_calls: int = 0

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from scaffolds.submit import SubmitProtocol
-from tasks.task import Brief
+from tasks.task import Brief, MachineBrief
 
 REPORT = """\
 The repository {repo} is checked out in {workdir}. This was reported:
@@ -41,6 +41,22 @@ You are a software engineer who repairs a repository. Act by calling the tools t
 input and no terminal."""
 
 
+MACHINE_SYSTEM = """\
+You are an engineer who works on a Linux machine. Act by calling the tools that you are given. Commands get no input and \
+no terminal, so do not start editors or pagers, and there is no network."""
+
+MACHINE_TASK = """\
+This is to be done on the machine; commands start in {workdir}:
+
+<request>
+{issue}
+</request>
+
+Look at what is there, do the work, and check what you did. What counts is the state in which you leave the machine: \
+hidden tests will look at its files, and nothing that still runs will be kept running. Then {submit}."""
+"""For a task that is about a machine and not about a repository, whatever a scaffold's words are."""
+
+
 class Opening(NamedTuple):
     system: str
     task: str
@@ -63,7 +79,8 @@ OPENINGS = {
 
 def opening(prompt: Prompt, brief: Brief, submit: SubmitProtocol) -> Opening:
     """The words for one task."""
-    system, task = OPENINGS[prompt]
+    about_machine = isinstance(brief, MachineBrief)
+    system, task = Opening(MACHINE_SYSTEM, MACHINE_TASK) if about_machine else OPENINGS[prompt]
     filled = task.format(
         repo=brief.repo, workdir=brief.workdir, issue=brief.problem_statement, submit=submit.how
     )

@@ -5,7 +5,7 @@ Only types and what they share. Code that runs or grades tasks is given a backen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from pydantic import Field
 
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import Frozen, ImageSpec, Task
+from tasks.task import Frozen, ImageSpec, Task, Verifier
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and how much of it, 0 to 1; None = unknown. At least once a second while an image is
@@ -104,6 +104,45 @@ class RunResult(NamedTuple):
     """Processes that the kernel killed because the container reached its own limit on memory."""
 
 
+class VerifierRun(NamedTuple):
+    """One run of a task's own verifier, in a fresh machine of a state that somebody left, without a network."""
+
+    image: str
+    """Id of the state's image."""
+    workdir: str
+    verifier: Verifier
+    collect: tuple[str, ...]
+    """Absolute paths to read back through the daemon once nothing runs in the machine any more."""
+    limits: TestLimits
+    """`seconds` of it is not used: the verifier has its own."""
+    run: str = ""
+    """Labels the machine, for `Backend.reap`."""
+
+
+class Left(NamedTuple):
+    """What lay at a path when a verifier had ended."""
+
+    data: bytes = b""
+    problem: str = ""
+    """Why it was not read, one line of ours: a link, a pipe, too large; "" when it was."""
+
+
+class VerifierResult(NamedTuple):
+    """What the daemon says of one run of a verifier. Its files are as hostile as its log: tested code can write them."""
+
+    exit_code: int | None
+    """None when it timed out or its container died."""
+    timed_out: bool
+    log: bytes
+    log_bytes: int
+    left: Mapping[str, Left]
+    """Absolute path → what lay there; a path with nothing is left out."""
+    seconds: float
+    startup_seconds: float = 0.0
+    ended: str = ""
+    oom_kills: int = 0
+
+
 class RunTests(Protocol):
     """Runs one request in a fresh container; called from several threads at once."""
 
@@ -151,6 +190,21 @@ class Backend(Protocol):
 
         `run` labels the machines, for `reap`.
         """
+        ...
+
+    def kit(self, packages: Sequence[str], progress: Progress = quiet) -> str:
+        """Make ready what verifiers that install these packages need in the place of a network; quick when it is there.
+
+        Returns its name, which changes with its contents. Raises `TaskError` for packages that are not to be had.
+        """
+        ...
+
+    def verify(self, run: VerifierRun) -> VerifierResult:
+        """Raises `SandboxError` when the machine broke, `TaskError` for a kit, and nothing for what the tested code did."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Remove a state that `Sandbox.keep` kept under this name."""
         ...
 
     def reap(self, run: str | None = None) -> None:

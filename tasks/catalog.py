@@ -4,11 +4,9 @@ bundled                                     our own small tasks; no network need
 starter                                     our own smallest: one file each, for models of half a billion parameters
 swebench-verified | -lite | -multilingual   Hugging Face
 FILE.jsonl | FILE.json | FILE.parquet       rows of SWE-bench 4 or 5
-DIRECTORY                                   a SWE-bench 5 task repository
+DIRECTORY                                   a SWE-bench 5 task repository, or a Harbor task, or a directory of these
 NAME=PATH                                   the same, under the benchmark's name: what a claim is compared with
-
-Not here: Terminal-Bench and other Harbor task directories. They judge the state that an agent leaves its machine in;
-what asclaimed keeps of an attempt is a patch. They are recognised and refused.
+NAME@VERSION=registry.json                  one data set of a Harbor registry, in the checkout that holds it
 """
 
 from __future__ import annotations
@@ -20,12 +18,13 @@ from pathlib import Path
 
 from tasks import rows, selection, swebench
 from tasks.errors import UserError
+from tasks.harbor import collection
 from tasks.task import ImageSpec, Task
 
 BUNDLED, STARTER = "bundled", "starter"
 OURS = {BUNDLED: "bundled", STARTER: "bundled/starter"}
 """Benchmarks that travel with asclaimed, and where they lie in this package."""
-NAMED_PATH = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)=(?P<path>.+)")
+NAMED_PATH = re.compile(r"(?P<name>[a-z0-9][a-z0-9._@-]*)=(?P<path>.+)")
 
 
 def load(
@@ -73,19 +72,16 @@ def bundled_directory(name: str = BUNDLED) -> Path:
 
 
 def _from_path(path: Path, benchmark: str) -> Iterator[Task]:
-    if path.is_file() and path.suffix in rows.FILE_SUFFIXES:
+    if path.is_file() and path.suffix in rows.FILE_SUFFIXES and path.name != collection.REGISTRY:
         return _from_rows(rows.from_file(path), benchmark)
     if path.is_dir() and swebench.is_task_repo(path):
         return swebench.tasks_from_repo(path, benchmark)
-    if (path / "task.toml").is_file() or any(path.glob("*/task.toml")):
-        raise UserError(
-            f"{str(path)!r} holds Terminal-Bench (Harbor) tasks: they are judged by the state of the whole machine, "
-            "and asclaimed records and judges patches"
-        )
+    if path.exists() and collection.is_collection(path):
+        return collection.load_tasks(path, benchmark)
     known = ", ".join([*OURS, *swebench.DATASETS])
     raise UserError(
         f"no tasks at {str(path)!r}: give one of {known}, a {'/'.join(rows.FILE_SUFFIXES)} file, "
-        "or a directory with sweb.yaml and tasks/"
+        "a directory with sweb.yaml and tasks/, or one with Harbor tasks (task.toml)"
     )
 
 

@@ -7,7 +7,7 @@ a result. What the agent did to its own machine is `SandboxGone`. What the host 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field
@@ -57,6 +57,15 @@ class Diff(NamedTuple):
     """`git diff --binary --full-index --no-renames` format, applies with `git apply`; b"" when nothing changed."""
     skipped: tuple[str, ...]
     """One line for each path that a patch cannot carry (device, socket, over the size cap), with the reason."""
+
+
+class MachineState(NamedTuple):
+    """A stopped machine, kept whole."""
+
+    image: str
+    """Image id, `sha256:…`, of which any number of machines can be started in this state."""
+    changed: tuple[str, ...]
+    """Every path that differs from the start, `added /app/x`, `changed …` or `deleted …`; hostile text, sorted by path."""
 
 
 class SandboxFacts(NamedTuple):
@@ -113,6 +122,10 @@ class Sandbox(Protocol):
 
     def diff(self) -> Diff:
         """Stop the machine for good, then say what changed under the working directory. Callable on a dead one."""
+        ...
+
+    def keep(self, name: str, labels: Mapping[str, str]) -> MachineState:
+        """Stop the machine for good, then keep it under an image name. Callable on a dead one, instead of `diff`."""
         ...
 
     def facts(self) -> SandboxFacts: ...

@@ -144,7 +144,9 @@ def _test_ids(row: Row, column: str) -> tuple[str, ...]:
 
 def difficulty(task: Task) -> str:
     """What the benchmark says of how hard the task is (`tier 2`, `15 min - 1 hour`); "" when it does not."""
-    row = task.checks.row
+    if task.verifier:
+        return task.verifier.difficulty
+    row = task.patch_checks.row
     return f"tier {row['tier']}" if row.get("tier") else str(row.get("difficulty") or "")
 
 

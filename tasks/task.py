@@ -1,4 +1,6 @@
-"""Task = Brief + Checks: what a model is told, and what only the grader knows.
+"""Task = Brief + Checks (or a Verifier): what a model is told, and what only the grader knows.
+
+There are two kinds: one is answered by a patch, the other by the state in which its machine is left.
 
 A scaffold receives a `Brief` and nothing else, so hidden tests and the gold patch cannot leak through a
 careless argument: the type does not hold them. Loading tasks is `catalog`'s business, not this file's.
@@ -31,8 +33,12 @@ class Brief(Frozen):
     workdir: str = "/testbed"
 
 
+class MachineBrief(Brief):
+    """The brief of a task that is about a machine and not about a repository; `repo` is then its category."""
+
+
 class Checks(Frozen):
-    """What only the grader sees. Nothing in here may reach a prompt or an agent's container."""
+    """What only the grader sees of a task that is answered by a patch. Nothing in here may reach a prompt or an agent's container."""
 
     fail_to_pass: tuple[str, ...]
     pass_to_pass: tuple[str, ...]
@@ -44,6 +50,33 @@ class Checks(Frozen):
     eval_type: str = "pass_and_fail"
     row: dict[str, Any] = Field(default_factory=dict)
     """The upstream row as it was loaded, for the official grader."""
+
+
+class Verifier(Frozen):
+    """What only the grader sees of a task that is answered by the state of its machine: a script judges that."""
+
+    directory: Path = Field(exclude=True)
+    """Of the task; its `tests/` are delivered when the agent is gone, its `solution/` only to the control `gold`."""
+    digest: str
+    """sha256 over names and contents of all its files."""
+    seconds: float
+    """The most that the script may take."""
+    env: dict[str, str] = Field(default_factory=dict)
+    solution_env: dict[str, str] = Field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    """What the script installs from a Python package index, as it names them."""
+    tools: tuple[str, ...] = ()
+    """What it installs with apt."""
+    ctrf: str = ""
+    """Where the script promises a report of its tests, in Common Test Report Format; "" where it promises none."""
+    agent_seconds: float | None = None
+    """What the benchmark gives an agent, on its clock; None = it does not say. So with the next three."""
+    memory: int | None = None
+    cpus: float | None = None
+    wants_network: bool = False
+    difficulty: str = ""
+    refused: str = ""
+    """Why asclaimed cannot run it, in one line; "" when it can."""
 
 
 class ImageSpec(Frozen):
@@ -62,7 +95,18 @@ class Task(Frozen):
     """The catalog name it was loaded under (`bundled`, `swebench-verified`, a file's stem)."""
     image: ImageSpec
     brief: Brief
-    checks: Checks
+    checks: Checks | Verifier
+
+    @property
+    def patch_checks(self) -> Checks:
+        """Of a task that is answered by a patch; nobody may ask another one for them."""
+        assert isinstance(self.checks, Checks), f"{self.id} is not answered by a patch"
+        return self.checks
+
+    @property
+    def verifier(self) -> Verifier | None:
+        """Of a task that is answered by the state of its machine; None for one that is answered by a patch."""
+        return self.checks if isinstance(self.checks, Verifier) else None
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with other contents has another hash: pydantic would carry the cached one over."""

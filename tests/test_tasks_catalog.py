@@ -195,14 +195,6 @@ def test_hub_rows_come_through_datasets(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert task.checks.row == ROW
 
 
-@pytest.mark.parametrize("depth", ["", "one-task"])
-def test_terminal_bench_is_refused(tmp_path: Path, depth: str) -> None:
-    (tmp_path / depth).mkdir(exist_ok=True)
-    (tmp_path / depth / "task.toml").touch()
-    with pytest.raises(UserError, match="Terminal-Bench"):
-        catalog.load(str(tmp_path))
-
-
 def test_task_repo_by_path_with_the_easiest_first(tmp_path: Path) -> None:
     shutil.copytree(
         catalog.bundled_directory(), tmp_path / "mine", ignore=shutil.ignore_patterns("__pycache__")

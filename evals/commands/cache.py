@@ -19,12 +19,15 @@ from tasks.errors import MachineError, UserError
 
 app = typer.Typer(help="What is kept on this machine: list it, prune it.", no_args_is_help=True)
 
-IMAGES, PROGRAMS = "images", "programs"
+IMAGES, KITS, PROGRAMS = "images", "kits", "programs"
+IN_DOCKER = (IMAGES, KITS)
 FILES = {
     "test-runs": "grading/runs/*/*",
     "calibrations": "calibrations/*",
     "start-states": "start/*",
     "clean-notes": "clean/*",
+    "kit-notes": "kits/*",
+    "verifications": "verifications/*",
     "graders": "graders/*",
     "weights": "models/*",
     PROGRAMS: "programs/*",
@@ -36,7 +39,9 @@ DAY = 86400.0
 
 KindOption = Annotated[
     list[str] | None,
-    typer.Option("--kind", help=f"Only these, repeatable: {', '.join([IMAGES, *FILES])}.", metavar="KIND"),
+    typer.Option(
+        "--kind", help=f"Only these, repeatable: {', '.join([*IN_DOCKER, *FILES])}.", metavar="KIND"
+    ),
 ]
 
 
@@ -101,7 +106,7 @@ def report(gone: Sequence[Entry], kept: dict[Entry, str], *, dry_run: bool) -> N
 
 
 def kinds(asked: list[str] | None) -> list[str]:
-    known = [IMAGES, *FILES]
+    known = [*IN_DOCKER, *FILES]
     if unknown := sorted(set(asked or ()) - set(known)):
         raise UserError(f"--kind: nothing is called {', '.join(unknown)}; choose from {', '.join(known)}")
     return [name for name in known if asked is None or name in asked]
@@ -110,17 +115,18 @@ def kinds(asked: list[str] | None) -> list[str]:
 def entries(wanted: Sequence[str]) -> Iterator[Entry]:
     """What is there now. Without a Docker daemon its images are left out, unless only they are asked for."""
     now = time.time()
-    if IMAGES in wanted:
-        from tasks.docker.inventory import kept_images
-
-        try:
-            yield from (Entry(IMAGES, i.reference, i.size, age(i.created, now)) for i in kept_images())
-        except MachineError as error:
-            if list(wanted) == [IMAGES]:
-                raise
-            typer.echo(f"images are not listed: {error}", err=True)
     for kind in wanted:
-        if kind != IMAGES:
+        if kind in IN_DOCKER:
+            from tasks.docker.inventory import kept_images, kept_kits
+
+            found = kept_images if kind == IMAGES else kept_kits
+            try:
+                yield from (Entry(kind, one.reference, one.size, age(one.created, now)) for one in found())
+            except MachineError as error:
+                if set(wanted) <= set(IN_DOCKER):
+                    raise
+                typer.echo(f"{kind} are not listed: {error}", err=True)
+        else:
             for path in matches(kind):
                 yield Entry(kind, path.name, bytes_of(path), age(path.lstat().st_mtime, now))
 
@@ -151,18 +157,18 @@ def refuse_while_working(old: Sequence[Entry]) -> None:
     """A run may be about to start a container from any image or with any program; other files it only makes again."""
     from tasks.docker.inventory import is_working
 
-    if any(entry.kind in (IMAGES, PROGRAMS) for entry in old) and is_working():
+    if any(entry.kind in (*IN_DOCKER, PROGRAMS) for entry in old) and is_working():
         raise UserError(
-            "a run has containers on this machine: prune when it has ended, or leave out images and programs with --kind"
+            "a run has containers on this machine: prune when it has ended, or leave out images, kits and programs with --kind"
         )
 
 
 def drop(entry: Entry) -> str:
     """Remove one; why it stays when it does, else ""."""
-    if entry.kind == IMAGES:
-        from tasks.docker.inventory import drop_image
+    if entry.kind in IN_DOCKER:
+        from tasks.docker.inventory import drop_image, drop_kit
 
-        return drop_image(entry.name)
+        return drop_image(entry.name) if entry.kind == IMAGES else drop_kit(entry.name)
     paths = [path for path in matches(entry.kind) if path.name == entry.name]
     reasons = [drop_lock(path) if entry.kind == "locks" else drop_path(path) for path in paths]
     return "; ".join(filter(None, reasons))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.claims.claim import Claim
+from evals.commands.preflight_machines import machine_lines, to_attempt
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, python_of
 from evals.grade.store import KeptRun
 from evals.record import AttemptKey
@@ -34,7 +35,9 @@ def preflight(
     manifest: Manifest, tasks: Sequence[Task], directory: Path, progress: Progress, *, grade: bool
 ) -> list[str]:
     """The lines, for what the run still has to do. Raises `MachineError`, `UserError`: nothing of it could work."""
-    left = [key for key in manifest.frozen_keys() if not (key.directory(directory) / "record.json").exists()]
+    left = [
+        key for key in to_attempt(manifest, tasks) if not (key.directory(directory) / "record.json").exists()
+    ]
     ids = {key.task_id for key in left}
     todo = [task for task in tasks if task.id in ids]
     for path in (directory, cache_directory()):
@@ -49,6 +52,7 @@ def preflight(
         *image_lines(found),
         *disk_lines(todo, found),
         hours_line(manifest.plan, len(left)),
+        *machine_lines(manifest.plan, tasks, progress),
         *server_lines(manifest.plan, manifest.server or {}),
         *doctor_lines(manifest.server or {}),
         *window_lines(manifest.claim, manifest.server or {}, allowed=manifest.plan.allow_smaller_window),
@@ -92,7 +96,10 @@ def check_writable(directory: Path) -> None:
 
 def check_graders(name: str, tasks: Sequence[Task], progress: Progress) -> None:
     """Raises `MachineError` for a version that is not there and cannot be installed; rows of old need one more."""
-    old = any(not all(task.checks.row.get(column) for column in V5_COLUMNS) for task in tasks)
+    tasks = [task for task in tasks if task.verifier is None]
+    if not tasks:
+        return
+    old = any(not all(task.patch_checks.row.get(column) for column in V5_COLUMNS) for task in tasks)
     for version in dict.fromkeys((name, DEFAULT, *((DERIVES,) if old else ()))):
         progress(f"looking for the grader {version}", None)
         python_of(version)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.commands.preflight import preflight
+from evals.commands.preflight_machines import to_attempt
 from evals.commands.server import (
     examined,
     make_admission,
@@ -164,7 +165,7 @@ def make_run(manifest: manifests.Manifest, tasks: list[Task], context: RunContex
     interim = make_interim(context.directory, manifest)
     if interim:
         hooks = replace(hooks, look=interim.after, withdraw=interim.withdraw)
-    run = Run(context, tasks, manifest.frozen_keys(), hooks, Ledger(context.directory / "ledger.jsonl"))
+    run = Run(context, tasks, to_attempt(manifest, tasks), hooks, Ledger(context.directory / "ledger.jsonl"))
     if interim:
         run.settle(interim.settled)
         for look in interim.catch_up():

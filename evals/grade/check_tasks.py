@@ -1,7 +1,7 @@
 """`asclaimed tasks check`: is a task's verdict worth anything on this machine?
 
-The gold patch must pass k times and doing nothing must fail k times, each in a fresh container with the resources
-that attempts are graded with. A task that fails this is excluded for every scaffold alike, and shown.
+The gold patch (or the task's own solution) must pass k times and doing nothing must fail k times, each in a fresh
+container with the resources that attempts are graded with. A task that fails this is excluded for every scaffold alike, and shown.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from evals.grade.check_machines import solved, start
 from evals.grade.grader import Grader
 from evals.grade.judge import NotJudged
 from evals.record import WEAK, GraderVerdict, Outcome
 from tasks.backend import Progress, TestLimits, quiet
 from tasks.disk import write_json
 from tasks.errors import UserError
-from tasks.task import Frozen, Task
+from tasks.task import Frozen, Task, Verifier
 
 SCHEMA = 1
 
@@ -98,21 +99,19 @@ def check(
 
 def check_task(task: Task, k: int, official: Grader, both: Grader) -> CheckedTask:
     """`official` has that column only and runs everything anew; `both` adds the strict one to the last run of gold."""
-    gold_patch = task.checks.gold_patch.encode()
+    if task.verifier:
+        return check_machine(task, task.verifier, k, official)
+    gold_patch = task.patch_checks.gold_patch.encode()
     grades = [official.grade_patch(task, gold_patch) for _ in range(k)]
     gold, start = [grade.official for grade in grades], [official.untouched(task) for _ in range(k)]
     verdict, reason = judge(gold, start)
     guess = None
     if verdict is Reliability.RELIABLE:
         verdict, reason, guess = accepted_by(both, task)
-    try:
-        image = official.image(task)
-    except NotJudged:
-        image = ""
     return CheckedTask(
         id=task.id,
         task_hash=task.content_hash,
-        image=image,
+        image=image_id(task, official),
         verdict=verdict,
         reason=reason,
         gold_passed=sum(column.outcome is Outcome.RESOLVED for column in gold),
@@ -122,9 +121,34 @@ def check_task(task: Task, k: int, official: Grader, both: Grader) -> CheckedTas
     )
 
 
+def check_machine(task: Task, verifier: Verifier, k: int, grader: Grader) -> CheckedTask:
+    """Its own solution must earn the reward, doing nothing must not, and the verifier must work where nobody has been."""
+    states = grader.states
+    grades = [solved(states, task, verifier) for _ in range(k)]
+    gold, nop = [grade.official for grade in grades], [start(states, task, verifier) for _ in range(k)]
+    verdict, reason = judge(gold, nop)
+    return CheckedTask(
+        id=task.id,
+        task_hash=task.content_hash,
+        image=image_id(task, grader),
+        verdict=verdict,
+        reason=reason,
+        gold_passed=sum(column.outcome is Outcome.RESOLVED for column in gold),
+        nop_passed=sum(column.outcome is Outcome.RESOLVED for column in nop),
+        gold_seconds=max(grade.test_seconds for grade in grades),
+    )
+
+
+def image_id(task: Task, grader: Grader) -> str:
+    try:
+        return grader.image(task)
+    except NotJudged:
+        return ""
+
+
 def accepted_by(both: Grader, task: Task) -> tuple[Reliability, str, float | None]:
     """What the strict grader says of a gold patch that the official one accepts, and the chance to pass it by guessing."""
-    grade = both.grade_patch(task, task.checks.gold_patch.encode())
+    grade = both.grade_patch(task, task.patch_checks.gold_patch.encode())
     if grade.outcome is Outcome.RESOLVED:
         return Reliability.RELIABLE, "", grade.guess
     reason = f"strict grader: {(grade.strict or grade.official).reason}"

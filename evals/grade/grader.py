@@ -26,6 +26,7 @@ from evals.grade.store import (
     strict_version,
 )
 from evals.grade.swebench import SwebenchJudge
+from evals.grade.verifier import VerifierGrader
 from evals.record import Grade, GraderVerdict, Outcome, Party, Record
 from evals.run.attempt import Abandoned
 from tasks.backend import (
@@ -76,11 +77,20 @@ class Grader:
         self._images = TaskImages(self._machine.backend, progress)
         self._store, self._cached = store or RunStore(), cached
         self._strict_version = strict_version() if strict else ""
+        self.states = VerifierGrader(self._machine, self._limits, progress, cached=cached)
 
     def grade(self, task: Task, record: Record, directory: Path) -> Grade:
-        """Grade a recorded attempt. Reads `patch.diff`, reuses or writes `test.log` and `test.json` beside it."""
+        """Grade a recorded attempt. Reads `patch.diff`, reuses or writes `test.log` and `test.json` beside it.
+
+        A state of a machine is `verifier`'s to grade.
+        """
         if record.failure is not None:
             return self._no_verdict(task, NotJudged(record.failure.party, record.failure.message))
+        if record.task_hash != task.content_hash:
+            reason = "the task is not the one that was attempted"
+            return self._no_verdict(task, NotJudged(Party.TASK, reason))
+        if task.verifier:
+            return self.states.grade(task, task.verifier, record, directory)
         try:
             patch = (directory / "patch.diff").read_bytes()
         except OSError as error:
@@ -89,9 +99,6 @@ class Grader:
         if digest(patch) != record.patch_sha256:
             reason = "patch.diff is not the one that the record names"
             return self._no_verdict(task, NotJudged(Party.SANDBOX, reason))
-        if record.task_hash != task.content_hash:
-            reason = "the task is not the one that was attempted"
-            return self._no_verdict(task, NotJudged(Party.TASK, reason))
         return self.grade_patch(task, patch, directory)
 
     def grade_patch(self, task: Task, patch: bytes, directory: Path | None = None) -> Grade:
@@ -270,7 +277,7 @@ class Grader:
         return tuple(found)
 
     def _gold_ends(self, task: Task, image: str) -> bool:
-        gold = self._store.get(run_key(task, image, task.checks.gold_patch.encode(), self._limits))
+        gold = self._store.get(run_key(task, image, task.patch_checks.gold_patch.encode(), self._limits))
         return gold is not None and not gold.facts.timed_out
 
     def _no_verdict(self, task: Task, reason: NotJudged) -> Grade:
@@ -278,7 +285,7 @@ class Grader:
             outcome=Outcome.NOT_JUDGED,
             party=reason.party,
             official=GraderVerdict(outcome=Outcome.NOT_JUDGED, reason=str(reason)),
-            grader=self._judge_of(task).name,
+            grader=VerifierGrader.name if task.verifier else self._judge_of(task).name,
             key="",
         )
 

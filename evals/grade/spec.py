@@ -38,7 +38,7 @@ class TestSpecs:
             return self._specs[task.content_hash]
 
     def _make(self, task: Task) -> TestSpec:
-        row = task.checks.row
+        row = task.patch_checks.row
         try:
             if not all(row.get(column) for column in V5_COLUMNS):
                 row = self._graders[DERIVES].derive_v5(row)

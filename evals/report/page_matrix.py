@@ -24,6 +24,7 @@ LEGEND = {
 """Outcome → its sign and its name for people. Colour repeats what the sign says, never more."""
 FILES = (
     ("patch", "patch.diff"),
+    ("changes", "changes.txt"),
     ("log", "test.log"),
     ("trajectory", "trajectory.json"),
     ("trajectory", "upstream.json"),

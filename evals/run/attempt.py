@@ -1,6 +1,7 @@
-"""One attempt: open the sandbox, let the scaffold work, stop the machine, take the patch, write the record last.
+"""One attempt: open the sandbox, let the scaffold work, stop the machine, take the answer, write the record last.
 
-Whatever ends the attempt, the patch is extracted. What is nobody's to judge (`ModelError`, `SandboxError`) leaves its
+Whatever ends the attempt, the answer is taken: a patch, or the state of the machine where the task is about that
+(`state`). What is nobody's to judge (`ModelError`, `SandboxError`) leaves its
 directory behind under another name and goes up to `queue`, which decides whether to try again.
 """
 
@@ -15,13 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from evals.record import AttemptKey, Failure, Grade, Record, flag_of_text, kept
+from evals.record import AttemptKey, Failure, Grade, KeptState, Record, flag_of_text, kept
 from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.set_aside import set_aside
+from evals.run.state import flags_of_state, keep_state
 from evals.run.trajectory import StepLog
 from scaffolds.base import Mounting, Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
@@ -88,7 +90,7 @@ class Work(NamedTuple):
 
     prepared: Prepared
     trajectory: Trajectory
-    diff: Diff
+    answer: Diff | KeptState
     facts: SandboxFacts
     commands: list[str]
 
@@ -126,8 +128,9 @@ def run_attempt(
 def _compose(
     key: AttemptKey, task: Task, context: RunContext, work: Work, started: datetime, wall_seconds: float
 ) -> Record:
-    prepared, trajectory, diff, facts, commands = work
+    prepared, trajectory, answer, facts, commands = work
     return Record(
+        **_answered(task, answer, commands, trajectory, key.directory(context.directory)),
         key=key,
         task_hash=task.content_hash,
         image=facts.image,
@@ -135,9 +138,6 @@ def _compose(
         image_notes=prepared.notes,
         stop=trajectory.stop,
         detail=clean(trajectory.detail)[:500],
-        patch_sha256=hashlib.sha256(diff.patch).hexdigest(),
-        patch_bytes=len(diff.patch),
-        skipped_paths=diff.skipped,
         steps=trajectory.steps,
         side_calls=trajectory.side_calls,
         prompt_tokens=trajectory.prompt_tokens,
@@ -155,18 +155,29 @@ def _compose(
         files_shown=trajectory.files_shown,
         fix_shown=_fix_shown(task, trajectory.files_shown),
         oom_kills=facts.oom_kills,
-        flags=(
-            *flags_of_patch(diff.patch),
-            *flags_of_commands(commands, product_names(task.brief.repo, changed_paths(diff.patch))),
-            *map(flag_of_text, trajectory.warnings),
-        ),
         started=started.isoformat(timespec="seconds"),
     )
 
 
+def _answered(
+    task: Task, answer: Diff | KeptState, commands: list[str], trajectory: Trajectory, directory: Path
+) -> dict[str, Any]:
+    """What a record says of the answer, and the flags of how it came about."""
+    noticed = map(flag_of_text, trajectory.warnings)
+    if isinstance(answer, KeptState):
+        return {"state": answer, "flags": (*flags_of_state(directory), *noticed)}
+    of_commands = flags_of_commands(commands, product_names(task.brief.repo, changed_paths(answer.patch)))
+    return {
+        "patch_sha256": hashlib.sha256(answer.patch).hexdigest(),
+        "patch_bytes": len(answer.patch),
+        "skipped_paths": answer.skipped,
+        "flags": (*flags_of_patch(answer.patch), *of_commands, *noticed),
+    }
+
+
 def _fix_shown(task: Task, shown: tuple[str, ...] | None) -> bool | None:
     """Asked when the attempt is over: no scaffold ever learns which files these are."""
-    changed = set(CHANGED_FILE.findall(task.checks.gold_patch))
+    changed = set() if task.verifier else set(CHANGED_FILE.findall(task.patch_checks.gold_patch))
     return None if shown is None or not changed else not changed.isdisjoint(shown)
 
 
@@ -174,7 +185,7 @@ def _logged_work(
     key: AttemptKey, task: Task, prepared: Prepared, context: RunContext, log: StepLog, directory: Path
 ) -> Work:
     """The work, with its steps streamed to disk and closed into a trajectory."""
-    trajectory, diff, facts = _work(key, task, context, prepared, log, directory)
+    trajectory, answer, facts = _work(key, task, context, prepared, log, directory)
     commands = _commands(log.steps())
     log.finish(
         trajectory,
@@ -183,13 +194,13 @@ def _logged_work(
         version=context.version,
         model=context.model_name,
     )
-    return Work(prepared, trajectory, diff, facts, commands)
+    return Work(prepared, trajectory, answer, facts, commands)
 
 
 def _work(
     key: AttemptKey, task: Task, context: RunContext, prepared: Prepared, log: StepLog, directory: Path
-) -> tuple[Trajectory, Diff, SandboxFacts]:
-    """The part with a machine in it. The patch is on disk when this returns, and also when it raises, if it can be."""
+) -> tuple[Trajectory, Diff | KeptState, SandboxFacts]:
+    """The part with a machine in it. A patch is on disk when this returns, and also when it raises, if it can be."""
     scaffold = context.make_scaffold(key.scaffold, task, replace(context.settings, on_step=log))
     with (
         ExchangeLog(directory) as exchanged,
@@ -200,16 +211,24 @@ def _work(
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
             trajectory.warnings += _warnings(model)
         except Exception:
-            with suppress(SandboxError, OSError):
-                write_atomic(directory / "patch.diff", sandbox.diff().patch)
+            if task.verifier is None:
+                with suppress(SandboxError, OSError):
+                    write_atomic(directory / "patch.diff", sandbox.diff().patch)
             raise
         if trajectory.transcript:
             write_atomic(directory / TRANSCRIPT, gzip.compress(trajectory.transcript))
         facts = sandbox.facts()
-        diff = sandbox.diff()
-        write_atomic(directory / "patch.diff", diff.patch)
         check_time_was_its_own(trajectory, facts, context.settings)
-        return trajectory, diff, facts
+        return trajectory, _answer(task, sandbox, directory, context.run_id), facts
+
+
+def _answer(task: Task, sandbox: Sandbox, directory: Path, run: str) -> Diff | KeptState:
+    """Stop the machine and take what the task asks for; written to the attempt's directory before anything else."""
+    if task.verifier:
+        return keep_state(sandbox, directory, run)
+    diff = sandbox.diff()
+    write_atomic(directory / "patch.diff", diff.patch)
+    return diff
 
 
 def check_time_was_its_own(trajectory: Trajectory, facts: SandboxFacts, settings: Settings) -> None:

@@ -179,6 +179,7 @@ def compose(
     if plan.grading.leave_out_network_tasks and not plan.grading.network:
         wanting = {name: f"needs a network while graded: {why}" for name, why in network_dependent().items()}
         excluded = wanting | excluded
+    excluded = {t.id: t.verifier.refused for t in tasks if t.verifier and t.verifier.refused} | excluded
     return Manifest(
         run_id=run_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -257,8 +257,8 @@ class Run:
         self._recorded(key, record_failure(key, self._tasks[key.task_id], self._context, failure))
 
     def _recorded(self, key: AttemptKey, record: Record) -> None:
-        facts = key.model_dump() | {"patch": record.patch_sha256, "stop": record.stop}
-        self._ledger.append("attempt-recorded", **facts)
+        answer = {"state": record.state.image} if record.state else {"patch": record.patch_sha256}
+        self._ledger.append("attempt-recorded", **(key.model_dump() | answer | {"stop": record.stop}))
         with self.tally.lock:
             self.tally.done += 1
             self._tool_calls.add(key, record)

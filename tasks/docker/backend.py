@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.backend import NO_MOUNTS, Prepared, Progress, RunTests, TestLimits, quiet
+from tasks.backend import (
+    NO_MOUNTS,
+    Prepared,
+    Progress,
+    RunTests,
+    TestLimits,
+    VerifierResult,
+    VerifierRun,
+    quiet,
+)
 from tasks.docker import daemon
 from tasks.docker.images import resolve
+from tasks.docker.inventory import drop_image
+from tasks.docker.kit import kit
 from tasks.docker.prepare import prepare
 from tasks.docker.sandbox import open_sandbox
 from tasks.docker.testing import TestContainers
+from tasks.docker.verifier import verify
 from tasks.sandbox import Limits, Sandbox
 from tasks.task import ImageSpec, Task
 
@@ -39,6 +51,15 @@ class DockerBackend:
         self, image: str, workdir: str, limits: TestLimits, *, script_file: str | None = None, run: str = ""
     ) -> RunTests:
         return TestContainers(image, workdir, limits, script_file=script_file, run=run)
+
+    def kit(self, packages: Sequence[str], progress: Progress = quiet) -> str:
+        return kit(packages, progress)
+
+    def verify(self, run: VerifierRun) -> VerifierResult:
+        return verify(run)
+
+    def forget(self, name: str) -> None:
+        drop_image(name)
 
     def reap(self, run: str | None = None) -> None:
         if run is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -29,15 +30,22 @@ DEATH_SECONDS = 3.0
 """How much later than a command's the daemon may note its container's death."""
 STDOUT = 1
 BEGIN = "printf %s {marker}; exec 2>&1\n{script}"
-"""The marker shows that the command began: a daemon that could not run it gives exit codes as well. From then on there
+"""Bash text. The marker shows that the command began: a daemon that could not run it gives exit codes as well. From then on there
 is one stream: of two, the daemon copies each at its own pace, and a test's result could overtake the script's marker."""
 
 
-class Exec:
-    """Bash text run by root, its output kept in bounded memory."""
+def bash(script: str, name: str) -> Callable[[str], list[str]]:
+    """A command for `Exec`: bash text, and its `$0`."""
+    return lambda marker: ["/bin/bash", "-c", BEGIN.format(marker=marker, script=script), name]
 
-    def __init__(self, container: Container, script: str, name: str, workdir: str, keep: int) -> None:
-        """`name`: the script's `$0`. `keep`: bytes of output."""
+
+class Exec:
+    """A command run by root, its output kept in bounded memory."""
+
+    def __init__(
+        self, container: Container, command: Callable[[str], list[str]], workdir: str, keep: int
+    ) -> None:
+        """`command`: the words for a marker that it has to begin its output with. `keep`: bytes of output."""
         self.capture = Capture(keep // 2, keep // 2)
         self.timed_out = False
         self.seconds = 0.0
@@ -45,11 +53,10 @@ class Exec:
         self._marker, self._head = secrets.token_hex(16).encode(), b""
         self._begun = self._broken = False
         self._began = time.monotonic()
-        text = BEGIN.format(marker=self._marker.decode(), script=script)
+        words = command(self._marker.decode())
         with daemon_errors("cannot run a command"):
             api: Any = client().api
-            command = ["/bin/bash", "-c", text, name]
-            self._id = api.exec_create(container.id, command, user="root", workdir=workdir)["Id"]
+            self._id = api.exec_create(container.id, words, user="root", workdir=workdir)["Id"]
             self._socket = api.exec_start(self._id, socket=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

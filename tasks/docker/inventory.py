@@ -1,11 +1,15 @@
-"""The images that asclaimed made and keeps: bases, bundled tasks, cleaned copies. Pulled ones are the user's own."""
+"""What asclaimed made and keeps in Docker: images (bases, tasks, cleaned copies, states of machines) and verifier kits.
+
+Pulled images are the user's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 
 from tasks.docker.daemon import LABEL, client, daemon_errors
 from tasks.docker.endpoint import one_line
@@ -13,7 +17,7 @@ from tasks.docker.images import OURS
 
 
 class KeptImage(NamedTuple):
-    """One tag of ours."""
+    """One tag of ours, or one volume."""
 
     reference: str
     size: int
@@ -33,6 +37,31 @@ def kept_images() -> Iterator[KeptImage]:
         for tag in image["RepoTags"] or ():
             if tag.startswith(OURS):
                 yield KeptImage(tag, own, float(image["Created"]))
+
+
+def kept_kits() -> Iterator[KeptImage]:
+    """The volumes that verifiers run with. Raises as `kept_images`."""
+    with daemon_errors("cannot list volumes"):
+        api: Any = client().api
+        listed = api.df()["Volumes"] or ()
+    for volume in listed:
+        if f"{LABEL}kit" in (volume.get("Labels") or {}):
+            size = max(0, (volume.get("UsageData") or {}).get("Size", 0))
+            yield KeptImage(volume["Name"], size, datetime.fromisoformat(volume["CreatedAt"]).timestamp())
+
+
+def drop_kit(name: str) -> str:
+    """Remove one; why it stays when it does, else ""."""
+    with daemon_errors(f"cannot remove volume {name}"):
+        try:
+            client().volumes.get(name).remove()
+        except NotFound:
+            return ""
+        except APIError as error:
+            if error.status_code != 409:  # 409: a container uses it
+                raise
+            return one_line(error.explanation)
+    return ""
 
 
 def is_working() -> bool:

@@ -19,7 +19,8 @@ from pydantic import TypeAdapter
 from tasks.disk import cache_directory, exclusive, load_cached, write_atomic
 from tasks.docker.daemon import client, daemon_errors
 from tasks.docker.images import present
-from tasks.docker.sandbox import DockerSandbox, open_sandbox, stop
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
+from tasks.docker.state import commit_stopped, stop
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, SandboxError, SandboxGone
 
@@ -99,12 +100,7 @@ def commit(sandbox: DockerSandbox, image_id: str, key: str) -> str:
     with daemon_errors(f"cannot keep the cleaned image of {image_id}"):
         container = client().containers.get(sandbox.container_id)
         stop(container)
-        original = client().images.get(image_id).attrs["Config"]
-        settings = {
-            name: original.get(name) for name in ("Cmd", "Entrypoint", "Env", "User", "WorkingDir", "Labels")
-        }
-        made = container.commit(repository=REPOSITORY, tag=key, pause=False, conf=settings)
-        return str(made.id)
+        return commit_stopped(container, image_id, REPOSITORY, key)
 
 
 def search_container(

@@ -1,11 +1,16 @@
-"""From a task to the image its attempts start from: found or made, its leaks closed, its start state recorded."""
+"""From a task to the image its attempts start from: found or made, its leaks closed, its start state recorded.
+
+The last two are for tasks that a patch answers.
+"""
 
 from __future__ import annotations
 
 from tasks.backend import Prepared, Progress, quiet
+from tasks.docker.create import image_config
 from tasks.docker.images import ImageInfo, resolve
 from tasks.docker.leaks import clean
 from tasks.docker.start_state import start_state
+from tasks.errors import TaskError
 from tasks.task import Task
 
 
@@ -15,6 +20,8 @@ def prepare(task: Task, progress: Progress = quiet) -> Prepared:
     Raises `TaskError` (image missing or unclean), `MachineError` (no daemon) and `SandboxError` (daemon fails).
     """
     info: ImageInfo = resolve(task.image, progress)
+    if task.verifier:
+        return prepare_machine(info)
     progress(f"closing leaks of {info.reference}", None)
     cleaned = clean(info.id, task.brief.workdir)
     start_state(cleaned.image, task.brief.workdir)
@@ -26,4 +33,21 @@ def prepare(task: Task, progress: Progress = quiet) -> Prepared:
         origin=info.origin,
         base=info.base,
         notes=cleaned.notes,
+    )
+
+
+def prepare_machine(info: ImageInfo) -> Prepared:
+    """A task about a machine starts from its image as it came: what lies in it, a repository's lost commits too, is the task."""
+    if volumes := image_config(info.id).get("Volumes"):
+        raise TaskError(
+            f"image {info.reference} keeps {', '.join(volumes)} in volumes, which no state of the machine would hold"
+        )
+    return Prepared(
+        image=info.id,
+        source=info.id,
+        reference=info.reference,
+        digest=info.digest,
+        origin=info.origin,
+        base=info.base,
+        notes=(),
     )

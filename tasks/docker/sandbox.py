@@ -28,11 +28,12 @@ from tasks.docker.delivery import read_only, supervisor_mounts, unpacked
 from tasks.docker.oom import OomWatch
 from tasks.docker.process import Process
 from tasks.docker.stalls import stalls
+from tasks.docker.state import changed_paths, commit_stopped, stop
 from tasks.docker.stream import Connection, Result, Stream
 from tasks.docker.watch import Watch, watch
 from tasks.docker.wire import AttachStream, BrokenFrame, StreamClosed, StreamSilent
 from tasks.errors import TaskError
-from tasks.sandbox import Diff, ExecResult, Limits, SandboxError, SandboxFacts, SandboxGone
+from tasks.sandbox import Diff, ExecResult, Limits, MachineState, SandboxError, SandboxFacts, SandboxGone
 
 ENVIRONMENT = {
     "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat", "SYSTEMD_PAGER": "cat", "TERM": "dumb",
@@ -170,12 +171,17 @@ class DockerSandbox:
         check_file_result(result, path)
 
     def diff(self) -> Diff:
-        self._ooms.count()  # the cgroup goes away with the last process
-        with daemon_errors(f"cannot stop container {self._container.short_id}"):
-            stop(self._container)
-        self._gone = self._gone or "it was stopped to look at its files"
-        self._channel.close()
+        self._end()
         return patch.extract(self._container, self._workdir)
+
+    def keep(self, name: str, labels: Mapping[str, str]) -> MachineState:
+        self._end()
+        repository, _, tag = name.partition(":")
+        image = str(self._container.attrs["Image"])
+        with daemon_errors(f"cannot keep the state of container {self._container.short_id}"):
+            changed = tuple(changed_paths(self._container))
+            kept = commit_stopped(self._container, image, repository, tag, labels)
+        return MachineState(kept, changed)
 
     def facts(self) -> SandboxFacts:
         with daemon_errors(f"cannot inspect container {self._container.short_id}"):
@@ -202,6 +208,13 @@ class DockerSandbox:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _end(self) -> None:
+        self._ooms.count()  # the cgroup goes away with the last process
+        with daemon_errors(f"cannot stop container {self._container.short_id}"):
+            stop(self._container)
+        self._gone = self._gone or "it was stopped to look at its files"
+        self._channel.close()
 
     def _start_supervisor(self) -> None:
         name = self._container.short_id
@@ -284,11 +297,3 @@ def check_file_result(result: Result, path: str) -> None:
         raise IsADirectoryError(f"is a directory: {path}")
     if result.code:
         raise OSError(f"{path}: {result.problem}")
-
-
-def stop(container: Container) -> None:
-    """Kill a container, and wait until nothing in it runs any more. A dead one is fine."""
-    container.reload()
-    if container.attrs["State"]["Running"]:
-        container.kill()
-    container.wait(timeout=60)

@@ -59,7 +59,9 @@ def disk_need(
     """
     first = {(task.image.reference, task.brief.workdir): task for task in tasks}
     images = {task.image.reference for task in tasks if not is_here(task, found)}
-    copies = [task for task in first.values() if attempts and not has_clean_copy(task, found)]
+    copies = [
+        task for task in first.values() if attempts and not (task.verifier or has_clean_copy(task, found))
+    ]
     return DiskNeed(
         images=sum(BUNDLED_BYTES if name.startswith(OURS) else IMAGE_BYTES for name in images),
         clean_copies=sum(BUNDLED_BYTES if is_ours(task) else CLEAN_BYTES for task in copies),

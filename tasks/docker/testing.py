@@ -25,7 +25,7 @@ from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
 from tasks.docker.create import container_options, create
 from tasks.docker.daemon import daemon_errors, remove
 from tasks.docker.delivery import deliver
-from tasks.docker.exec import Exec, check_own_doing
+from tasks.docker.exec import Exec, bash, check_own_doing
 from tasks.docker.oom import OomWatch
 from tasks.docker.shortage import Shortage
 from tasks.docker.stalls import stalls
@@ -73,7 +73,7 @@ class TestContainers:
             if request.files:
                 deliver(container, request.files)
             asked = time.monotonic()
-            run = Exec(container, 'exec /bin/bash "$0"', script, self._workdir, self._limits.log_bytes)
+            run = Exec(container, bash('exec /bin/bash "$0"', script), self._workdir, self._limits.log_bytes)
             code = self._finish(run, watching)
             if run.timed_out and not watching.crowds:
                 stalls().check(asked, self._limits.seconds, "the tests ran")
@@ -141,7 +141,7 @@ class TestContainers:
     def _prepare(self, container: Container, request: RunRequest) -> str | None:
         """Apply the patch and make room for files; the command that applied it, None when none did."""
         script = prepare_script(bool(request.patch), request.files)
-        run = Exec(container, script, "prepare", self._workdir, 64 << 10)
+        run = Exec(container, bash(script, "prepare"), self._workdir, 64 << 10)
         code = run.finish(self._limits.apply_seconds)
         ways = dict(enumerate((*APPLY_COMMANDS, ALREADY, "none"), APPLIED_CODE))
         if code in ways:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tasks.backend import NO_MOUNTS, Prepared, Progress, RunTests, TestLimits, quiet
+from tasks.backend import (
+    NO_MOUNTS,
+    Prepared,
+    Progress,
+    RunTests,
+    TestLimits,
+    VerifierResult,
+    VerifierRun,
+    quiet,
+)
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox
 from tasks.task import ImageSpec, Task
@@ -63,6 +72,14 @@ class PlainBackend:
     ) -> RunTests:
         assert self._tests is not None
         return self._tests
+
+    def kit(self, packages: Sequence[str], progress: Progress = quiet) -> str:
+        return "no kit"
+
+    def verify(self, run: VerifierRun) -> VerifierResult:
+        raise TaskError("nothing is verified here")
+
+    def forget(self, name: str) -> None: ...
 
     def reap(self, run: str | None = None) -> None:
         self.reaped.append(run)

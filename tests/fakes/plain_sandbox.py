@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
-from tasks.sandbox import Diff, ExecResult, SandboxFacts
+from tasks.sandbox import Diff, ExecResult, MachineState, SandboxFacts
 
 
 class PlainSandbox:
@@ -22,6 +23,9 @@ class PlainSandbox:
 
     def diff(self) -> Diff:
         return Diff(self.patch, ())
+
+    def keep(self, name: str, labels: Mapping[str, str]) -> MachineState:
+        return MachineState("sha256:0", ())
 
     def facts(self) -> SandboxFacts:
         return SandboxFacts("sha256:0", True, 0, None)

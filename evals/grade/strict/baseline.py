@@ -85,11 +85,11 @@ def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
     if not any(path.endswith(".py") for path in paths):
         return Calibration(reason="the graded tests are not Python")
     try:
-        tests = suite.with_test_patch(_start_files(run_tests, paths, task), task.checks.test_patch)
+        tests = suite.with_test_patch(_start_files(run_tests, paths, task), task.patch_checks.test_patch)
     except ValueError as error:
         return Calibration(reason=str(error))
-    tests = {p: c for p, c in tests.items() if c is not None or f" b/{p}\n" in task.checks.test_patch}
-    gold = observe(run_tests, task.checks.gold_patch.encode(), parts, tests, task.brief.workdir)
+    tests = {p: c for p, c in tests.items() if c is not None or f" b/{p}\n" in task.patch_checks.test_patch}
+    gold = observe(run_tests, task.patch_checks.gold_patch.encode(), parts, tests, task.brief.workdir)
     baseline = _baseline(task, gold)
     reason = _unusable(task, gold, baseline)
     if reason:
@@ -97,7 +97,9 @@ def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
     mixed = make_mixed(MixedContext(task, parts, tests, baseline, gold, run_tests))
     copied = mixed.functions if mixed else frozenset[str]()
     controls = make_controls(task, parts, tests, baseline, run_tests, copied)
-    if not copied and not any(i in control.covers for control in controls for i in task.checks.fail_to_pass):
+    if not copied and not any(
+        i in control.covers for control in controls for i in task.patch_checks.fail_to_pass
+    ):
         return Calibration(reason="no FAIL_TO_PASS test can be made to fail on gold")
     return Calibration(
         tests=packed(tests),
@@ -119,7 +121,7 @@ def _start_files(run_tests: RunTests, paths: tuple[str, ...], task: Task) -> dic
 def _baseline(task: Task, gold: Observed) -> dict[str, str]:
     reported = suite.Reported(gold.results.states)
     states = {test_id: reported.state(test_id) for test_id in suite.graded(task)}
-    hidden = set(task.checks.fail_to_pass)
+    hidden = set(task.patch_checks.fail_to_pass)
     return {i: s for i, s in states.items() if s in PASSING or (s == "skipped" and i not in hidden)}
 
 
@@ -130,6 +132,6 @@ def _unusable(task: Task, gold: Observed, baseline: dict[str, str]) -> str:
         return "the runner does not report to us, or not to its end"
     if gold.results.forged:
         return "the suite writes into our result file"
-    if not any(test_id in baseline for test_id in task.checks.fail_to_pass):
+    if not any(test_id in baseline for test_id in task.patch_checks.fail_to_pass):
         return "no FAIL_TO_PASS id passes on gold for our reporter"
     return ""

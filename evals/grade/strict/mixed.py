@@ -77,8 +77,8 @@ class MixedContext:
 
 def make_mixed(context: MixedContext) -> Mixed | None:
     """Calibrated on gold in one run, or two; None where no test bears copies. Raises `SandboxError`."""
-    hidden = context.functions(context.task.checks.fail_to_pass)
-    known = sorted(context.functions(context.task.checks.pass_to_pass) - hidden)
+    hidden = context.functions(context.task.patch_checks.fail_to_pass)
+    known = sorted(context.functions(context.task.patch_checks.pass_to_pass) - hidden)
     sample = context.random.sample(known, min(SAMPLE, len(known)))
     copies = _copies_each(context, hidden)
     tried = _attempt(context, hidden, set(sample), copies)
@@ -104,7 +104,7 @@ def _hidden_rows(context: MixedContext, varied: Varied) -> dict[int, str]:
     graded, by_docstring = suite.Reported(context.plain.results.states), suite.by_docstring(context.tests)
     failing = {
         i
-        for test_id in context.task.checks.fail_to_pass
+        for test_id in context.task.patch_checks.fail_to_pass
         for i in graded.names(test_id) or _of(by_docstring.get(test_id, ""), context.plain)
     }
     tests = enumerate(_of(varied.name, context.plain))
@@ -139,7 +139,7 @@ def _attempt(
     files, varied = _varied(context.tests, counts, context.random)
     if not varied:
         return Tried(set(), None)
-    gold = context.task.checks.gold_patch.encode()
+    gold = context.task.patch_checks.gold_patch.encode()
     run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
     pairs = {one.name: expected_of(one, context.plain, run) for one in varied}
     good = {name for name, expected in pairs.items() if expected is not None}

@@ -45,12 +45,12 @@ def make_controls(
     Raises `SandboxError`.
     """
     by_docstring = suite.by_docstring(tests)
-    hidden = {i: suite.function_of(i, by_docstring) for i in task.checks.fail_to_pass if i in baseline}
+    hidden = {i: suite.function_of(i, by_docstring) for i in task.patch_checks.fail_to_pass if i in baseline}
     bare = set(hidden.values()) - copied
     files, functions = broken(tests, bare, Random(randbits(64)))  # noqa: S311 - it never leaves this host
     if not functions:
         return ()
-    run = observe(run_tests, task.checks.gold_patch.encode(), parts, files, task.brief.workdir)
+    run = observe(run_tests, task.patch_checks.gold_patch.encode(), parts, files, task.brief.workdir)
     usable = run.applied and run.results.ended and not run.timed_out
     states = run.results.states if usable else {}
     failed = {

@@ -33,7 +33,7 @@ class Named(NamedTuple):
 
 def test_paths(task: Task, restored: Iterable[str]) -> tuple[str, ...]:
     """Paths of all files that may hold graded tests or serve them; some may not exist."""
-    paths = [name for pair in DIFF_HEADER.findall(task.checks.test_patch) for name in pair]
+    paths = [name for pair in DIFF_HEADER.findall(task.patch_checks.test_patch) for name in pair]
     paths += restored
     for test_id in graded(task):
         path = named(test_id).path
@@ -52,7 +52,7 @@ def _inside(path: str) -> bool:
 
 
 def graded(task: Task) -> tuple[str, ...]:
-    return (*task.checks.fail_to_pass, *task.checks.pass_to_pass)
+    return (*task.patch_checks.fail_to_pass, *task.patch_checks.pass_to_pass)
 
 
 def named(test_id: str) -> Named:

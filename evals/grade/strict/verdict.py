@@ -168,7 +168,7 @@ def _false_passed(run: Observed, mixed: Mixed) -> str:
 
 def _about(task: Task, run: Observed, calibration: Calibration) -> tuple[str, ...]:
     """Facts beside the verdict."""
-    graded = len(task.checks.fail_to_pass) + len(task.checks.pass_to_pass)
+    graded = len(task.patch_checks.fail_to_pass) + len(task.patch_checks.pass_to_pass)
     facts = []
     if graded > len(calibration.baseline):
         unseen = graded - len(calibration.baseline)

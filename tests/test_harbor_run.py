@@ -1,0 +1,170 @@
+"""Tasks about machines, end to end on real Docker and without a network: our own ones in the shape of Terminal-Bench's.
+
+Oracle 100 %, nop 0 %; a verifier that is broken is not judged, and an agent that breaks its ground fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.grade.grader import Grader
+from evals.grade.kept_verification import KeptVerification
+from evals.record import Grade, Outcome, Party, Record
+from tasks import catalog
+from tasks.backend import TestLimits, VerifierRun
+from tasks.docker.backend import DockerBackend
+from tasks.task import Task, Verifier
+from tests.command_line import asclaimed
+from tests.harbor_tasks import TASKS, UVX, OwnTask, write_task, write_tasks
+
+pytestmark = pytest.mark.docker
+BROKEN = TASKS[0]._replace(name="broken", test=UVX.replace("pytest --ctrf", "pytest --no-such-option --ctrf"))
+"""Its reward is 0 whatever is done, without the report that it promises."""
+LIMITS = TestLimits()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = write_tasks(tmp_path_factory.mktemp("harbor") / "own-bench")
+    write_task(home, BROKEN)
+    return home
+
+
+@pytest.fixture(scope="module")
+def run(docker_daemon: None, home: Path) -> Iterator[Path]:
+    """The solutions of all, and nothing done to any; what it kept in Docker is removed again."""
+    run = home.parent / "run"
+    options = ["--scaffold", "gold", "--scaffold", "nop", "--workers", "2", "--set", "graders=2"]
+    done = asclaimed("run", "--tasks", home, *options, "--out", run)
+    assert done.returncode == 1, done.stderr  # the broken one
+    yield run
+    for record in records(run).values():
+        if record.state:
+            DockerBackend().forget(record.state.name)
+
+
+def records(run: Path) -> dict[tuple[str, str], Record]:
+    found = (Record.model_validate_json(path.read_bytes()) for path in run.glob("*/*/*/record.json"))
+    return {(record.key.scaffold, record.key.task_id): record for record in found}
+
+
+def grades(run: Path, scaffold: str) -> dict[str, Grade]:
+    found = {path.parts[-3]: path for path in run.glob(f"{scaffold}/*/1/grade.json")}
+    return {name: Grade.model_validate_json(path.read_bytes()) for name, path in found.items()}
+
+
+@pytest.mark.parametrize(("scaffold", "outcome"), [("gold", Outcome.RESOLVED), ("nop", Outcome.UNRESOLVED)])
+def test_solutions_pass_and_nothing_fails(run: Path, scaffold: str, outcome: Outcome) -> None:
+    found = grades(run, scaffold)
+    assert {name: grade.outcome for name, grade in found.items()} == {
+        **{task.name: outcome for task in TASKS},
+        BROKEN.name: Outcome.NOT_JUDGED,
+    }
+    assert all(grade.official.tests for name, grade in found.items() if name != BROKEN.name)
+
+
+def test_a_broken_verifier_is_the_tasks_doing(run: Path) -> None:
+    for scaffold in ("gold", "nop"):
+        grade = grades(run, scaffold)[BROKEN.name]
+        assert grade.party is Party.TASK
+        assert "the verifier fails on the untouched image as well" in grade.official.reason
+
+
+def test_a_record_says_what_changed_and_where_the_machine_is_kept(run: Path) -> None:
+    found = records(run)
+    record = found["gold", "own-command"]
+    assert record.state
+    changes = (record.key.directory(run) / "changes.txt").read_text().split("\n")
+    assert "added /usr/local/bin/shout" in changes
+    assert record.state.changed == len(changes) - 1
+    assert (record.patch_sha256, record.patch_bytes) == ("", 0)
+    nothing = found["nop", "own-command"].state
+    assert nothing
+    assert nothing.changed == 0
+
+
+def test_what_is_kept_is_graded_again_without_a_machine(run: Path) -> None:
+    before = grades(run, "gold")["sum-ledger"]
+    done = asclaimed("grade", run, "--regrade", "--json")
+    lines: list[dict[str, Any]] = json.loads(done.stdout)
+    assert {line["outcome"] for line in lines if line["case"].startswith("gold/")} == {
+        "resolved",
+        "not_judged",
+    }
+    assert grades(run, "gold")["sum-ledger"] == before
+
+
+def test_kits_are_listed_with_the_rest_of_the_cache(run: Path) -> None:
+    names = [one["name"] for one in json.loads(asclaimed("cache", "list", "--kind", "kits", "--json").stdout)]
+    assert KeptVerification.load(run / "gold" / "sum-ledger" / "1").facts.kit in names  # type: ignore[union-attr]
+
+
+def task_of(home: Path, own: OwnTask) -> tuple[Task, Verifier]:
+    [task] = catalog.load(str(write_task(home, own)))
+    assert task.verifier
+    return task, task.verifier
+
+
+HOSTILE = """\
+#!/bin/bash
+ln -s /etc/passwd /logs/verifier/reward.txt
+mkfifo /logs/verifier/reward.json
+truncate -s 10G /logs/verifier/ctrf.json
+(sleep 0.2; rm -f /logs/verifier/reward.txt; echo 1 >/logs/verifier/reward.txt; sleep 60) >/dev/null 2>&1 &
+ls -A /tests /logs/verifier; cat /proc/net/route | wc -l; id -u
+exit 7
+"""
+
+
+def test_what_a_verifier_leaves_is_data(docker_daemon: None, tmp_path: Path) -> None:
+    """A link, a pipe, 10 GB, and a process that writes a reward later: none of it is one."""
+    task, verifier = task_of(tmp_path, TASKS[0]._replace(test=HOSTILE))
+    backend = DockerBackend()
+    collect = tuple(f"/logs/verifier/{name}" for name in ("reward.txt", "reward.json", "ctrf.json", "absent"))
+    result = backend.verify(VerifierRun(backend.prepare(task).image, "/app", verifier, collect, LIMITS))
+    problems = {path.rpartition("/")[2]: left.problem for path, left in result.left.items()}
+    assert problems == {
+        "reward.txt": "is a link",
+        "reward.json": "is a pipe",
+        "ctrf.json": "has 10737418240 bytes, more than 16777216",
+    }
+    assert result.exit_code == 7
+    assert b"test_outputs.py" in result.log
+    assert result.log.endswith(b"1\n0\n")  # no route but the table's head, and root
+
+
+def test_an_agent_that_breaks_its_verifiers_ground_fails(docker_daemon: None, tmp_path: Path) -> None:
+    """No shell, foreign files where the verifier puts its own, no working directory: it gains nothing by that."""
+    task, verifier = task_of(tmp_path, TASKS[0])
+    backend, name = DockerBackend(), "asclaimed/state:test-broken"
+    with backend.open(
+        backend.prepare(task).image, workdir="/app", limits=LIMITS.container, labels={}
+    ) as sandbox:
+        sandbox.exec(
+            "mkdir -p /tests /logs/verifier; echo 1 >/logs/verifier/reward.txt; touch /tests/conftest.py; "
+            "rm -rf /app /bin/bash /usr/bin/bash",
+            timeout=30,
+            cwd="/",
+        )
+        state = sandbox.keep(name, {})
+    assert "deleted /usr/bin/bash" in state.changed
+    try:
+        with Grader() as grader:
+            grade = grader.states.grade_state(task, verifier, state.image)
+    finally:
+        backend.forget(name)
+    assert (grade.outcome, grade.party) == (Outcome.UNRESOLVED, None)
+    assert (
+        grade.official.reason == "the verifier wrote no reward, and on the untouched image the verifier works"
+    )
+
+
+def test_tasks_check_runs_both_controls(docker_daemon: None, home: Path) -> None:
+    done = asclaimed("tasks", "check", "--tasks", home, "--ids", "sum-ledger", "-k", 1)
+    assert done.stdout.split() == ["reliable", "sum-ledger"]
+    assert "1 of 1 tasks reliable at k = 1, 0 to exclude" in done.stderr
