@@ -2,7 +2,7 @@
 
 bundled                                     our own small tasks; no network needed
 starter                                     our own smallest: one file each, for models of half a billion parameters
-swebench-verified | -lite | -multilingual   Hugging Face
+swebench-verified | -lite | -multilingual | -pro   Hugging Face
 FILE.jsonl | FILE.json | FILE.parquet       rows of SWE-bench 4 or 5
 DIRECTORY                                   a SWE-bench 5 task repository, or a Harbor task, or a directory of these
 NAME=PATH                                   the same, under the benchmark's name: what a claim is compared with
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from tasks import rows, selection, swebench
+from tasks import pro, rows, selection, swebench
 from tasks.errors import UserError
 from tasks.harbor import collection
 from tasks.task import ImageSpec, Task
@@ -34,29 +34,31 @@ def load(
     limit: int | None = None,
     sample: int | None = None,
     seed: int | None = None,
+    pro_scripts: Path | None = None,
 ) -> list[Task]:
     """Tasks in the benchmark's order, narrowed as `tasks.selection.select` says.
 
+    `pro_scripts`: a checkout with what SWE-bench Pro's rows are tested with; without it they can be listed only.
     Raises `UserError` for a name or a selection that cannot be met, `TaskError` for a malformed row,
     `MachineError` when Hugging Face is out of reach.
     """
-    tasks = list(_find(name_or_path))
+    tasks = list(_find(name_or_path, pro_scripts))
     selection.reject_duplicates(tasks, name_or_path)
     if not tasks:
         raise UserError(f"{name_or_path} holds no tasks")
     return selection.select(tasks, ids=ids, limit=limit, sample=sample, seed=seed)
 
 
-def _find(name_or_path: str) -> Iterator[Task]:
+def _find(name_or_path: str, pro_scripts: Path | None) -> Iterator[Task]:
     if name_or_path in OURS:
         return _bundled(name_or_path)
     if name_or_path in swebench.DATASETS:
         found = rows.from_hub(swebench.DATASETS[name_or_path])
-        return _from_rows(found, name_or_path)
+        return _from_rows(found, name_or_path, pro_scripts)
     named = NAMED_PATH.fullmatch(name_or_path)
     if named and not Path(name_or_path).exists():
-        return _from_path(Path(named["path"]), named["name"])
-    return _from_path(Path(name_or_path), Path(name_or_path).stem)
+        return _from_path(Path(named["path"]), named["name"], pro_scripts)
+    return _from_path(Path(name_or_path), Path(name_or_path).stem, pro_scripts)
 
 
 def _bundled(name: str) -> Iterator[Task]:
@@ -71,9 +73,9 @@ def bundled_directory(name: str = BUNDLED) -> Path:
     return Path(str(files("tasks") / OURS[name]))
 
 
-def _from_path(path: Path, benchmark: str) -> Iterator[Task]:
+def _from_path(path: Path, benchmark: str, pro_scripts: Path | None) -> Iterator[Task]:
     if path.is_file() and path.suffix in rows.FILE_SUFFIXES and path.name != collection.REGISTRY:
-        return _from_rows(rows.from_file(path), benchmark)
+        return _from_rows(rows.from_file(path), benchmark, pro_scripts)
     if path.is_dir() and swebench.is_task_repo(path):
         return swebench.tasks_from_repo(path, benchmark)
     if path.exists() and collection.is_collection(path):
@@ -85,5 +87,9 @@ def _from_path(path: Path, benchmark: str) -> Iterator[Task]:
     )
 
 
-def _from_rows(found: Iterable[rows.Row], benchmark: str) -> Iterator[Task]:
-    return (swebench.task_from_row(row, benchmark) for row in found)
+def _from_rows(found: Iterable[rows.Row], benchmark: str, pro_scripts: Path | None) -> Iterator[Task]:
+    for row in found:
+        if pro.is_pro(row):
+            yield pro.task_from_row(row, benchmark, pro_scripts)
+        else:
+            yield swebench.task_from_row(row, benchmark)

@@ -4,7 +4,7 @@ Reads rows in the shape of swebench 4 (no image, no eval script, no log parser: 
 stays None) and of swebench 5 (all in the row), and swebench 5's task repositories, where a row is a directory.
 `hints_text` holds the discussion that led to the fix: it stays in `Checks.row` and never reaches a brief.
 
-Not here: SWE-bench Pro. Its rows carry neither an image nor a way to run their tests, so they are refused.
+Not here: SWE-bench Pro (`tasks.pro`), whose rows carry neither an image nor a way to run their tests.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ DATASETS = {
     "swebench-verified": "SWE-bench/SWE-bench_Verified",
     "swebench-lite": "SWE-bench/SWE-bench_Lite",
     "swebench-multilingual": "SWE-bench/SWE-bench_Multilingual",
+    "swebench-pro": "ScaleAI/SWE-bench_Pro",
 }
 """Our name → Hugging Face's."""
 
@@ -43,7 +44,6 @@ SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 """An id becomes a directory of a run, so it may hold no separators."""
 SAFE_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._/:@-]{0,499}")
 PUBLISHED_FOR = "sweb.eval.x86_64."
-PRO_COLUMNS = ("selected_test_files_to_run", "dockerhub_tag")
 
 
 def task_from_row(row: Row, benchmark: str, context: Path | None = None) -> Task:
@@ -51,7 +51,6 @@ def task_from_row(row: Row, benchmark: str, context: Path | None = None) -> Task
 
     Raises `TaskError` naming the row's place and the column that is wrong.
     """
-    _refuse_pro(row)
     instance_id = _matching(row, "instance_id", SAFE_ID)
     return Task(
         id=instance_id,
@@ -81,14 +80,6 @@ def _checks(row: Row) -> Checks:
         eval_type=eval_type,
         row=row.columns,
     )
-
-
-def _refuse_pro(row: Row) -> None:
-    if any(column in row.columns for column in PRO_COLUMNS):
-        raise TaskError(
-            f"{row.where}: this is a SWE-bench Pro row; asclaimed cannot judge those, "
-            "because their test scripts are not in the row"
-        )
 
 
 def _text(row: Row, column: str) -> str:

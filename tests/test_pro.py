@@ -108,7 +108,7 @@ def test_what_is_missing_is_said_before_a_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "column",
-    ["fail_to_pass", "selected_test_files_to_run", "problem_statement", "patch", "repo", "base_commit"],
+    ["fail_to_pass", "selected_test_files_to_run", "patch", "repo", "base_commit"],
 )
 def test_a_bad_column_is_named(tmp_path: Path, column: str) -> None:
     with pytest.raises(TaskError, match=f"line 1: column '{column}'"):

@@ -111,7 +111,6 @@ def test_a_path_can_be_given_its_benchmark(tmp_path: Path) -> None:
         ({"PASS_TO_PASS": None}, "'PASS_TO_PASS'"),
         ({"eval_type": "vibes"}, "eval_type"),
         ({"eval_script": ["echo"]}, "'eval_script'"),
-        ({"dockerhub_tag": "x"}, "SWE-bench Pro"),
     ],
 )
 def test_malformed_row_is_named(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
@@ -276,11 +275,6 @@ def test_real_rows_of_swebench_5_load(shared_data: Path) -> None:
     tasks = catalog.load(str(shared_data / "grading" / "rows.jsonl"))
     assert len(tasks) == 21
     assert all(task.checks.eval_script and task.checks.log_parser for task in tasks)
-
-
-def test_swebench_pro_is_refused(shared_data: Path) -> None:
-    with pytest.raises(TaskError, match="SWE-bench Pro"):
-        catalog.load(str(shared_data / "swebench_pro_public_731.jsonl"))
 
 
 def test_the_names_of_images_follow_the_daemons_processor() -> None:

@@ -12,6 +12,7 @@ from evals.commands.options import (
     IdsOption,
     JsonOption,
     LimitOption,
+    ProScriptsOption,
     SampleOption,
     SeedOption,
     TasksOption,
@@ -215,6 +216,7 @@ def check_tasks(
     sample: SampleOption = None,
     seed: SeedOption = None,
     limit: LimitOption = None,
+    pro_scripts: ProScriptsOption = None,
     k: Annotated[int, typer.Option("-k", help="Runs of the gold patch, and runs of no patch.", min=1)] = 3,
     grader: GraderOption = GRADER,
     workers: WorkersOption = 1,
@@ -233,7 +235,7 @@ def check_tasks(
     if out is not None:
         check_output(out)
     wanted = None if ids is None else selection.read_ids(ids)
-    found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit)
+    found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit, pro_scripts=pro_scripts)
     limits = TestLimits(container=Limits(allow_unlimited=allow_unlimited), network=network)
     checked = []
     for task in reliability.check(

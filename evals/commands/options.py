@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 TASKS = typer.Option(
     "--tasks",
-    help="bundled, starter, swebench-verified, swebench-lite, swebench-multilingual, a .jsonl/.json/.parquet file, "
+    help="bundled, starter, swebench-verified, swebench-lite, swebench-multilingual, swebench-pro, a .jsonl/.json/.parquet file, "
     "a task directory, or NAME=PATH.",
     metavar="NAME|PATH",
 )
@@ -28,6 +29,12 @@ SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the samp
 LimitOption = Annotated[
     int | None,
     typer.Option("--limit", help="Only the first N tasks (after --ids and --sample).", min=1, metavar="N"),
+]
+ProScriptsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--pro-scripts", help="For SWE-bench Pro: a checkout of scaleapi/SWE-bench_Pro-os.", metavar="DIR"
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machines.")]
 SetOption = Annotated[

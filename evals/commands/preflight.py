@@ -25,6 +25,7 @@ from tasks.disk import cache_directory
 from tasks.docker.availability import ImageAvailability, ImageState, availability
 from tasks.docker.space import disk_need
 from tasks.errors import MachineError, UserError
+from tasks.pro import PARSER
 from tasks.task import Task
 
 SURELY_TOO_MUCH = 2
@@ -96,13 +97,22 @@ def check_writable(directory: Path) -> None:
 
 def check_graders(name: str, tasks: Sequence[Task], progress: Progress) -> None:
     """Raises `MachineError` for a version that is not there and cannot be installed; rows of old need one more."""
-    tasks = [task for task in tasks if task.verifier is None]
+    for task in tasks:
+        if is_pro(task) and task.patch_checks.eval_script is None:
+            raise UserError(
+                f"{task.id} cannot be judged: give --pro-scripts DIR, a checkout of scaleapi/SWE-bench_Pro-os"
+            )
+    tasks = [task for task in tasks if task.verifier is None and not is_pro(task)]
     if not tasks:
         return
     old = any(not all(task.patch_checks.row.get(column) for column in V5_COLUMNS) for task in tasks)
     for version in dict.fromkeys((name, DEFAULT, *((DERIVES,) if old else ()))):
         progress(f"looking for the grader {version}", None)
         python_of(version)
+
+
+def is_pro(task: Task) -> bool:
+    return task.verifier is None and task.patch_checks.log_parser == PARSER
 
 
 def check_images(found: Mapping[str, ImageAvailability]) -> None:

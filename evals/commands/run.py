@@ -18,6 +18,7 @@ from evals.commands.options import (
     IdsOption,
     JsonOption,
     LimitOption,
+    ProScriptsOption,
     SampleOption,
     SeedOption,
     SetOption,
@@ -57,6 +58,7 @@ def run(  # as long as its list of options, which the command line takes from he
     sample: SampleOption = None,
     seed: SeedOption = None,
     limit: LimitOption = None,
+    pro_scripts: ProScriptsOption = None,
     subset: Annotated[
         Path | None, typer.Option(help="Only the tasks of a file that `asclaimed subset --json` printed.")
     ] = None,
@@ -128,6 +130,7 @@ def run(  # as long as its list of options, which the command line takes from he
         "sample": sample,
         "seed": seed,
         "limit": limit,
+        "pro_scripts": pro_scripts,
         "subset": subset,
         "scaffolds": scaffold or None,
         "preset": preset,

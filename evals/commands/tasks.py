@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from evals.commands.grade import check_tasks
-from evals.commands.options import IdsOption, JsonOption, LimitOption, SampleOption, SeedOption, TasksOption
+from evals.commands.options import (
+    IdsOption,
+    JsonOption,
+    LimitOption,
+    ProScriptsOption,
+    SampleOption,
+    SeedOption,
+    TasksOption,
+)
 
 if TYPE_CHECKING:
     from tasks.task import Task
@@ -29,13 +37,14 @@ def list_tasks(
     sample: SampleOption = None,
     seed: SeedOption = None,
     limit: LimitOption = None,
+    pro_scripts: ProScriptsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the tasks that a run with the same options would run, in its order."""
     from tasks import catalog, selection
 
     wanted = None if ids is None else selection.read_ids(ids)
-    found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit)
+    found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit, pro_scripts=pro_scripts)
     lines = [summary(task) for task in found]
     typer.echo(json.dumps(lines, indent=1) if as_json else _table(lines))
 

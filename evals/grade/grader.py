@@ -16,6 +16,7 @@ from evals.grade.judge import Judge, Judgement, NotJudged
 from evals.grade.machine import Machine, TaskImages, while_wanted
 from evals.grade.oddities import oddities, why_not_applied
 from evals.grade.official import DEFAULT
+from evals.grade.pro import ProJudge
 from evals.grade.store import (
     KeptRun,
     RunStore,
@@ -42,6 +43,7 @@ from tasks.backend import (
 from tasks.disk import cache_directory, exclusive
 from tasks.docker.backend import DockerBackend
 from tasks.errors import MachineError
+from tasks.pro import PARSER
 from tasks.task import Task
 
 NOT_RUN = "not run: official is not resolved"
@@ -68,11 +70,12 @@ class Grader:
 
         `run`: label of the machines, for `Backend.reap`. `backend`: Docker where none is given. `abandoned`: set before
         somebody takes the machines away; every call then ends in `Abandoned` and leaves nothing behind. `judges`: by
-        benchmark, left open; every other benchmark has SWE-bench's format, and its judge.
+        benchmark, left open; every other one has SWE-bench's or SWE-bench Pro's format, and its judge.
         """
         self._limits = limits or TestLimits()
         self.name = name
         self._swebench, self._judges = SwebenchJudge(name, self._limits), judges or {}
+        self._pro = ProJudge(self._limits)
         self._machine = Machine(backend or DockerBackend(), run, abandoned or threading.Event())
         self._images = TaskImages(self._machine.backend, progress)
         self._store, self._cached = store or RunStore(), cached
@@ -150,7 +153,8 @@ class Grader:
         self.close()
 
     def _judge_of(self, task: Task) -> Judge:
-        return self._judges.get(task.benchmark, self._swebench)
+        usual = self._pro if task.patch_checks.log_parser == PARSER else self._swebench
+        return self._judges.get(task.benchmark, usual)
 
     def _tested(self, task: Task, patch: bytes, directory: Path | None) -> tuple[KeptRun, Judgement]:
         """The runs of both columns, found or made, and the official column. Raises `NotJudged`."""

@@ -48,6 +48,8 @@ class RunPlan(Frozen):
     limit: int | None = Field(default=None, ge=1)
     sample: int | None = Field(default=None, ge=1)
     seed: int | None = None
+    pro_scripts: Path | None = None
+    """For SWE-bench Pro: a checkout with the scripts that test its instances."""
     subset: Path | None = None
     """A file that `asclaimed subset --json` printed: its tasks, in its order, with their inclusion probabilities."""
     reliable: Path | None = None

@@ -19,7 +19,14 @@ def load_tasks(plan: RunPlan) -> list[Task]:
     """The plan's tasks; a catalog's entry is of one benchmark, so that a rate over them means something."""
     drawn = drawn_subset(plan)
     ids = drawn.ids if drawn else plan.ids
-    tasks = catalog.load(plan.tasks, ids=ids, limit=plan.limit, sample=plan.sample, seed=plan.seed)
+    tasks = catalog.load(
+        plan.tasks,
+        ids=ids,
+        limit=plan.limit,
+        sample=plan.sample,
+        seed=plan.seed,
+        pro_scripts=plan.pro_scripts,
+    )
     if plan.looks and max(plan.looks) > len(tasks):
         raise UserError(f"looks: {max(plan.looks)} is more than the {len(tasks)} tasks there are")
     if drawn:
