@@ -141,6 +141,8 @@ class VerifierResult(NamedTuple):
     startup_seconds: float = 0.0
     ended: str = ""
     oom_kills: int = 0
+    starts: bool = True
+    """False: the daemon, asked several times, starts no machine in this state, and `log` has its words."""
 
 
 class RunTests(Protocol):

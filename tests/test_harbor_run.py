@@ -164,6 +164,22 @@ def test_an_agent_that_breaks_its_verifiers_ground_fails(docker_daemon: None, tm
     )
 
 
+def test_a_state_that_no_machine_starts_in_is_a_failure(docker_daemon: None, tmp_path: Path) -> None:
+    """A pipe where the daemon reads accounts would hold it; a machine that is the daemon's to refuse is the agent's doing."""
+    task, verifier = task_of(tmp_path, TASKS[0])
+    backend, name = DockerBackend(), "asclaimed/state:test-stuck"
+    with backend.open(
+        backend.prepare(task).image, workdir="/app", limits=LIMITS.container, labels={}
+    ) as sandbox:
+        sandbox.exec("rm /etc/passwd; mkfifo /etc/passwd", timeout=30, cwd="/")
+        state = sandbox.keep(name, {})
+    try:
+        result = backend.verify(VerifierRun(state.image, "/app", verifier, (), LIMITS))
+    finally:
+        backend.forget(name)
+    assert (result.starts, result.log) == (False, b"/etc/passwd is a pipe")
+
+
 def test_tasks_check_runs_both_controls(docker_daemon: None, home: Path) -> None:
     done = asclaimed("tasks", "check", "--tasks", home, "--ids", "sum-ledger", "-k", 1)
     assert done.stdout.split() == ["reliable", "sum-ledger"]

@@ -34,6 +34,7 @@ class VerifierFacts(Frozen):
     timed_out: bool
     ended: str
     oom_kills: int
+    starts: bool
     log_bytes: int
     seconds: float
     startup_seconds: float
@@ -64,6 +65,7 @@ class KeptVerification(NamedTuple):
             timed_out=run.timed_out,
             ended=run.ended,
             oom_kills=run.oom_kills,
+            starts=run.starts,
             log_bytes=run.log_bytes,
             seconds=round(run.seconds, 3),
             startup_seconds=round(run.startup_seconds, 3),

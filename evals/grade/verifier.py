@@ -39,6 +39,7 @@ class Reading(NamedTuple):
     """None where its script promises none."""
     missing: tuple[str, ...]
     why_ended: str
+    starts: bool = True
 
     @property
     def doubt(self) -> str:
@@ -158,7 +159,7 @@ class VerifierGrader:
         reward, tests = reading.reward.value, reading.report.tests if reading.report else {}
         if reward is not None and reward >= 1:
             return GraderVerdict(outcome=Outcome.RESOLVED, reason="reward 1", tests=tests)
-        control = reading if pristine else self.untouched(task, verifier)
+        control = reading if pristine else self.untouched(task, verifier, cached=reading.starts)
         if why := control.doubt or control.wants:
             raise NotJudged(Party.TASK, f"the verifier fails on the untouched image as well: {why}")
         if reading.doubt:
@@ -173,7 +174,8 @@ def read(run: KeptVerification, verifier: Verifier) -> Reading:
     why = f"the verifier did not end within {verifier.seconds:g} s" if facts.timed_out else ""
     report = read_report(run.left, verifier.ctrf) if verifier.ctrf else None
     reward = Reward(None, "it was stopped") if facts.timed_out else read_reward(run.left)
-    return Reading(reward, report, read_missing(run.left), facts.ended or why)
+    stuck = "" if facts.starts else "no machine starts in the state that was left"
+    return Reading(reward, report, read_missing(run.left), stuck or facts.ended or why, facts.starts)
 
 
 def strict_column(reading: Reading, official: GraderVerdict) -> GraderVerdict | None:

@@ -56,7 +56,7 @@ class Exec:
         words = command(self._marker.decode())
         with daemon_errors("cannot run a command"):
             api: Any = client().api
-            self._id = api.exec_create(container.id, words, user="root", workdir=workdir)["Id"]
+            self._id = api.exec_create(container.id, words, user="0", workdir=workdir)["Id"]
             self._socket = api.exec_start(self._id, socket=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.types import Mount
 
 from tasks.backend import Left, VerifierResult, VerifierRun
 from tasks.docker.create import container_options, create, image_config
-from tasks.docker.daemon import daemon_errors, remove
+from tasks.docker.daemon import daemon_errors, disk_is_full, remove
+from tasks.docker.endpoint import one_line
 from tasks.docker.exec import Exec
 from tasks.docker.kit import PLACE, PYTHON, kit, mount
 from tasks.docker.oom import OomWatch
@@ -41,11 +42,32 @@ FOLDERS = ("logs/verifier", "logs/agent", "logs/artifacts")
 USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FILE_BYTES = 16 << 20
 """The largest file that is read back."""
-ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_RETRIES": "0"}
+STARTS = 3
+ENVIRONMENT = {
+    "HOME": "/root",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_RETRIES": "0",
+}
+
+
+class DoesNotStart(Exception):  # noqa: N818 - what happened
+    """The daemon answers, and starts no container of this state."""
 
 
 def verify(run: VerifierRun) -> VerifierResult:
     """See `tasks.backend.Backend.verify`."""
+    for _ in range(STARTS):
+        try:
+            return verify_once(run)
+        except DoesNotStart as error:
+            words = str(error)
+            time.sleep(1)
+    return VerifierResult(None, False, words.encode(), len(words), {}, 0.0, starts=False)
+
+
+def verify_once(run: VerifierRun) -> VerifierResult:
+    """Raises `DoesNotStart` besides."""
     began = time.monotonic()
     stalls()
     with started(run) as (container, watching, ooms):
@@ -92,15 +114,21 @@ def finished(script: Exec, watching: Watch, seconds: float) -> int | None:
 def started(run: VerifierRun) -> Iterator[tuple[Container, Watch, OomWatch]]:
     limits = run.limits.container.model_copy(update={"pids": min(run.limits.pids, run.limits.container.pids)})
     labels = {"purpose": "verifying", "run": run.run}
-    options = container_options(limits, labels, "root", False, environment(run.image, run.verifier))
+    options = container_options(limits, labels, "0", False, environment(run.image, run.verifier))
     fresh = [Mount(place, None, type="volume", no_copy=True) for place in (TESTS, LOGS)]
     life = run.verifier.seconds + 600
     options |= {"entrypoint": list(PYTHON), "mounts": [mount(kit(run.verifier.packages)), *fresh]}
     container = create(run.image, ["-I", "-S", "-c", f"import time; time.sleep({life:.0f})"], options)
     try:
+        refuse_traps(container)
         with daemon_errors(f"cannot start a container of {run.image}"), packed_tests(run.verifier) as tests:
-            container.put_archive("/", tests)
-            container.start()
+            try:
+                container.put_archive("/", tests)
+                container.start()
+            except APIError as error:
+                if disk_is_full(str(error.explanation)):
+                    raise
+                raise DoesNotStart(one_line(error.explanation)) from error
             container.reload()
         watching = watch(container, limits)
         try:
@@ -111,10 +139,19 @@ def started(run: VerifierRun) -> Iterator[tuple[Container, Watch, OomWatch]]:
         remove(container)
 
 
+def refuse_traps(container: Container) -> None:
+    """What the daemon itself reads of a container before it starts must be files: a pipe there would hold it for ever."""
+    for path in ("/etc/passwd", "/etc/group"):
+        found = read_back(container, path)
+        if found and found.problem:
+            raise DoesNotStart(f"{path} {found.problem}")
+
+
 def environment(image: str, verifier: Verifier) -> dict[str, str]:
     """The image's, with the kit's programs before its own, and what the task says."""
     given = dict(pair.partition("=")[::2] for pair in image_config(image).get("Env") or ())
-    return {**ENVIRONMENT, **verifier.env, "PATH": f"{PLACE}/bin:{given.get('PATH') or USUAL_PATH}"}
+    home = {"HOME": given["HOME"]} if "HOME" in given else {}
+    return {**ENVIRONMENT, **home, **verifier.env, "PATH": f"{PLACE}/bin:{given.get('PATH') or USUAL_PATH}"}
 
 
 @contextmanager
