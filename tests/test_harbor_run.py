@@ -115,7 +115,7 @@ HOSTILE = """\
 ln -s /etc/passwd /logs/verifier/reward.txt
 mkfifo /logs/verifier/reward.json
 truncate -s 10G /logs/verifier/ctrf.json
-(sleep 0.2; rm -f /logs/verifier/reward.txt; echo 1 >/logs/verifier/reward.txt; sleep 60) >/dev/null 2>&1 &
+(sleep 30; rm -f /logs/verifier/reward.txt; echo 1 >/logs/verifier/reward.txt; sleep 60) >/dev/null 2>&1 &
 ls -A /tests /logs/verifier; cat /proc/net/route | wc -l; id -u
 exit 7
 """
