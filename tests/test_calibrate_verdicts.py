@@ -209,4 +209,5 @@ def test_without_the_public_submissions_it_says_so_in_one_line(tmp_path: Path) -
 def test_hours_before_and_after() -> None:
     text = "\n".join(effort(SMALL).lines)
     assert "| ± 4 | 500 × 15 | 868.1 | 500 × 2 | 115.7 |" in text
-    assert "| ± 8 | 200 × 1 (subset) | 23.1 | 150 × 1 (subset) | 17.4 |" in text
+    assert "| ± 5 | 500 × 2 | 115.7 | 400 × 2 | 92.6 | 500 × 1 + 60 | 64.8 |" in text
+    assert "| ± 8 | 150 × 1 (subset) | 17.4 | 150 × 1 (subset) | 17.4 |" in text

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from contextlib import closing
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from evals.record import AttemptKey, Record
+from evals.claims.catalog import find
+from evals.record import AttemptKey, Outcome, Record
 from evals.report.notices import notices
 from evals.report.page import to_html
 from evals.report.summary import read_report
-from evals.report.tables import to_markdown
+from evals.report.tables import print_summary, to_markdown
+from evals.report.verdict_text import headline, verdict_lines
 from evals.results.load import from_run_dir
+from evals.run.ledger import Ledger
+from evals.stats.subset import draw_stratified
 from evals.verdict.compare import compare
+from evals.verdict.verify import verify
 from tests.page_run import write_page_run
+from tests.runs_on_disk import write_run
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +57,87 @@ def test_markdown_and_page_say_the_same_of_a_difference(run: Path) -> None:
         assert pair.p_adjusted is not None
         assert f"| {pair.p_adjusted:.2g} |" in text
         assert f"adjusted p {pair.p_adjusted:.2g}" in page
+
+
+ASKED = find("qwen3.6-27b/swe-bench-verified").model_copy(update={"benchmark": "mine", "n_tasks": 20})
+
+
+def outcome_of(kind: str, key: AttemptKey) -> Outcome:
+    n = int(key.task_id[1:])
+    if kind == "unjudged" and n % 5 == 0:
+        return Outcome.NOT_JUDGED
+    return Outcome.RESOLVED if n % 4 or (key.scaffold, key.attempt) == ("edit", 2) else Outcome.UNRESOLVED
+
+
+def written(kind: str, run: Path) -> Path:
+    """A run of twenty tasks on a claim, two scaffolds, two attempts; `kind` says what is odd about it."""
+    write_run(run, lambda key: outcome_of(kind, key), tasks=20, benchmark="mine", attempts=2, margin=8.0)
+    facts = json.loads((run / "manifest.json").read_text())
+    facts["claim"] = ASKED.model_dump(mode="json")
+    ids = [task["id"] for task in facts["tasks"]]
+    if kind.endswith("excluded"):
+        facts["excluded"] = dict.fromkeys(ids[: 20 if kind.startswith("all") else 5], "gold fails")
+    if kind.startswith("subset"):
+        drawn = draw_stratified("mine", dict.fromkeys(ids, "r"), 6, 0).keeping(ids[:1])
+        facts["subset"], facts["tasks"] = drawn.model_dump(mode="json"), facts["tasks"][:1]
+    (run / "manifest.json").write_text(json.dumps(facts))
+    with closing(Ledger(run / "ledger.jsonl")) as ledger:
+        ledger.append("run-started")
+    return run
+
+
+def outputs(run: Path) -> dict[str, str]:
+    """What a reader may open, with one kind of minus and blanks instead of line ends."""
+    report, console = read_report(run), Console(width=1000, file=StringIO(), record=True)
+    print_summary(report.summary, console)
+    found = {
+        "report.md": to_markdown(report.summary),
+        "terminal": console.export_text(),
+        "report.html": re.sub(r"<[^>]*>", "", to_html(report)),
+    }
+    return {name: " ".join(text.replace("−", "-").split()) for name, text in found.items()}
+
+
+@pytest.mark.parametrize(
+    "kind", ["usual", "unjudged", "some excluded", "all excluded", "subset with one task left"]
+)
+def test_every_output_has_the_same_headline_numbers(kind: str, tmp_path: Path) -> None:
+    """Rates, verdicts and differences of the terminal, report.md, report.html, report.json, `verify` and `compare`."""
+    run = written(kind, tmp_path / "run")
+    texts, summary = outputs(run), read_report(run).summary
+    results = from_run_dir(run) if kind != "all excluded" else None
+    for line in summary.scores:
+        rate = "–" if line.rate is None else f"{100 * line.rate:.1f}"
+        assert (line.rate is None) == (results is None)
+        assert f"{line.scaffold} | {rate} |" in texts["report.md"]
+        for name in ("terminal", "report.html"):
+            assert rate in texts[name] or "nothing judged" in texts[name]
+    verdicts = [verify(ASKED, results.of(one)) for one in results.systems] if results else []
+    assert len(summary.verdicts) == len(verdicts)
+    for ours, theirs in zip(summary.verdicts, verdicts, strict=True):
+        low, high = theirs.interval
+        told = (
+            headline(theirs),
+            f"{theirs.claimed:.1f} % claimed, {theirs.measured:.1f} % measured",
+            f"{theirs.difference:+.1f}",
+            f"{low:+.1f} to {high:+.1f}",
+            "margin ±8",
+        )
+        assert (ours.measured, ours.low, ours.high, ours.decision) == (
+            theirs.measured,
+            low,
+            high,
+            theirs.decision,
+        )
+        for name, text in texts.items():
+            assert all(part in text for part in told), (name, told)
+            assert theirs.carried.replace("−", "-") in text, name
+        told_by_verify = " ".join(verdict_lines(theirs)).replace("−", "-")
+        assert all(part in told_by_verify for part in (told[0], *told[2:]))
+    for pair in compare(results).pairs if results else ():
+        told = (f"{pair.difference:+.1f}", f"{pair.low:+.1f}", f"{pair.high:+.1f}")
+        for name, text in texts.items():
+            assert all(part in text for part in told), (name, told)
 
 
 def record(n: int, **more: object) -> Record:

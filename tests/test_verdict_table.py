@@ -16,9 +16,10 @@ from evals.stats.noise import AttemptNoise, prior
 from evals.stats.sequential import Accrual, simpson
 from evals.verdict.difference import Question, compared, difference_of
 from evals.verdict.measure import Estimand
-from evals.verdict.plan import Choice, plan, planned_looks, scaffold_like, tokens_per_attempt, ways_of
+from evals.verdict.plan import Choice, plan, planned_looks, scaffold_like, tokens_per_attempt
 from evals.verdict.protocol_match import Match, Point, match
 from evals.verdict.rates import known_as_well, on_fixed
+from evals.verdict.ways import ways_of
 
 CLAIM = find("qwen3.6-27b/swe-bench-verified")
 ONE, TWO = System("Qwen3.6-27B", "bash"), System("Qwen3.6-27B", "edit")
@@ -77,15 +78,17 @@ def test_the_ladder_of_a_plan() -> None:
     noise = prior(0.772, claim.benchmark)
     ways = ways_of(claim, 0.772, 500, noise)
     assert ways.drawn == (), "no subsets without fitted difficulties"
-    whole = [tries for tasks, tries, _ in ways.plain if tasks == 500]
+    whole = [tries for tasks, tries, *_ in ways.plain if tasks == 500]
     assert whole == [1, 2, 3, 4, 5, 8, 10, 15, 20]
-    once = [tasks for tasks, tries, _ in ways.plain if tries == 1]
+    once = [tasks for tasks, tries, *_ in ways.plain if tries == 1]
     assert once == [100, 150, 200, 250, 300, 350, 400, 450, 500]
     looks, critical = planned_looks(ways, None, 500, 0.05)
     assert looks == (100, 200, 300, 400, 500)
     assert sorted(critical, reverse=True) == list(critical)
     assert 1.645 < critical[-1] < 1.8, "looking costs a little at the end"
-    best = Choice(tasks=200, attempts=2, subset=False, error=1.0, power=0.8, tokens=1, hours=None)
+    best = Choice(
+        tasks=200, attempts=2, subset=False, error=1.0, power=0.8, least_power=0.8, tokens=1, hours=None
+    )
     assert planned_looks(ways, best, 500, 0.05)[0] == (40, 80, 120, 160, 200)
 
 

@@ -10,7 +10,8 @@ from evals.claims.catalog import find
 from evals.stats.noise import CAUTIOUS_SHARE, AttemptNoise
 from evals.stats.power import Aim
 from evals.verdict.cost import Cost
-from evals.verdict.plan import TOKENS_PER_ATTEMPT, Choice, decide, plan, ways_of
+from evals.verdict.plan import TOKENS_PER_ATTEMPT, Choice, decide, plan
+from evals.verdict.ways import ways_of
 
 CLAIM, TOKENS_PER_SECOND = "qwen3.6-27b/swe-bench-verified", 60.0
 MARGINS = (3, 4, 5, 8, 10)
@@ -26,16 +27,18 @@ def effort(_: Bench) -> Section:
         aim = Aim(margin / 100, 0.05, claim.rounding)
         before, _options = decide(ways_of(claim, rate, whole, old), aim, old, 0.8, cost, whole)
         now = plan(claim, margin=margin / 100, tokens_per_second=TOKENS_PER_SECOND)
-        rows.append((f"± {margin}", *shown(before), *shown(now.chosen), *shown(now.at_least)))
-    head = ("margin", "before", "hours", "now", "hours", "at least, now", "hours")
+        choices = (before, now.chosen, now.partly, now.at_least)
+        rows.append((f"± {margin}", *(cell for choice in choices for cell in shown(choice))))
+    kinds = ("before", "now", "or, some tried twice", "at least, now")
+    head = ("margin", *(cell for kind in kinds for cell in (kind, "hours")))
     title = f"Hours and attempts for a verdict: {CLAIM}, power 80 %, {TOKENS_PER_SECOND:g} tokens/s"
     return Section(title, table(head, rows))
 
 
 def shown(choice: Choice | None) -> tuple[str, str]:
     if choice is None:
-        return "never", "–"
-    kind = " (subset)" if choice.subset else ""
+        return "–", "–"
+    kind = " (subset)" if choice.subset else f" + {choice.repeated}" if choice.repeated else ""
     return f"{choice.tasks} × {choice.attempts}{kind}", f"{choice.hours:g}"
 
 

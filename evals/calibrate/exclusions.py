@@ -8,6 +8,7 @@ left. The code under test is that of `verify`, both bounds included.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -15,7 +16,7 @@ import numpy as np
 from scipy import optimize
 
 from evals.calibrate.section import Bench, Section, percent, share, table
-from evals.calibrate.verdicts import ALPHA, Chances, claim_of, refused
+from evals.calibrate.verdicts import ALPHA, SIDES, Chances, claim_of, refused, turns
 from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System, Table
 from evals.stats import irt
@@ -82,18 +83,18 @@ def carried_over(bench: Bench) -> Section:
 def excluded_tasks(bench: Bench) -> Section:
     """One attempt at each task that is left, against a claim of one run on all."""
     rows = []
-    for noise in SHARES:
-        for name, gone in groups(bench).items():
-            rows.append((f"{noise:g}", name, *cells(bench, noise, gone, 0.0)))
-    head = ("noise share", "left out", "wrongly reproduced", "wrongly not", "power")
+    for name, gone in groups(bench).items():
+        ruling = Ruling(bench, gone)
+        rows += [(name, f"{noise:g}", *cells(bench, noise, ruling, 0.0)) for noise in SHARES]
+    head = ("left out", "noise share", "wrongly reproduced", "wrongly not", "power")
     return Section(f"Verdicts with excluded tasks, margin {100 * MARGIN:g} (5 % allowed)", table(head, rows))
 
 
 def unjudged_attempts(bench: Bench) -> Section:
     """A share of the attempts is lost by chance; the verdict has to hold at both bounds."""
-    none = np.zeros(len(bench.public.ids), bool)
+    ruling = Ruling(bench, np.zeros(len(bench.public.ids), bool))
     rows = [
-        (f"{100 * lost:g} %", f"{noise:g}", *cells(bench, noise, none, lost))
+        (f"{100 * lost:g} %", f"{noise:g}", *cells(bench, noise, ruling, lost))
         for lost in (0.01, 0.03)
         for noise in SHARES
     ]
@@ -103,9 +104,9 @@ def unjudged_attempts(bench: Bench) -> Section:
     )
 
 
-def cells(bench: Bench, noise: float, gone: np.ndarray, lost: float) -> tuple[str, str, str]:
+def cells(bench: Bench, noise: float, ruling: Ruling, lost: float) -> tuple[str, str, str]:
     """Wrong at the margin to either side, and power when the claim is true, with standard errors over submissions."""
-    found = np.array(list(by_submission(bench, noise, gone, lost)))
+    found = np.array(list(by_submission(bench, noise, ruling, lost)))
     errors = found.std(0, ddof=1) / np.sqrt(len(found))
     low, same, high = found.mean(0)
     worst = [int(low[kind] < high[kind]) * 2 for kind in (0, 1)]
@@ -114,11 +115,11 @@ def cells(bench: Bench, noise: float, gone: np.ndarray, lost: float) -> tuple[st
 
 
 def by_submission(
-    bench: Bench, noise: float, gone: np.ndarray, lost: float
+    bench: Bench, noise: float, ruling: Ruling, lost: float
 ) -> Iterator[list[tuple[float, float]]]:
     """For each strong submission: how often reproduced and how often refused, if worse, alike and better."""
-    rng = np.random.default_rng((bench.seed, round(1000 * noise), int(gone.sum()), round(1000 * lost)))
-    ruling = Ruling(bench, gone)
+    left = ruling.left
+    rng = np.random.default_rng((bench.seed, round(1000 * noise), int(left.sum()), round(1000 * lost)))
     for world in bench.fits:
         predicted = irt.predict_all(world.items, world.abilities)
         for one in world.out:
@@ -127,9 +128,7 @@ def by_submission(
                 continue
             alike = predicted[np.abs(predicted.mean(1) - row.mean()).argmin()]
             vendor = with_noise(row, alike, noise)
-            yield [
-                ruling.often(vendor, moved(vendor, ~gone, side * MARGIN), lost, rng) for side in (-1, 0, 1)
-            ]
+            yield [ruling.often(vendor, moved(vendor, left, side * MARGIN), lost, rng) for side in (-1, 0, 1)]
 
 
 def with_noise(row: Chances, alike: Chances, noise: float) -> Chances:
@@ -163,7 +162,7 @@ class Ruling:
         rows = tuple(Row(system, task, "r", 1, Outcome.RESOLVED) for task in kept)
         excluded = {task: "gone" for task in bench.public.ids if task not in set(kept)}
         self.results = Results("simulated", BENCHMARK, rows, drawn=Drawn.WHOLE, excluded=excluded)
-        self.said: dict[tuple[int, int, int], Decision] = {}
+        self.turns: dict[tuple[int, int], tuple[int, ...]] = {}
 
     def often(
         self, vendor: Chances, ours: Chances, lost: float, rng: np.random.Generator
@@ -179,9 +178,14 @@ class Ruling:
 
     def decided(self, counts: tuple[int, int, int]) -> Decision:
         """From the passes, the attempts without a verdict and the passes of the claim's run."""
-        if counts not in self.said:
-            self.said[counts] = self.evaluated(*counts)
-        return self.said[counts]
+        passed, unjudged, claimed = counts
+        if (unjudged, claimed) not in self.turns:
+            most = len(self.results.tasks) - unjudged
+            middle = round(most * claimed / len(self.left))
+            self.turns[unjudged, claimed] = turns(
+                lambda passes: self.evaluated(passes, unjudged, claimed), most, middle
+            )
+        return SIDES[bisect_right(self.turns[unjudged, claimed], passed)]
 
     def evaluated(self, passed: int, unjudged: int, claimed: int) -> Decision:
         tasks, score = len(self.results.tasks), round(100 * claimed / len(self.left), 1)

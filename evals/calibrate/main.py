@@ -17,9 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from evals.calibrate.section import SIZES, SUBMISSIONS, Z95, Bench, Case, Section, shipped, summary, table
+from evals.calibrate.section import (
+    SIZES,
+    SUBMISSIONS,
+    Z95,
+    Bench,
+    Case,
+    Section,
+    Told,
+    shipped,
+    summary,
+    table,
+)
 from evals.stats import irt, leftout
-from evals.stats.estimate import fitted, interval, several_runs
+from evals.stats.estimate import Multiplier, fitted, interval, several_runs
 from evals.stats.intervals import Interval
 from evals.stats.irt import Array
 from evals.stats.leftout import Error, Index, Public, World
@@ -35,13 +46,17 @@ SLOWEST = ("excluded_tasks", "noise_shares", "nights", "strata", "sequential_sto
 BROKEN = ("sphinx-doc__sphinx", "sympy__sympy")
 
 
-def crosswise(found: Sequence[Error], usual: Sequence[Error] = ()) -> list[Interval]:
+def crosswise(found: Sequence[Error], usual: Sequence[Error] = ()) -> list[Told]:
     """Each fold's intervals with the multiplier of all other folds; `usual` when it is taken from other samples."""
     intervals = []
     for fold in {one.fold for one in found}:
         multiplier = leftout.multiplier([one for one in usual or found if one.fold != fold])
-        intervals += [Interval(*one.reach(multiplier)) for one in found if one.fold == fold]
+        intervals += [told(one, multiplier) for one in found if one.fold == fold]
     return intervals
+
+
+def told(one: Error, multiplier: Multiplier) -> Told:
+    return one.submission, Interval(*one.reach(multiplier))
 
 
 def left_out(bench: Bench) -> Section:
@@ -65,7 +80,7 @@ def other_draws(bench: Bench) -> Section:
         for off in MISTAKES:
             found = [
                 one
-                for draw in range(bench.draws // 3)
+                for draw in range(max(bench.draws // 3, 1))
                 for one in leftout.errors_near(bench.public, bench.fits, n, off, bench.seed + 1000 * draw)
             ]
             rows.append(
@@ -89,21 +104,21 @@ def later(bench: Bench) -> list[tuple[object, ...]]:
     for n in SIZES:
         multiplier = leftout.multiplier(list(leftout.errors(old, inner, n, bench.draws, bench.seed)))
         found = leftout.errors(bench.public, outer, n, bench.draws * 3, bench.seed)
-        covered = summary([Interval(*one.reach(multiplier)) for one in found])
+        covered = summary([told(one, multiplier) for one in found])
         rows.append((f"{new.sum()} from {AFTER} on", n, *covered, "", ""))
     return rows
 
 
-def random_sampling(bench: Bench, n: int) -> list[Interval]:
+def random_sampling(bench: Bench, n: int) -> list[Told]:
     """What anybody would do: simple random tasks, the normal interval with the finite-population factor."""
     rng = np.random.default_rng(bench.seed)
     size = bench.public.solved.shape[1]
     intervals = []
-    for truth in bench.public.solved:
+    for who, truth in enumerate(bench.public.solved):
         for _ in range(bench.draws):
             mean = truth[rng.choice(size, n, replace=False)].mean()
             by = Z95 * np.sqrt(mean * (1 - mean) / (n - 1) * (1 - n / size))
-            intervals.append(shifted(Interval(mean - by, mean + by), truth))
+            intervals.append((who, shifted(Interval(mean - by, mean + by), truth)))
     return intervals
 
 
@@ -112,12 +127,12 @@ def shifted(found: Interval, truth: Array) -> Interval:
     return Interval(found.low - float(truth.mean()), found.high - float(truth.mean()))
 
 
-def over_samples(bench: Bench, n: int) -> Iterator[tuple[World, Index, Array, Array, np.random.Generator]]:
-    """One left-out submission for each sample of each fit: world, sample, chances, answers, randomness."""
+def over_samples(bench: Bench, n: int) -> Iterator[tuple[World, Index, Array, int, np.random.Generator]]:
+    """One left-out submission for each sample of each fit: world, sample, chances, submission, randomness."""
     for fold, world in enumerate(bench.fits):
         rng = np.random.default_rng((bench.seed, fold, n))
         for sample, chance in leftout.samples(world, n, 2 * bench.draws, bench.seed + 1):
-            yield world, sample, chance, bench.public.solved[rng.choice(world.out)], rng
+            yield world, sample, chance, int(rng.choice(world.out)), rng
 
 
 def several_attempts(bench: Bench) -> Section:
@@ -129,13 +144,14 @@ def several_attempts(bench: Bench) -> Section:
     rows = []
     for n in SIZES:
         intervals = []
-        for world, sample, chance, answers, rng in over_samples(bench, n):
+        for world, sample, chance, who, rng in over_samples(bench, n):
+            answers = bench.public.solved[who]
             predicted = irt.predict_all(world.items, world.abilities)
             alike = np.abs(predicted.mean(1) - answers.mean()).argmin()
             truth = 0.7 * answers + 0.3 * predicted[alike]
             means = rng.binomial(ATTEMPTS, truth[sample]) / ATTEMPTS
             rate = fitted(world.items, sample, chance, several_runs(means, np.full(n, float(ATTEMPTS))))
-            intervals.append(shifted(interval(rate, shipped(n)), truth))
+            intervals.append((who, shifted(interval(rate, shipped(n).at(rate.value)), truth)))
         rows.append((n, ATTEMPTS, *summary(intervals)))
     return Section(
         "Subsets: several attempts at each task", table(("n", "attempts", "coverage", "half-width"), rows)
@@ -147,12 +163,12 @@ def adversarial(bench: Bench) -> Section:
     cells: dict[str, list[str]] = {name: [] for name in WRONG}
     names = np.array(bench.public.repositories)
     for n in SIZES:
-        intervals: dict[str, list[Interval]] = {name: [] for name in WRONG}
-        for world, sample, chance, answers, rng in over_samples(bench, n):
+        intervals: dict[str, list[Told]] = {name: [] for name in WRONG}
+        for world, sample, chance, who, rng in over_samples(bench, n):
             for name, wrong in WRONG.items():
-                truth = wrong(Case(answers, names, rng))
-                error = leftout.error_of(world, sample, chance, truth, (0, 0))
-                intervals[name].append(Interval(*error.reach(shipped(n))))
+                truth = wrong(Case(bench.public.solved[who], names, rng))
+                error = leftout.error_of(world, sample, chance, truth, (who, 0))
+                intervals[name].append(told(error, shipped(n)))
         for name, found in intervals.items():
             cells[name] += summary(found)
     head = ("answers", *(f"n = {n}: {what}" for n in SIZES for what in ("coverage", "half-width")))
@@ -206,7 +222,7 @@ def main() -> None:
     )
     parser.add_argument("--submissions", type=Path, default=SUBMISSIONS)
     parser.add_argument("--out", type=Path, default=Path("calibration.md"))
-    parser.add_argument("--draws", type=int, default=12, help="samples for each submission and size")
+    parser.add_argument("--draws", type=int, default=4, help="samples for each submission and size")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="names of section functions")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="sections at a time")

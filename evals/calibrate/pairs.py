@@ -92,7 +92,7 @@ def one_sample(
     value, error = fitted_difference(world.items, sample, chance, *(one_run(one) for one in ran))
     noises = [prior(float(one.mean()), BENCHMARK) for one in ran]
     own = [0.0 if sure else noise.variance / len(chance) for noise in noises]
-    sampled = DIFFERENCE_WIDENING * error * shipped(len(sample)) / Z95
+    sampled = DIFFERENCE_WIDENING * error * shipped(len(sample)).weak / Z95
     found: Estimate = known_as_well(value, sampled**2 + sum(own), own, noises)
     low, high = found.interval()
     truth = float(chances.first.mean() - chances.second.mean())

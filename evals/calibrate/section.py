@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evals.stats.estimate import Multiplier
 from evals.stats.intervals import Interval
 from evals.stats.irt import Array
 from evals.stats.leftout import Public, World
@@ -61,14 +63,24 @@ def percent(fraction: float, error: float = 0.0) -> str:
     return f"{100 * fraction:.2f} %" + (f" ({100 * error:.2f})" if error else "")
 
 
-def summary(intervals: Sequence[Interval]) -> tuple[str, str]:
-    """Coverage of zero in percent, and mean half-width in points, of intervals minus their truths."""
-    covered = np.mean([low <= 1e-9 and high >= -1e-9 for low, high in intervals])
-    return f"{100 * covered:.1f} %", f"{50 * np.mean([high - low for low, high in intervals]):.2f}"
+Told = tuple[int, Interval]
+"""A submission, and an interval minus its truth."""
 
 
-def shipped(n: int) -> float:
-    """The multiplier that `estimate` uses."""
+def summary(told: Sequence[Told]) -> tuple[str, str]:
+    """Coverage of zero in percent with its standard error over submissions, as samples of one are no independent
+    evidence, and the mean half-width in points."""
+    covered: defaultdict[int, list[bool]] = defaultdict(list)
+    for who, (low, high) in told:
+        covered[who].append(low <= 1e-9 and high >= -1e-9)
+    each = [float(np.mean(found)) for found in covered.values()]
+    error = float(np.std(each, ddof=1) / np.sqrt(len(each))) if len(each) > 1 else 0.0
+    half = 50 * float(np.mean([high - low for _, (low, high) in told]))
+    return percent(float(np.mean([one for found in covered.values() for one in found])), error), f"{half:.2f}"
+
+
+def shipped(n: int) -> Multiplier:
+    """What `estimate` uses."""
     known = parameters("swebench-verified")
     assert known is not None, "the parameters travel with asclaimed"
     return known.multiplier(n)

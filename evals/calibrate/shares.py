@@ -1,9 +1,8 @@
 """Section of `calibrate` about run noise that is not what public pairs show, and about measuring it on a part of the tasks.
 
 One attempt at each task says nothing of its noise: tasks that are sure, each with some chance, give the same outcomes as
-tasks that are not. A run with more noise than was expected of it is therefore called reproduced more often than it
-should, at worst with the chance in the column "bound", which no test of single attempts can avoid that expects what
-`noise.prior` expects. A second attempt at `REPEATED` tasks measures it.
+tasks that are not. A verdict therefore reckons with the most that is known of systems (`AttemptNoise.reckoned`) and pays
+with power, which `plan` has to foretell for every share. A second attempt at `REPEATED` tasks measures the noise.
 """
 
 from __future__ import annotations
@@ -12,20 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy import special
 
 from evals.calibrate.exclusions import BENCHMARK, DRAWS, MARGIN, SHARES, moved, with_noise
 from evals.calibrate.section import Bench, Section, percent, table
-from evals.calibrate.verdicts import ALPHA, Chances, claim_of, refused
+from evals.calibrate.verdicts import ALPHA, TASKS, Chances, claim_of, refused
 from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System, Table
 from evals.stats import irt
-from evals.stats.intervals import student
-from evals.stats.noise import attempt_noise, prior
+from evals.stats.noise import AttemptNoise, attempt_noise, prior
+from evals.stats.power import Aim, accrual, design, repeated_df
 from evals.verdict.difference import Question, evaluate
 from evals.verdict.measure import Estimand
 from evals.verdict.plan import REPEATED
 
+ROUNDING = 0.0005
+"""Of a claim to one decimal."""
 STRONG, WEAK = (0.55, 1.0), (0.25, 0.45)
 """Rates; public pairs show shares of 0.26 to 0.38 in the one, and of 0.43 to 0.53 in the other."""
 
@@ -44,13 +44,11 @@ def noise_shares(bench: Bench) -> Section:
         "wrongly reproduced",
         "wrongly not",
         "power",
-        "expected share",
-        "bound",
+        "as planned",
+        "reckoned share",
     )
-    title = f"Noise shares: one attempt at 500 tasks, margin {100 * MARGIN:g}"
-    return Section(
-        f"{title} (5 % allowed where the share is what is expected, or measured)", table(head, rows)
-    )
+    title = f"Noise shares: one attempt at 500 tasks, margin {100 * MARGIN:g} (5 % allowed)"
+    return Section(title, table(head, rows))
 
 
 def cells(bench: Bench, noise: float, between: tuple[float, float], repeated: int) -> tuple[str, ...]:
@@ -58,9 +56,17 @@ def cells(bench: Bench, noise: float, between: tuple[float, float], repeated: in
     found = np.array(list(by_submission(bench, noise, between, repeated)))
     errors = found.std(0, ddof=1) / np.sqrt(len(found))
     shown = [percent(float(found.mean(0)[k]), float(errors[k])) for k in range(3)]
-    expected = float(found[:, 3].mean())
-    bound = special.ndtr(-student(1 - ALPHA) * np.sqrt(expected / noise))
-    return (*shown, f"{expected:.2f}", "–" if repeated else percent(max(float(bound), ALPHA)))
+    foretold, reckoned = found.mean(0)[3:]
+    return (*shown, percent(float(foretold)), "measured" if repeated else f"{reckoned:.2f}")
+
+
+def planned(rate: float, noise: float, repeated: int) -> float:
+    """The power that `plan` would state for a run whose noise has the share `noise`."""
+    size, whole = rate * (1 - rate), TASKS
+    true = AttemptNoise(noise * size, "simulated")
+    known = true._replace(df=repeated_df(true.variance, repeated, 2)) if repeated else prior(rate, BENCHMARK)
+    likely, parts = (accrual(rate, whole, 1, 1, whole, one) for one in (true, known.reckoned))
+    return design(parts, whole, 1, Aim(MARGIN, ALPHA, ROUNDING), known, likely).power
 
 
 def by_submission(
@@ -80,7 +86,8 @@ def by_submission(
                 for side in (-1, 0, 1)
             )
             wrong = [(worse[kind] + better[kind]) / 2 for kind in (0, 1)]
-            yield *wrong, same[0], prior(rate, BENCHMARK).variance / (rate * (1 - rate))
+            reckoned = prior(rate, BENCHMARK).reckoned.variance / (rate * (1 - rate))
+            yield *wrong, same[0], planned(rate, noise, repeated), reckoned
 
 
 def said(

@@ -6,11 +6,11 @@ a claim; the multiplier is the one that `estimate` uses. Standard errors are ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from evals.calibrate.section import SIZES, Bench, Section, percent, shipped, table
+from evals.calibrate.section import SIZES, Bench, Section, shipped, summary, table
 from evals.stats import leftout
 from evals.stats.intervals import Interval
 
@@ -31,23 +31,16 @@ def strata(bench: Bench) -> Section:
             for one in leftout.errors_near(bench.public, bench.fits, n, 0.0, bench.seed + 1000 * draw)
         ]
         intervals = [(one.submission, Interval(*one.reach(shipped(n)))) for one in near]
-        rows += [(name, n, len(group), *summary(intervals, group)) for name, group in groups.items()]
+        rows += [
+            (name, n, len(group), *summary([one for one in intervals if one[0] in group]))
+            for name, group in groups.items()
+        ]
     head = ("true rate", "n", "submissions", "coverage", "half-width")
     return Section("Subsets near the claim, by the true rate", table(head, rows))
 
 
 def members(rates: np.ndarray, low: float, high: float) -> set[int]:
     return set(np.flatnonzero((rates >= low) & (rates < high)).tolist())
-
-
-def summary(intervals: Sequence[tuple[int, Interval]], group: set[int]) -> tuple[str, str]:
-    """Coverage with its standard error over submissions, and the mean half-width in points."""
-    each = [
-        np.mean([low <= 1e-9 and high >= -1e-9 for who, (low, high) in intervals if who == one])
-        for one in group
-    ]
-    half = 50 * float(np.mean([high - low for who, (low, high) in intervals if who in group]))
-    return percent(float(np.mean(each)), float(np.std(each, ddof=1) / np.sqrt(len(each)))), f"{half:.2f}"
 
 
 SECTIONS: list[Callable[[Bench], Section]] = [strata]

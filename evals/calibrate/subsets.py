@@ -92,12 +92,12 @@ def scaled(world: World, sample: Index, chance: Array, n: int) -> Array:
 
 def seen(world: World, sample: Index, chance: Array, truth: Array) -> Seen:
     found = leftout.error_of(world, sample, chance, truth, (0, 0))
-    return Seen(len(sample), found.error, widened(found.stated, len(sample)))
+    return Seen(len(sample), found.error, widened(found.stated, found.value, len(sample)))
 
 
-def widened(stated: float, n: int) -> float:
+def widened(stated: float, rate: float, n: int) -> float:
     """The standard error that a verdict goes by."""
-    return VERDICT_WIDENING * stated * shipped(n) / Z95
+    return VERDICT_WIDENING * stated * shipped(n).at(rate) / Z95
 
 
 def decided(path: Sequence[Seen], difference: float, margin: float, planned: int) -> tuple[Decision, int]:
@@ -175,10 +175,10 @@ def noisy(
 
 def one_look(found: Rate, n: int, claimed: float, margin: float, seen_rate: float) -> Decision:
     """As `difference` does it, with a claim of one run, to one decimal."""
-    noise = prior(seen_rate, "swebench-verified")
+    noise = prior(seen_rate, "swebench-verified").reckoned
     each = noise.variance / (seen_rate * (1 - seen_rate)) / SIZE
     runs = each * (found.value * (1 - found.value) + claimed * (1 - claimed))
-    variance = widened(found.error, n) ** 2 + runs
+    variance = widened(found.error, found.value, n) ** 2 + runs
     difference = Estimate(found.value - claimed, float(np.sqrt(variance)), df_of(variance, runs, noise))
     return tost(difference, margin, rounding=0.0005 + half_attempt(n)).decision
 

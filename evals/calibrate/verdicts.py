@@ -36,7 +36,7 @@ KNOWN = (
     ("20250726_mini-v1.0.0_claude-sonnet-4-20250514", "20250522_tools_claude-4-sonnet"),
 )
 DRAWS = 1000
-"""Simulated verdicts for each of the bench's draws: 12 000 usually, so that 5 % has a standard error of 0.2 points."""
+"""Simulated verdicts for each of the bench's draws: 4 000 usually, so that 5 % has a standard error of 0.35 points."""
 NEGLIGIBLE = 1e-9
 
 Chances = NDArray[np.float64]
@@ -121,16 +121,23 @@ SIDES = (
 """Decisions in the order in which they come as passes rise."""
 
 
-@cache
-def thresholds(tasks: int, score: float, margin: float, looks: tuple[int, ...] = ()) -> tuple[int, ...]:
-    """Passes from which on each of `SIDES` but the first holds; by bisection, as every count takes milliseconds."""
+def turns(decision: Callable[[int], Decision], most: int, middle: int) -> tuple[int, ...]:
+    """Passes, up to `most`, from which on each of `SIDES` but the first holds; by bisection, as every count takes milliseconds.
+
+    `middle`: so many passes are the claim.
+    """
 
     def side(passes: int) -> int:
-        above = passes / tasks > score / 100
-        decision = counted(passes, tasks, score, margin, looks)
-        return 4 - SIDES[::-1].index(decision) if above else SIDES.index(decision)
+        found = decision(passes)
+        return 4 - SIDES[::-1].index(found) if passes > middle else SIDES.index(found)
 
-    return tuple(bisect_left(range(tasks + 1), which, key=side) for which in range(1, len(SIDES)))
+    return tuple(bisect_left(range(most + 1), which, key=side) for which in range(1, len(SIDES)))
+
+
+@cache
+def thresholds(tasks: int, score: float, margin: float, looks: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """`turns` of `counted`."""
+    return turns(lambda passes: counted(passes, tasks, score, margin, looks), tasks, int(tasks * score / 100))
 
 
 def quickly(passes: int, tasks: int, score: float, margin: float, looks: tuple[int, ...] = ()) -> Decision:

@@ -21,6 +21,7 @@ from evals.report.page_view import view
 from evals.report.summary import ranked
 from evals.report.tables import percent
 from evals.report.text import counted, plain
+from evals.report.verdict_text import headline
 from evals.verdict.verify import Verdict
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def environment() -> Environment:
         "signed": signed,
         "thousands": thousands,
         "counted": counted,
+        "headline": headline,
+        "sentence": sentence,
     }
     found.globals |= {"alone": alone, "ranked": ranked, "load": load}
     return found
@@ -88,6 +91,11 @@ def harmless(value: Any) -> Any:
 
 def short(text: object, limit: int = 80) -> str:
     return plain(text, limit)
+
+
+def sentence(text: str) -> str:
+    """With a capital first letter; names and flags further on stay as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def thousands(value: float) -> str:

@@ -14,6 +14,7 @@ from evals.claims.claim import Claim, MeasuredBy, Status, folded
 from evals.record import Outcome
 from evals.report.findings import findings
 from evals.report.load import LoadSpan, spans
+from evals.report.verdict_text import headline
 from evals.results import score
 from evals.results.load import LoadedRun, load_run
 from evals.results.table import Reading, Results
@@ -72,15 +73,21 @@ class VerdictLine(Frozen):
     scaffold: str
     claimed: float
     measured: float
+    difference: float
+    """Measured minus the claim on the run's tasks: see `carried`."""
     low: float
     high: float
     margin: float
     decision: str
+    headline: str
+    """The decision as every output heads it."""
     reason: str
     certain: str
     """What holds whatever margin one has in mind."""
     scaffold_share: str
     """What another scaffold than the claim's may account for."""
+    carried: str
+    """The claim on the run's tasks, where it counts others."""
 
 
 class Summary(Frozen):
@@ -226,13 +233,16 @@ def verdicts(facts: manifest.Manifest, results: Results) -> Iterator[VerdictLine
                 scaffold=system.scaffold,
                 claimed=found.claimed,
                 measured=found.measured,
+                difference=found.difference,
                 low=found.interval[0],
                 high=found.interval[1],
                 margin=found.margin,
                 decision=found.decision,
+                headline=headline(found),
                 reason=found.reason,
                 certain=found.certain.line,
                 scaffold_share=found.scaffold_share,
+                carried=found.carried,
             )
 
 

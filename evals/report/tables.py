@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -13,6 +13,8 @@ from evals.report.summary import Summary, VerdictLine, ranked
 from evals.report.text import counted, markdown, plain
 from evals.results.score import ScaffoldScore
 
+LONGEST = 1000
+"""Characters of a line above the tables."""
 Row = tuple[str, ...]
 Section = tuple[str, Row, list[Row]]
 """Title, column heads, rows."""
@@ -108,7 +110,7 @@ def headline(summary: Summary) -> list[str]:
         f"{summary.run_id}{state}: {summary.benchmark}, {counted(summary.tasks, 'task')} × {counted(summary.attempts, 'attempt')}",
         f"model {summary.model}{server} · grader {summary.grader} · tool calls {summary.tool_calls}",
     ]
-    lines += [_verdict(line) for line in summary.verdicts]
+    lines += [said for line in summary.verdicts for said in _verdict(line)]
     lines += [summary.scaffold_range] if summary.scaffold_range else []
     if not summary.claims:
         lines.append(f"As claimed: no vendor reports a number on {summary.benchmark!r}.")
@@ -117,12 +119,14 @@ def headline(summary: Summary) -> list[str]:
     return lines
 
 
-def _verdict(line: VerdictLine) -> str:
-    return (
-        f"{line.decision.upper()} with {line.scaffold}: {line.claimed:.1f} % claimed, {line.measured:.1f} % measured, "
-        f"difference {line.low:+.1f} to {line.high:+.1f} (90 %), margin ±{line.margin:g}: {line.certain}; {line.reason}"
-        + (f". {line.scaffold_share}" if line.scaffold_share else "")
+def _verdict(line: VerdictLine) -> Iterator[str]:
+    """The verdict in one line, and what bears on it in lines of their own: nothing is long enough to be cut."""
+    yield (
+        f"{line.headline} with {line.scaffold}: {line.claimed:.1f} % claimed, {line.measured:.1f} % measured, "
+        f"difference {line.difference:+.1f}, {line.low:+.1f} to {line.high:+.1f} (90 %), margin ±{line.margin:g}"
     )
+    yield f"{line.certain}; {line.reason}"
+    yield from (said for said in (line.scaffold_share, line.carried) if said)
 
 
 def to_markdown(summary: Summary) -> str:
@@ -140,7 +144,7 @@ def to_markdown(summary: Summary) -> str:
 
 
 def _paragraph(line: str) -> str:
-    return markdown(line, 1000)
+    return markdown(line, LONGEST)
 
 
 def _markdown_table(head: Row, rows: list[Row]) -> str:
@@ -153,7 +157,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print(
         Group(
             *(
-                Text(plain(line, 400), style="bold" if not n else "")
+                Text(plain(line, LONGEST), style="bold" if not n else "")
                 for n, line in enumerate(headline(summary))
             )
         )

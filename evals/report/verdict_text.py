@@ -99,15 +99,17 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
         yield from pace_lines(found, found.pace)
     looks = ", ".join(f"{n} (z {z:g})" for n, z in zip(found.looks, found.critical, strict=True))
     yield f"looks: {looks}"
+    yield "power: for runs as noisy as public ones; at worst: for runs as noisy as a verdict has to reckon with"
     yield ""
     yield from table(
-        ("tasks", "attempts", "error", "power", "hours"),
+        ("tasks", "attempts", "error", "power", "at worst", "hours"),
         [
             (
                 f"{c.tasks} (subset)" if c.subset else str(c.tasks),
                 str(c.attempts),
                 f"{c.error:.2f}",
                 f"{c.power:.0%}",
+                f"{c.least_power:.0%}",
                 "–" if c.hours is None else f"{c.hours:g}",
             )
             for c in found.options

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -137,11 +138,11 @@ class Results:
         if not self.planned:
             object.__setattr__(self, "planned", len(self.tasks))
 
-    @property
+    @cached_property
     def systems(self) -> tuple[System, ...]:
         return tuple(dict.fromkeys(row.system for row in self.rows))
 
-    @property
+    @cached_property
     def tasks(self) -> tuple[str, ...]:
         """In the frozen order."""
         return tuple(dict.fromkeys(row.task for row in self.rows))

@@ -79,10 +79,11 @@ def power_inside(
     df: float = float("inf"),
     open_: tuple[float, float] = (0.0, 0.0),
     at_least: bool = False,
+    spread: float | None = None,
 ) -> float:
     """Chance to confirm a claim when the true difference is `true_difference` and the standard error is `error`.
 
-    `df`: how well the error will be known. `open_`: how far attempts that will not be judged move the difference down
+    `spread`: the estimate's own, where the test goes by a larger `error`. `df`: how well the error will be known. `open_`: how far attempts that will not be judged move the difference down
     and up; the claim has to stand both ways. Normal approximation; 0 when the margin is narrower than the interval can
     ever be.
     """
@@ -90,7 +91,8 @@ def power_inside(
     low, high = open_[0] - room, np.inf if at_least else room - open_[1]
     if low >= high:
         return 0.0
-    ends = special.ndtr([(low - true_difference) / error, (high - true_difference) / error])
+    spread = error if spread is None else spread
+    ends = special.ndtr([(low - true_difference) / spread, (high - true_difference) / spread])
     return float(ends[1] - ends[0])
 
 

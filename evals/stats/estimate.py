@@ -28,6 +28,9 @@ Index = NDArray[np.intp]
 FITS, FAILS = 1.2, 2.0
 """Surprise (1 = as predicted) up to which the model is believed in full, and from which not at all."""
 
+SPLIT = 0.6
+"""Estimated rate at which weak submissions and strong ones part."""
+
 
 class Answers(NamedTuple):
     """What one submission did on the sampled tasks."""
@@ -45,6 +48,17 @@ class Rate(NamedTuple):
     error: float
     surprise: float
     """Squared errors of prediction on the sample over what the model expects: about 1 when it fits."""
+
+
+class Multiplier(NamedTuple):
+    """Of the standard error for 95 %, by the estimated rate: the difficulty model describes strong submissions better."""
+
+    weak: float
+    strong: float
+
+    def at(self, rate: float) -> float:
+        """Between the two near `SPLIT`, so that no interval jumps."""
+        return float(np.interp(rate, (SPLIT - 0.05, SPLIT + 0.05), self))
 
 
 def one_run(solved: Array) -> Answers:

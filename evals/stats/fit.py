@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from evals.stats import irt, leftout
+from evals.stats.estimate import Multiplier
 from evals.stats.subset import FITTED_FILES, packed
 
 BENCHMARK = "swebench-verified"
 SIZES = (25, 50, 100, 200, 350)
-FOLDS, DRAWS, SEED = 12, 30, 0
+FOLDS, DRAWS, SEED = 12, 12, 77
 SOURCE = (
     "public SWE-bench Verified submissions: SWE-bench/experiments by way of agent-psychometrics (MIT), "
     "and swe-bench.github.io's leaderboard data of 2025-12-10"
@@ -36,11 +37,13 @@ def main() -> None:
     public = leftout.read(given.submissions)
     fold = leftout.folds([one.team for one in public.submissions], FOLDS)
     fits = leftout.worlds(public, fold)
-    multipliers = {n: leftout.multiplier(list(leftout.errors(public, fits, n, DRAWS, SEED))) for n in SIZES}
+    multipliers = {
+        n: leftout.multiplier(list(leftout.errors_of_both(public, fits, n, DRAWS, SEED))) for n in SIZES
+    }
     save(given.out, public, multipliers, hashlib.sha256(given.submissions.read_bytes()).hexdigest())
 
 
-def save(folder: Path, public: leftout.Public, multipliers: dict[int, float], digest: str) -> None:
+def save(folder: Path, public: leftout.Public, multipliers: dict[int, Multiplier], digest: str) -> None:
     """Item and ability parameters as single-precision arrays, everything a reader asks about as JSON."""
     items, abilities = irt.fit(public.solved)
     stem = FITTED_FILES[BENCHMARK]
@@ -59,8 +62,8 @@ def save(folder: Path, public: leftout.Public, multipliers: dict[int, float], di
         "source_sha256": digest,
         "submissions": len(public.submissions),
         "dimensions": items.mean.shape[1] - 1,
-        "multipliers": {str(n): round(value, 4) for n, value in multipliers.items()},
-        "multipliers_from": f"{FOLDS} fits that leave whole teams out, {DRAWS} samples a submission and size",
+        "multipliers": {str(n): [round(value, 4) for value in both] for n, both in multipliers.items()},
+        "multipliers_from": f"{FOLDS} fits that leave whole teams out, {DRAWS} samples of either kind a submission and size",
         "ids": public.ids,
     }
     (folder / f"{stem}.json").write_text(json.dumps(meta, indent=1) + "\n")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from evals.stats import design, irt
-from evals.stats.estimate import bounded, fitted, one_run
+from evals.stats.estimate import SPLIT, Multiplier, bounded, fitted, one_run
 from evals.stats.intervals import Interval
 from evals.stats.irt import Abilities, Array, Items
 from tasks.errors import UserError
@@ -89,10 +89,11 @@ class Error(NamedTuple):
     low: float
     high: float
     """What the sample alone leaves possible, minus the truth: see `estimate.bounded`."""
+    value: float
 
-    def reach(self, multiplier: float) -> tuple[float, float]:
+    def reach(self, multiplier: Multiplier) -> tuple[float, float]:
         """The interval's ends minus the truth: it covers when they lie on both sides of zero."""
-        by = multiplier * self.stated
+        by = multiplier.at(self.value) * self.stated
         return max(self.error - by, self.low), min(self.error + by, self.high)
 
 
@@ -141,6 +142,17 @@ def errors(
                 yield error_of(world, sample, chance, public.solved[submission], (int(submission), fold))
 
 
+def errors_of_both(public: Public, fits: Sequence[World], n: int, draws: int, seed: int) -> Iterator[Error]:
+    """`errors`, and those from samples that were drawn for a submission's own rate, rounded to 5 points."""
+    rounded = np.round(20 * public.solved.mean(1)) / 20
+    for fold, world in enumerate(fits):
+        for near in (None, *np.unique(rounded[world.out]).tolist()):
+            out = [one for one in world.out if near in (None, rounded[one])]
+            for sample, chance in samples(world, n, draws, seed, near):
+                for submission in out:
+                    yield error_of(world, sample, chance, public.solved[submission], (int(submission), fold))
+
+
 def errors_near(public: Public, fits: Sequence[World], n: int, off: float, seed: int) -> Iterator[Error]:
     """Each left-out submission estimated from one sample drawn for its own rate plus `off`, cut to 0–1."""
     for fold, world in enumerate(fits):
@@ -157,7 +169,7 @@ def error_of(world: World, sample: Index, chance: Array, truth: Array, who: tupl
     rate = fitted(world.items, sample, chance, answers)
     possible = bounded(Interval(0.0, 1.0), answers, len(truth))
     mean = float(truth.mean())
-    return Error(*who, rate.value - mean, rate.error, possible.low - mean, possible.high - mean)
+    return Error(*who, rate.value - mean, rate.error, possible.low - mean, possible.high - mean, rate.value)
 
 
 def samples(
@@ -182,9 +194,13 @@ def prefixes(world: World, n: int, m: int, draws: int, seed: int) -> Iterator[tu
         yield order, chance
 
 
-def multiplier(found: Sequence[Error], level: float = 0.95) -> float:
-    """The conformal quantile of |error| / stated error; every submission counts alike.
+def multiplier(found: Sequence[Error], level: float = 0.95) -> Multiplier:
+    """The conformal quantiles of |error| / stated error below and above `SPLIT`; every submission counts alike.
 
-    Vovk, Gammerman, Shafer 2005, here crosswise: each error comes from a fit that has not seen its submission.
+    Vovk, Gammerman, Shafer 2005 (by category: their "Mondrian" predictors), here crosswise: each error comes from a fit
+    that has not seen its submission. One quantile for all where a side has nobody.
     """
-    return float(np.quantile([abs(one.error) / one.stated for one in found], level))
+    ratios = np.array([abs(one.error) / one.stated for one in found])
+    strong = np.array([one.value >= SPLIT for one in found])
+    sides = (ratios[side] if side.any() else ratios for side in (~strong, strong))
+    return Multiplier(*(float(np.quantile(side, level)) for side in sides))

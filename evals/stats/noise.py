@@ -3,7 +3,8 @@
 The unit is the variance of one attempt, averaged over tasks: mean of p(1 − p), where p is a task's own chance to be
 solved. As a share of P(1 − P), P the rate over all tasks, it is 1 when tasks do not differ and 0 when every task is
 either always or never solved. Where nothing was repeated, public results of the benchmark say what to expect, and how
-unsure that is. Not covered: noise that attempts share (a bad night of the server).
+unsure that is. A single attempt at each task does not show its noise: what a verdict goes by then is the most that
+systems are known to have (`reckoned`). Not covered: noise that attempts share (a bad night of the server).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ CAUTIOUS_SHARE_WEAK = 0.63
 WEAK_BELOW = 0.30
 PRIOR_TASKS = 10
 """Weight of the expected noise beside what was measured."""
+Z95 = 1.645
+"""One-sided: a system with more noise than the mean plus so many standard deviations is one of twenty."""
 
 
 class AttemptNoise(NamedTuple):
@@ -36,6 +39,26 @@ class AttemptNoise(NamedTuple):
     """One line for people: measured, or what is expected and why."""
     df: float = float("inf")
     """How well the variance is known, as degrees of freedom: 2 / (relative standard error)²."""
+    most: float | None = None
+    """The most that one of twenty systems exceeds, where nothing was repeated; None for measured noise."""
+
+    @property
+    def reckoned(self) -> AttemptNoise:
+        """What a verdict goes by. Measured noise as it is; else the most, so that a noisier run errs no more often."""
+        if self.most is None:
+            return self
+        more = f"{self.basis}; a verdict reckons with {self.most / self.variance:.1f} times that until some are repeated"
+        return AttemptNoise(self.most, more if self.most > self.variance else self.basis)
+
+    @property
+    def as_expected(self) -> AttemptNoise:
+        """What further attempts will show, as a rule."""
+        return self._replace(most=None)
+
+    def times(self, factor: float) -> AttemptNoise:
+        """Noise that is `factor` times as much."""
+        most = None if self.most is None else factor * self.most
+        return self._replace(variance=factor * self.variance, most=most)
 
 
 class Line(NamedTuple):
@@ -78,23 +101,26 @@ def within_tasks(outcomes: NDArray[np.float64]) -> float | None:
 
 
 def prior(rate: float, benchmark: str = "") -> AttemptNoise:
-    """What to expect of one attempt when nothing was repeated.
+    """What to expect of one attempt when nothing was repeated, and the most to reckon with.
 
-    For a benchmark with public pairs of runs their line and the spread around it; else, cautiously, the 95th percentile
-    of Terminal-Bench's systems. `rate` near 0 or 1 is moved inwards by a little, because a handful of tasks all solved
-    is not a noiseless system.
+    For a benchmark with public pairs of runs their line and the spread around it; at most the 95th percentile around
+    the line, or that of Terminal-Bench's systems where it is more, which strong runs on the benchmark have not shown,
+    but a new one may. Else the latter alone. `rate` near 0 or 1 is moved inwards by a little, because a handful of tasks all
+    solved is not a noiseless system.
     """
     inner = min(max(rate, 0.02), 0.98)
+    whole = inner * (1 - inner)
     fitted = line(benchmark)
     if fitted:
         share = fitted.share(rate)
         basis = f"{share:.0%} of P(1 − P), from {fitted.pairs} pairs of public runs at about this rate"
-        return AttemptNoise(share * inner * (1 - inner), basis, 2 * (share / fitted.sd) ** 2)
+        most = max(share + Z95 * fitted.sd, CAUTIOUS_SHARE)
+        return AttemptNoise(share * whole, basis, 2 * (share / fitted.sd) ** 2, most * whole)
     share = CAUTIOUS_SHARE_WEAK if rate < WEAK_BELOW else CAUTIOUS_SHARE
     basis = (
         f"cautious prior from public trials of another benchmark (95th percentile, {share:.0%} of P(1 − P))"
     )
-    return AttemptNoise(share * inner * (1 - inner), basis)
+    return AttemptNoise(share * whole, basis, most=share * whole)
 
 
 def drawn_inwards(outcomes: NDArray[np.float64]) -> float:

@@ -25,9 +25,11 @@ class Design(NamedTuple):
     tasks: int
     attempts: int
     error: float
-    """Standard error of measured − claimed."""
+    """Standard error of measured − claimed that the test goes by."""
     power: float
     """Chance to say "reproduced" when the claim is true."""
+    least: float
+    """The same for runs as noisy as the test reckons with."""
 
 
 class Aim(NamedTuple):
@@ -62,16 +64,34 @@ def half_attempt(attempts: int) -> float:
     return 0.5 / attempts
 
 
-def design(parts: Accrual, tasks: int, attempts: int, aim: Aim, noise: AttemptNoise) -> Design:
-    """What `tasks` drawn at random, with the attempts that `parts` was made for, can decide, looks included."""
+def design(
+    parts: Accrual,
+    tasks: int,
+    attempts: int,
+    aim: Aim,
+    noise: AttemptNoise,
+    likely: Accrual | None = None,
+) -> Design:
+    """What `tasks` drawn at random, with the attempts that `parts` was made for, can decide, looks included.
+
+    `likely`: the parts with the noise to expect, where `parts` has the most that the test reckons with.
+    """
     variance = parts.variance(tasks)
     room = aim.margin - aim.rounding - half_attempt(tasks * attempts)
-    known = noise if attempts == 1 else noise._replace(df=repeated_df(noise.variance, tasks, attempts))
+    known = (
+        noise.reckoned if attempts == 1 else noise._replace(df=repeated_df(noise.variance, tasks, attempts))
+    )
     df = df_of(variance, parts.within / tasks + parts.shared, known)
     critical = critical_values(parts.fractions(looks_of(tasks, aim.looks), tasks), aim.alpha)[-1]
     error, alpha = float(np.sqrt(variance)), float(special.ndtr(-critical))
-    power = power_inside(error, room, 0.0, alpha, df=df, open_=aim.open_, at_least=aim.at_least)
-    return Design(tasks, attempts, error, power)
+
+    def power(spread: float) -> float:
+        return power_inside(
+            error, room, alpha=alpha, df=df, open_=aim.open_, at_least=aim.at_least, spread=spread
+        )
+
+    expected = float(np.sqrt(likely.variance(tasks))) if likely else error
+    return Design(tasks, attempts, error, power(expected), power(error))
 
 
 def looks_of(tasks: int, shares: Sequence[float]) -> tuple[int, ...]:

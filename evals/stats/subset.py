@@ -21,6 +21,7 @@ from evals.stats import design
 from evals.stats.drawn import DrawnTask, Subset
 from evals.stats.estimate import (
     Answers,
+    Multiplier,
     Rate,
     bounded,
     fitted,
@@ -38,14 +39,14 @@ LEAST_FITTED, LEAST_STRATIFIED = 20, 2
 STRATIFIED_DESIGN = "stratified/1"
 Z95 = 1.96
 """Half-width of a 95 % interval over its standard error, for a normal estimate."""
-VERDICT_WIDENING = 1.35
+VERDICT_WIDENING = 1.3
 """What a verdict multiplies the fitted estimate's error by.
 
 The multiplier is made for submissions that the difficulty model describes about as well as it does the public ones. A
 run that fails easy tasks or solves hard ones by chance errs least in its own eyes where it errs most: with this at 1, up
-to 9 % of claims that were off by exactly the margin were said to be reproduced (n = 50, 100 and 200, drawn near the
-claim, left-out teams, noise shares 0, 0.17, 0.3 and 0.48); at 1.25, up to 7 %; at 1.35, 1 to 5 %, with standard errors
-under 1 point. `python -m evals.calibrate --only subset_misfit` measures it.
+to 8 % of claims that were off by exactly the margin were said to be reproduced (n = 50, 100 and 200, drawn near the
+claim, left-out teams, noise shares 0, 0.17, 0.3 and 0.48); at 1.2, up to 6.5 %; at 1.3, 1 to 5 %, with standard errors of
+1 point. `python -m evals.calibrate --only subset_misfit` measures it.
 """
 DIFFERENCE_WIDENING = 1.1
 """The same for a difference of two systems, whose error is not made steadier by the model's variance: at 1, 92 to 98 % of
@@ -58,15 +59,16 @@ class Parameters(NamedTuple):
     ids: tuple[str, ...]
     items: Items
     abilities: Abilities
-    multipliers: Mapping[int, float]
+    multipliers: Mapping[int, Multiplier]
     """Sample size → multiplier of the standard error for 95 %."""
     design: str
     """Changes whenever the parameters do: a subset is only read by the parameters that drew it."""
 
-    def multiplier(self, n: int) -> float:
+    def multiplier(self, n: int) -> Multiplier:
         """Interpolated in log n; constant beyond the calibrated sizes."""
         sizes = sorted(self.multipliers)
-        return float(np.interp(np.log(n), np.log(sizes), [self.multipliers[size] for size in sizes]))
+        weak, strong = zip(*(self.multipliers[size] for size in sizes), strict=True)
+        return Multiplier(*(float(np.interp(np.log(n), np.log(sizes), side)) for side in (weak, strong)))
 
 
 class Estimated(NamedTuple):
@@ -91,7 +93,7 @@ def parameters(benchmark: str) -> Parameters | None:
     with np.load(BytesIO(blob)) as arrays:
         items = Items(arrays["item_mean"].astype(float), _full(arrays["item_cov"]))
         abilities = Abilities(arrays["ability_mean"].astype(float), _full(arrays["ability_cov"]))
-    multipliers = {int(size): float(value) for size, value in meta["multipliers"].items()}
+    multipliers = {int(size): Multiplier(*both) for size, both in meta["multipliers"].items()}
     digest = hashlib.sha256(blob).hexdigest()[:8]
     return Parameters(tuple(meta["ids"]), items, abilities, multipliers, f"irt/1:{digest}")
 
@@ -161,7 +163,7 @@ def expected_error(known: Parameters, rate: float, n: int, near: float | None = 
     chance = design.inclusion(known.items, known.abilities, n, near)
     predicted = predict(known.items, *general_ability(known.items, rate, chance))
     variance = (predicted * (1 - predicted) * (1 / chance - 1)).sum()
-    return float(known.multiplier(n) / Z95 * np.sqrt(variance)) / len(known.ids)
+    return float(known.multiplier(n).at(rate) / Z95 * np.sqrt(variance)) / len(known.ids)
 
 
 def check_rate(rate: float | None) -> None:
@@ -217,7 +219,7 @@ def estimated_difference(subset: Subset, first: Answers, second: Answers) -> tup
         return float(gap.mean()), float(np.sqrt(variance))
     known, items, sample, chance = _placed(subset)
     value, error = fitted_difference(items, sample, chance, first, second)
-    return value, DIFFERENCE_WIDENING * error * known.multiplier(subset.n) / Z95
+    return value, DIFFERENCE_WIDENING * error * known.multiplier(subset.n).weak / Z95
 
 
 def verdict_widening(design: str) -> float:
@@ -228,7 +230,7 @@ def verdict_widening(design: str) -> float:
 def _from_items(subset: Subset, answers: Answers) -> tuple[Rate, Interval, float]:
     known, items, sample, chance = _placed(subset)
     rate = fitted(items, sample, chance, answers)
-    multiplier = known.multiplier(subset.n)
+    multiplier = known.multiplier(subset.n).at(rate.value)
     return rate, interval(rate, multiplier), rate.error * multiplier / Z95
 
 

@@ -56,8 +56,11 @@ def evaluate(question: Question, results: Results, table: Table, noise: AttemptN
 
 
 def compared(question: Question, results: Results, table: Table, noise: AttemptNoise) -> Compared:
-    """The rate against the claim; the error of a claim that had to be carried over is shared by all looks."""
-    against = reference(question.claim, question.claimed, results)
+    """The rate against the claim; the error of a claim that had to be carried over is shared by all looks.
+
+    Noise that was not measured is taken as the most that is known of systems: see `AttemptNoise.reckoned`.
+    """
+    noise, against = noise.reckoned, reference(question.claim, question.claimed, results)
     found: Measured = measured(results, table, noise, question.estimand, against.rate)
     runs = question.claim.protocol.runs or 1
     own = at_rate(noise.variance, table, against.rate) / (against.tasks * runs)

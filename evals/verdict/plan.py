@@ -1,13 +1,13 @@
 """`asclaimed plan`: how many tasks and attempts a claim takes to decide, and how many hours that is on this server.
 
 Power is the chance to say "reproduced" (or, asked one-sidedly, "at least as claimed") when the claim is true, with the
-looks that are recommended and with the attempts that will stay unjudged. Not covered: the chance to catch a false claim, which
+looks that are recommended and with the attempts that will stay unjudged, for runs as noisy as public ones; a single attempt
+at each task has to stand up for noisier ones, too. Not covered: the chance to catch a false claim, which
 is at least as high for any difference beyond twice the margin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from evals.claims.claim import Claim, folded, same_benchmark
@@ -24,19 +24,17 @@ from evals.stats.power import (
     smallest,
 )
 from evals.stats.sequential import Accrual, critical_values
-from evals.stats.subset import expected_error, verdict_widening
 from evals.verdict.cost import Cost, Pace
-from evals.verdict.reference import fitted, run_noise
+from evals.verdict.reference import run_noise
+from evals.verdict.ways import Ways, ways_of
 from tasks.catalog import OURS
 from tasks.errors import UserError
 from tasks.swebench import DATASETS
 from tasks.task import Frozen
 
-ATTEMPTS = (1, 2, 3, 4, 5, 8, 10, 15, 20)
 ENDLESS = 10_000
 """Attempts that stand for "as many as you like"."""
 LOOKS = (0.2, 0.4, 0.6, 0.8, 1.0)
-FRACTIONS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 LEAST_MARGIN = 0.0001
 """Nobody publishes finer."""
 EDITORS = ("edit", "strreplace", "swe-agent", "openhands", "sweagent")
@@ -58,6 +56,8 @@ class Choice(Frozen):
     """Drawn by `asclaimed subset`, not the whole benchmark or a plain sample."""
     error: float
     power: float
+    least_power: float
+    """Where the runs are as noisy as a verdict has to reckon with."""
     tokens: int
     hours: float | None
     """None when the server's speed is not known."""
@@ -101,15 +101,6 @@ class PowerPlan(Frozen):
     """What the hours were reckoned from, where the server was looked at."""
 
 
-class Ways(NamedTuple):
-    """Every way to run a benchmark that is considered, each with the parts of its error."""
-
-    plain: tuple[tuple[int, int, Accrual], ...]
-    """Tasks, attempts, parts."""
-    drawn: tuple[tuple[int, int, Accrual], ...]
-    """The same for subsets."""
-
-
 def plan(
     claim: Claim,
     *,
@@ -146,7 +137,7 @@ def plan(
         tasks_name=tasks_name(claim.benchmark),
         tasks=whole,
         scaffold=scaffold_like(claim),
-        noise=noise.basis,
+        noise=noise.reckoned.basis,
         chosen=best,
         at_least=sided,
         partly=partly if partly and partly.power >= power and cheaper(partly, best) else None,
@@ -158,21 +149,12 @@ def plan(
     )
 
 
-def ways_of(claim: Claim, rate: float, whole: int, noise: AttemptNoise) -> Ways:
-    """Parts of the benchmark with up to `ATTEMPTS` attempts, and subsets."""
-    runs = claim.protocol.runs or 1
-    parts = {tries: accrual(rate, whole, tries, runs, whole, noise) for tries in ATTEMPTS}
-    plain = [(max(int(whole * share), 1), tries, parts[tries]) for tries in ATTEMPTS for share in FRACTIONS]
-    drawn = [(tasks, 1, own) for tasks, own in subsets(claim, parts[1], noise.variance)]
-    return Ways(tuple(plain), tuple(drawn))
-
-
 def decide(
     ways: Ways, aim: Aim, noise: AttemptNoise, power: float, cost: Cost, whole: int
 ) -> tuple[Choice | None, tuple[Choice, ...]]:
     """The way with the fewest attempts that reaches `power`, and the ways worth showing."""
-    drawn = [design(parts, tasks, tries, aim, noise) for tasks, tries, parts in ways.drawn]
-    plain = [design(parts, tasks, tries, aim, noise) for tasks, tries, parts in ways.plain]
+    drawn = [way.design(aim, noise) for way in ways.drawn]
+    plain = [way.design(aim, noise) for way in ways.plain]
     best = smallest([*drawn, *plain], power)
     chosen = choice(best, cost, subset=any(one is best for one in drawn)) if best else None
     shown = (
@@ -195,19 +177,18 @@ def planned_looks(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Numbers of tasks at which to look, and z at each; an undecidable claim gets those of the whole benchmark."""
     looks = looks_of(best.tasks if best else whole, LOOKS)
-    parts = parts_of(ways, best) if best else ways.plain[-1][2]
+    parts = parts_of(ways, best) if best else ways.plain[-1].parts
     return looks, tuple(round(z, 3) for z in critical_values(parts.fractions(looks, looks[-1]), alpha))
 
 
 def repeated_in_part(claim: Claim, rate: float, whole: int, aim: Aim, cost: Cost) -> Choice | None:
-    """One attempt at every task and a second at `REPEATED`, with the noise that is usual; None where no caution is spent.
-
-    Where public pairs show what a benchmark's noise is, measuring it makes no verdict cheaper on average.
-    """
-    if line(claim.benchmark) or rate < WEAK_BELOW or whole <= REPEATED:
+    """One attempt at every task and a second at `REPEATED`, with the noise that is usual: the verdict then reckons with it."""
+    fitted_line = line(claim.benchmark)
+    if (rate < WEAK_BELOW and not fitted_line) or whole <= REPEATED:
         return None
-    usual = AttemptNoise(TYPICAL_SHARE * rate * (1 - rate), "usual", 0.0)
-    usual = usual._replace(df=repeated_df(usual.variance, REPEATED, 2))
+    share = fitted_line.share(rate) if fitted_line else TYPICAL_SHARE
+    variance = share * rate * (1 - rate)
+    usual = AttemptNoise(variance, "usual", repeated_df(variance, REPEATED, 2))
     parts = accrual(rate, whole, 1, claim.protocol.runs or 1, whole, usual)
     more = (whole + REPEATED) / whole
     found = choice(design(parts, whole, 1, aim, usual), cost._replace(more=more), subset=False)
@@ -221,7 +202,7 @@ def cheaper(one: Choice, other: Choice | None) -> bool:
 def parts_of(ways: Ways, best: Choice) -> Accrual:
     """The parts of a choice's error."""
     among = ways.drawn if best.subset else ways.plain
-    return next(parts for tasks, tries, parts in among if (tasks, tries) == (best.tasks, best.attempts))
+    return next(way.parts for way in among if (way.tasks, way.attempts) == (best.tasks, best.attempts))
 
 
 def scaffold_like(claim: Claim) -> str:
@@ -230,22 +211,6 @@ def scaffold_like(claim: Claim) -> str:
     if named := [ours for word, ours in NAMED.items() if word in text]:
         return named[0]
     return "edit" if any(word in text for word in EDITORS) else "bash"
-
-
-def subsets(claim: Claim, whole: Accrual, noise: float) -> Iterator[tuple[int, Accrual]]:
-    """Sizes of subsets, each with the parts of its error: none for a benchmark whose tasks' difficulty nobody fitted.
-
-    `whole`: the parts for one attempt at every task.
-    """
-    known = fitted(claim)
-    if known is None or claim.rate is None or len(known.ids) != whole.tasks:
-        return
-    for share in FRACTIONS[:-1]:
-        tasks = int(whole.tasks * share)
-        expected = expected_error(known, claim.rate, tasks, near=claim.rate)
-        sampled = (verdict_widening(known.design) * expected) ** 2
-        between = sampled / (1 / tasks - 1 / whole.tasks)
-        yield tasks, Accrual(whole.tasks, between, 0.0, whole.shared + noise / whole.tasks, fixed=True)
 
 
 def basics(claim: Claim, margin: float, power: float, unjudged: float) -> tuple[float, int]:
@@ -279,6 +244,7 @@ def choice(one: Design, cost: Cost, *, subset: bool) -> Choice:
         subset=subset,
         error=round(100 * one.error, 3),
         power=round(one.power, 4),
+        least_power=round(one.least, 4),
         tokens=cost.used(one.tasks * one.attempts),
         hours=None if hours is None else round(hours, 1),
     )

@@ -7,7 +7,7 @@ taken to be about all of them.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import yaml
 from evals.claims.claim import Claim, same_benchmark
 from evals.results.table import Drawn, Results, Table
 from evals.stats.noise import AttemptNoise, attempt_noise, drawn_inwards, prior
-from evals.stats.rebase import Carried, Mask, bounds, carried, seen_as_part
+from evals.stats.rebase import Carried, Mask, Part, bounds, carried, seen_as_part
 from evals.stats.subset import FITTED_FILES, Parameters, parameters
 from evals.verdict.measure import benchmark_size
 
@@ -84,10 +84,18 @@ def reference(claim: Claim, claimed: float, results: Results) -> Reference:
         moved = int(np.sum(theirs != ours))
         if not moved:
             return exactly(claimed, int(ours.sum()))
-        found = carried(known.items, claimed, theirs, ours)
+        found = carried_over(claim.benchmark, claimed, theirs.tobytes(), ours.tobytes())
         error = ERROR_FACTOR * found.error
         return Reference(found.rate, error, 0.0, found.low, found.high, int(ours.sum()), moved)
     return without_model(claim, claimed, results)
+
+
+@lru_cache(maxsize=1024)
+def carried_over(benchmark: str, claimed: float, theirs: bytes, ours: bytes) -> Carried:
+    """`carried` for masks as bytes; every reading of the results asks the same."""
+    known = fitted_of(benchmark)
+    assert known is not None, "asked of fitted benchmarks only"
+    return carried(known.items, claimed, np.frombuffer(theirs, bool), np.frombuffer(ours, bool))
 
 
 def exactly(claimed: float, tasks: int) -> Reference:
@@ -117,11 +125,18 @@ def run_noise(results: Results, table: Table) -> AttemptNoise:
     counted = asked_of(results, known, place)
     if counted.all():
         return attempt_noise(table.values, results.benchmark)
-    part = seen_as_part(known.items, drawn_inwards(table.values), counted)
-    expected = prior(part.rate, results.benchmark)
+    part = part_of(results.benchmark, drawn_inwards(table.values), counted.tobytes())
     return attempt_noise(
-        table.values, results.benchmark, expected._replace(variance=expected.variance * part.luck)
+        table.values, results.benchmark, prior(part.rate, results.benchmark).times(part.luck)
     )
+
+
+@lru_cache(maxsize=1024)
+def part_of(benchmark: str, rate: float, counted: bytes) -> Part:
+    """`seen_as_part` for a mask as bytes."""
+    known = fitted_of(benchmark)
+    assert known is not None, "asked of fitted benchmarks only"
+    return seen_as_part(known.items, rate, np.frombuffer(counted, bool))
 
 
 def fitted(claim: Claim) -> Parameters | None:

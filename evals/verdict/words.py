@@ -33,10 +33,10 @@ def certainty(direction: str, low: float, high: float, above: float, below: floa
 def what_it_takes(
     question: Question, results: Results, main: Table, noise: AttemptNoise, difference: float
 ) -> str:
-    """How many more attempts would decide, if the truth is where the estimate is."""
+    """How many more attempts would decide, if the truth is where the estimate is, and the noise, once measured, as expected."""
     if question.estimand is Estimand.LIKE_THESE:
         return "the interval crosses the margin; more repositories would narrow it, more attempts hardly"
-    found = compared(question, results, main, noise)
+    found = compared(question, results, main, noise.as_expected)
     accrual = found.parts
     away = abs(question.margin + difference) if question.at_least else abs(question.margin - abs(difference))
     room = away - question.claim.rounding - found.against.slack
@@ -59,7 +59,7 @@ def basis(question: Question, noise: AttemptNoise) -> tuple[str, ...]:
     claim = question.claim
     stated = claim.protocol.runs
     return (
-        f"run-to-run noise: {noise.basis}",
+        f"run-to-run noise: {noise.reckoned.basis}",
         f"the claim's noise: {stated} runs"
         if stated
         else "the claim's noise: runs not stated, taken as one run",
