@@ -34,6 +34,10 @@ class Party(StrEnum):
     """The gold patch fails or doing nothing passes here: excluded for all scaffolds alike."""
 
 
+RETRIED = (Party.SERVER, Party.SANDBOX)
+"""Whose attempts `--retry-unjudged` makes again."""
+
+
 class AttemptKey(Frozen):
     """Names one attempt of a run."""
 

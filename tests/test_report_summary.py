@@ -19,7 +19,7 @@ from evals.report.notices import notices
 from evals.report.page import to_html
 from evals.report.summary import read_report
 from evals.report.tables import print_summary, to_markdown
-from evals.report.verdict_text import headline, verdict_lines
+from evals.report.verdict_text import comparison_lines, headline, verdict_lines
 from evals.results.load import from_run_dir
 from evals.run.ledger import Ledger
 from evals.stats.subset import draw_stratified
@@ -72,6 +72,11 @@ def outcome_of(kind: str, key: AttemptKey) -> Outcome:
 def written(kind: str, run: Path) -> Path:
     """A run of twenty tasks on a claim, two scaffolds, two attempts; `kind` says what is odd about it."""
     write_run(run, lambda key: outcome_of(kind, key), tasks=20, benchmark="mine", attempts=2, margin=8.0)
+    for path in run.glob("*/*/*/record.json"):
+        attempt = json.loads(path.read_text())
+        if outcome_of(kind, AttemptKey.model_validate(attempt["key"])) is Outcome.NOT_JUDGED:
+            attempt |= {"stop": None, "failure": {"party": "server", "message": "down"}}
+            path.write_text(json.dumps(attempt))
     facts = json.loads((run / "manifest.json").read_text())
     facts["claim"] = ASKED.model_dump(mode="json")
     ids = [task["id"] for task in facts["tasks"]]
@@ -87,15 +92,20 @@ def written(kind: str, run: Path) -> Path:
 
 
 def outputs(run: Path) -> dict[str, str]:
-    """What a reader may open, with one kind of minus and blanks instead of line ends."""
+    """What a reader may open."""
     report, console = read_report(run), Console(width=1000, file=StringIO(), record=True)
     print_summary(report.summary, console)
     found = {
         "report.md": to_markdown(report.summary),
         "terminal": console.export_text(),
-        "report.html": re.sub(r"<[^>]*>", "", to_html(report)),
+        "report.html": re.sub(r"<[^>]*>", " ", to_html(report)),
     }
-    return {name: " ".join(text.replace("−", "-").split()) for name, text in found.items()}
+    return {name: squeezed(text) for name, text in found.items()}
+
+
+def squeezed(text: str) -> str:
+    """With one kind of minus and of range, and blanks instead of line ends."""
+    return " ".join(text.replace("−", "-").replace("…", "to").split())
 
 
 @pytest.mark.parametrize(
@@ -132,12 +142,26 @@ def test_every_output_has_the_same_headline_numbers(kind: str, tmp_path: Path) -
         for name, text in texts.items():
             assert all(part in text for part in told), (name, told)
             assert theirs.carried.replace("−", "-") in text, name
-        told_by_verify = " ".join(verdict_lines(theirs)).replace("−", "-")
-        assert all(part in told_by_verify for part in (told[0], *told[2:]))
-    for pair in compare(results).pairs if results else ():
-        told = (f"{pair.difference:+.1f}", f"{pair.low:+.1f}", f"{pair.high:+.1f}")
-        for name, text in texts.items():
-            assert all(part in text for part in told), (name, told)
+        told_by_verify = squeezed("\n".join(verdict_lines(theirs)))
+        rates = f"as claimed {theirs.claimed:.1f} % as measured {theirs.measured:.1f} %"
+        assert all(part in told_by_verify for part in (told[0], rates, *told[2:]))
+        for line in theirs.bounds:
+            row = (f"{line.rate:.1f}", f"{line.difference:+.1f}", f"{line.low:+.1f} to {line.high:+.1f}")
+            assert " ".join((str(line.tasks), f"{line.claimed:.1f}", *row, line.decision)) in told_by_verify
+            assert " ".join((str(line.tasks), *row, line.decision)) in texts["report.html"]
+        assert ("5 tasks count for nobody" in told_by_verify) == (kind == "some excluded")
+        assert ("retry 8 attempts first" in told_by_verify) == (kind == "unjudged")
+    assert ("retry 16 attempts first" in texts["report.md"]) == (kind == "unjudged")
+    if results:
+        comparison = compare(results)
+        texts["compare"] = squeezed("\n".join(comparison_lines(comparison)))
+        for one in comparison.systems:
+            row = f"{one.rate:.1f} {one.low:.1f}–{one.high:.1f} {one.worst:.1f}–{one.best:.1f}"
+            assert row in texts["compare"]
+        for pair in comparison.pairs:
+            for name, text in texts.items():
+                assert f"{pair.low:+.1f} to {pair.high:+.1f}" in text, name
+                assert f"{pair.difference:+.1f}" in text, name
 
 
 def record(n: int, **more: object) -> Record:

@@ -209,6 +209,7 @@ def test_two_files_are_not_two_graders() -> None:
     [
         (Outcome.NOT_JUDGED, "server", True),
         (Outcome.NOT_JUDGED, "missing", False),
+        (Outcome.NOT_JUDGED, "task", False),
         (Outcome.UNRESOLVED, "", False),
     ],
 )

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from evals.claims.network import ADVICE, network_dependent
-from evals.record import Outcome, Party
+from evals.record import RETRIED, Outcome
 from evals.report.empty_turns import empty_turn_lines
 from evals.report.notices import notices
 from evals.report.text import counted
@@ -25,7 +25,6 @@ from scaffolds.preset import left_out
 from tasks.catalog import OURS
 
 REASONS_SHOWN = 5
-RETRIED = (Party.SERVER, Party.SANDBOX)
 
 
 def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:

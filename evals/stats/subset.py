@@ -260,4 +260,4 @@ def _from_strata(subset: Subset, answers: Answers) -> tuple[Rate, Interval, floa
     whole = score_interval(rate, subset.n / left if left else subset.n)
     if not left:
         return rate, Interval(rate.value, rate.value), 0.0
-    return rate, whole, (whole.high - whole.low) / 2 / Z95
+    return rate, whole, max(whole.high - rate.value, rate.value - whole.low) / Z95

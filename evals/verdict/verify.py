@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.claims.claim import FULL_SIZE, Claim, folded, same_benchmark
-from evals.record import Decision, Outcome
+from evals.record import RETRIED, Decision, Outcome
 from evals.results.table import Drawn, Reading, Results, Row, Table
 from evals.stats.noise import AttemptNoise
 from evals.verdict import protocol_match as protocol
@@ -78,7 +78,7 @@ class Verdict(Frozen):
     scaffold_share: str
     """What another scaffold than the claim's may account for; empty under the claim's own."""
     retry_first: int
-    """Attempts of a run of ours that were not judged: what others published cannot be retried."""
+    """Attempts of a run of ours that server or sandbox spoiled: what others published cannot be retried."""
     own_run: bool
     """The results are the public run that the claim itself was made from."""
     basis: tuple[str, ...]
@@ -229,7 +229,8 @@ def made_elsewhere(results: Results) -> bool:
 
 
 def unjudged(row: Row) -> bool:
-    return row.outcome is Outcome.NOT_JUDGED and row.failure != "missing"
+    """What `--retry-unjudged` would make again."""
+    return row.outcome is Outcome.NOT_JUDGED and row.failure in RETRIED
 
 
 def views(question: Question, results: Results, noise: AttemptNoise) -> Iterator[Line]:
