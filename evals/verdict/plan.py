@@ -8,8 +8,6 @@ is at least as high for any difference beyond twice the margin.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from evals.claims.claim import Claim, folded, same_benchmark
 from evals.results.table import Results
 from evals.stats.noise import TYPICAL_SHARE, WEAK_BELOW, AttemptNoise, line, prior
