@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import signal
@@ -14,18 +15,22 @@ from evals.commands.index import WIDTH, help_page
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr and an exit code, never a traceback."""
-    open_closed_streams()
+    prepare_streams()
     if sys.argv[1:] in (["--help"], ["-h"]) and shutil.get_terminal_size().columns >= WIDTH:
         sys.stdout.write(help_page())
         return
     run_application()
 
 
-def open_closed_streams() -> None:
-    """What the caller closed (`>&-`): else the next file that we open is our output."""
+def prepare_streams() -> None:
+    """What the caller closed (`>&-`) is opened: else the next file of ours is our output. Letters that an old locale lacks
+    become question marks."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def run_application() -> None:

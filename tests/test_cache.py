@@ -36,6 +36,12 @@ def test_a_broken_file_is_dropped_and_a_sound_one_is_read(tmp_path: Path) -> Non
     assert load_cached(file, json.loads) == [1]
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        write_atomic(tmp_path / "none" / "grade.json", b"{}")
+    assert raised.value.filename == str(tmp_path / "none" / "grade.json")
+
+
 def test_threads_that_write_the_same_file_leave_one_of_theirs(tmp_path: Path) -> None:
     texts = [bytes([letter]) * 200_000 for letter in b"abcdefgh"]
     threads = [threading.Thread(target=write_atomic, args=(tmp_path / "file", text)) for text in texts]

@@ -83,6 +83,15 @@ def test_a_reader_who_went_away_and_a_closed_or_full_stream_are_no_traceback() -
         assert (done.returncode, done.stderr) == said
 
 
+def test_letters_that_a_locale_lacks_are_question_marks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "evals", "plan", "qwen3.6-27b/swe-bench-verified", "--margin", "8"],
+        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "margin ?8 points" in done.stdout
+
+
 def test_grading_without_limits_leaves_all_else_as_it_was() -> None:
     limits = TestLimits(seconds=7, container=Limits(memory=1 << 30))
     assert without_limits(limits) == TestLimits(
