@@ -19,7 +19,10 @@ def main() -> None:
     if sys.argv[1:] in (["--help"], ["-h"]) and shutil.get_terminal_size().columns >= WIDTH:
         sys.stdout.write(help_page())
         return
-    run_application()
+    try:
+        run_application()
+    except KeyboardInterrupt:  # at whatever point, the imports included
+        sys.exit(130)
 
 
 def prepare_streams() -> None:
@@ -46,8 +49,6 @@ def run_application() -> None:
         end(error, MachineError.exit_code)
     except OSError as error:
         end(describe(error), UserError.exit_code if error.errno in WRONG_PATH else MachineError.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except SystemExit as ended:  # Typer's 1 for a reader who went away (`| head`) would say "not judged"
         sys.exit(128 + signal.SIGPIPE if isinstance(ended.__context__, BrokenPipeError) else ended.code)
 

@@ -86,10 +86,19 @@ def test_a_reader_who_went_away_and_a_closed_or_full_stream_are_no_traceback() -
 def test_letters_that_a_locale_lacks_are_question_marks() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "evals", "plan", "qwen3.6-27b/swe-bench-verified", "--margin", "8"],
-        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True, encoding="latin-1", check=False, env=os.environ | {"PYTHONIOENCODING": "latin-1"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "margin ?8 points" in done.stdout
+    assert "margin ±8 points" in done.stdout
+    assert "100%   ?" in done.stdout
+
+
+def test_ctrl_c_before_anything_began_is_no_traceback() -> None:
+    late = "import builtins, os, signal, sys; sys.argv = ['asclaimed', 'claims', 'list']; real = builtins.__import__\n"
+    late += "def stop(name, *rest): return os.kill(os.getpid(), 2) if name.startswith('evals.commands.app') else real(name, *rest)\n"
+    late += "from evals.cli import main; builtins.__import__ = stop; main()"
+    done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_grading_without_limits_leaves_all_else_as_it_was() -> None:
