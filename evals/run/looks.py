@@ -1,7 +1,7 @@
 """What planned looks at a run said, kept in its `looks.json`: from a decision on, later attempts do not count.
 
 A look that counted attempts which were quarantined later is withdrawn, and taken again when they are made again.
-Not here: taking a look (`interim`), and the order of work, which the manifest fixes.
+Not here: taking a look (`evals.verdict.interim`), and the order of work, which the manifest fixes.
 """
 
 from __future__ import annotations
