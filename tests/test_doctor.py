@@ -20,7 +20,7 @@ from evals.serve.doctor.finding import PROBLEMS, Examination, Form, Level, hours
 from scaffolds.openai.config import ModelConfig
 from scaffolds.openai.dialects import TABLE, cure
 from scaffolds.openai.probe import probe
-from tests.fakes.faulty_answers import Fault
+from tests.fakes.faulty_answers import Fault, Planted
 from tests.fakes.faulty_server import FaultyServer, Setup
 from tests.fakes.openai_server import Answer, FakeServer, error
 
@@ -91,6 +91,26 @@ def test_a_cache_that_is_not_counted_is_judged_by_the_time_to_the_first_token() 
         assert measured.cold_first_token
     healthy, broken = shares
     assert (healthy or 0) > 0.5 > (broken or 0)
+
+
+def test_an_unknown_model_that_is_accepted_in_silence_is_told_by_the_name_in_the_answers() -> None:
+    """A server without a list takes any name."""
+    with FaultyServer(setup=SMALL) as server:
+        server.get["/v1/models"] = {"object": "list", "data": []}
+        asked = ModelConfig(base_url=server.url, model="other-70b")
+        examination = examine(asked, probe(asked), Form.FULL)
+    assert problems(examination) == {"other-name"}
+    (found,) = [finding for finding in examination.findings if finding.name == "other-name"]
+    assert "asked for 'other-70b', 'fake' answers" in found.what
+
+
+def test_two_servers_behind_one_address_are_told_by_how_answers_are_signed() -> None:
+    with FaultyServer(Planted(Fault.OTHER_MODEL, times=4), setup=SMALL) as server:
+        examination = look(server)
+    assert "two-servers" in problems(examination)
+    (found,) = [finding for finding in examination.findings if finding.name == "two-servers"]
+    assert found.level is Level.BLOCKER
+    assert "fake fp-1 and fake-other fp-1-other" in found.what
 
 
 def test_the_short_form_asks_two_things() -> None:

@@ -132,6 +132,27 @@ def test_a_server_that_is_the_same_or_does_not_answer_was_never_another(tmp_path
         assert (watch.times, watch.suspect) == (0, False)
 
 
+def test_a_server_that_comes_back_as_another_one_is_found_before_it_answers_an_attempt(
+    tmp_path: Path,
+) -> None:
+    """Its process dies, with every connection, and another model listens on its port for a while."""
+    with Server() as server:
+
+        def swap(number: int) -> None:
+            if number == 7:
+                server.go_away()
+                server.become("fp-2", until=0.5)
+                server.come_back()
+
+        server.before_chat = swap
+        run = watched_work(tmp_path, plan_of(server))
+        assert server.chats <= 6 * 3 + 7 + 1
+    assert run.finished
+    assert kept(tmp_path) == {f"t{n}": ["fp-1", "fp-1"] for n in range(6)}
+    (change,) = changes(tmp_path).changes
+    assert [key.task_id for key in change.attempts] == ["t0", "t1"]
+
+
 def test_a_swap_that_only_the_canary_tells_is_found_on_the_timer(tmp_path: Path) -> None:
     with Server() as server:
 
