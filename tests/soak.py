@@ -27,18 +27,21 @@ from typing import Any
 from evals.report.summary import summarise
 from evals.run.ledger import verify
 from scaffolds.openai.config import Retries
-from tasks.backend import NO_MOUNTS
+from tasks.backend import NO_MOUNTS, Backend
 from tasks.errors import DiskFullError, UserError
-from tasks.sandbox import ExecResult, Limits, Sandbox
+from tasks.sandbox import ExecResult, Limits, Sandbox, SandboxError
 from tests.fakes.openai_server import Answer, Body, FakeServer, as_stream, call, error
 from tests.fakes.plain_backend import PlainBackend
 from tests.fakes.plain_sandbox import PlainSandbox
 from tests.served_run import make_task, plan_for, work
+from tests.soak_flat import crowd, is_flat, recording
 
 TASKS = [make_task(f"t{n}") for n in range(6)]
 CALLS = 3
 """Of each attempt; the last one submits."""
 WRITES = {"os.rename", "os.mkdir", "os.remove"}
+RECORDING = 0.1
+"""The most of a model call that its recording may be."""
 TIMES = {"created", "active_seconds", "load"}
 
 
@@ -75,6 +78,47 @@ class CountingBackend(PlainBackend):
         return CountedSandbox(labels["attempt"].split("/")[1])
 
 
+class RestartingBackend(CountingBackend):
+    """Its daemon is gone for half a second from the tenth command on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.commands, self.back = itertools.count(1), 0.0
+        self.lost = 0
+        self._answers = lambda: time.monotonic() >= self.back
+
+    def open(
+        self,
+        image: str,
+        *,
+        workdir: str,
+        limits: Limits,
+        labels: Mapping[str, str],
+        mounts: Mapping[str, Path] = NO_MOUNTS,
+    ) -> Sandbox:
+        self.check()
+        return LostSandbox(labels["attempt"].split("/")[1], self)
+
+    def check(self) -> None:
+        if time.monotonic() < self.back:
+            self.lost += 1
+            raise SandboxError("cannot reach the Docker daemon")
+
+
+class LostSandbox(CountedSandbox):
+    """Dies with its daemon."""
+
+    def __init__(self, task: str, backend: RestartingBackend) -> None:
+        super().__init__(task)
+        self.backend = backend
+
+    def exec(self, command: str, *, timeout: float, cwd: str | None = None) -> ExecResult:
+        if next(self.backend.commands) == 10:
+            self.backend.back = time.monotonic() + 0.5
+        self.backend.check()
+        return super().exec(command, timeout=timeout, cwd=cwd)
+
+
 def talk(body: Body) -> Answer:
     """The same to the same conversation, whoever asks and how often."""
     turn = sum(message["role"] == "assistant" for message in body["messages"])
@@ -108,15 +152,26 @@ def size(*, stream: bool) -> int:
     return len(b"".join((as_stream(good.message) if stream else good).pieces))
 
 
-def run_once(directory: Path, url: str, *, workers: int = 4, stream: bool = True, attempts: int = 1) -> None:
+PATIENT = Retries(attempts=50, seconds=60, first_wait=0.001, longest_wait=0.01)
+
+
+def run_once(
+    directory: Path,
+    url: str,
+    *,
+    workers: int = 4,
+    stream: bool = True,
+    attempts: int = 1,
+    retries: Retries = PATIENT,
+    backend: Backend | None = None,
+) -> None:
     """Work on it until its end, or go on with it."""
     plan = plan_for(url, attempts=attempts)
     assert plan.model is not None
-    patient = Retries(attempts=50, seconds=60, first_wait=0.001, longest_wait=0.01)
     deadlines = plan.model.deadlines.model_copy(update={"first_byte": 1.0, "silence": 0.5})
-    changed = {"retries": patient, "stream": stream, "deadlines": deadlines}
+    changed = {"retries": retries, "stream": stream, "deadlines": deadlines}
     plan = plan.model_copy(update={"model": plan.model.model_copy(update=changed)})
-    work(directory, plan, TASKS, workers=workers, backend=CountingBackend())
+    work(directory, plan, TASKS, workers=workers, backend=backend or CountingBackend())
 
 
 def report(directory: Path) -> str:
@@ -183,6 +238,45 @@ def with_restart(directory: Path) -> str:
         timer.start()
         run_once(directory, server.url)
         timer.join()
+    return report(directory)
+
+
+def twenty_minutes(directory: Path, *, pages: bool) -> str:
+    """503 for so long, by a clock a thousand times as fast; `pages`: a daemon that loads says so on every page, too."""
+    until = 0.0
+
+    def strike(number: int, _answer: Answer) -> Answer | None:
+        nonlocal until
+        until = until or (time.monotonic() + 1200 / FASTER if number >= 7 else 0.0)
+        return error(503, LOADING) if time.monotonic() < until else None
+
+    with Weather(strike) as server:
+        listed = server.get["/v1/models"]
+        if pages:
+            server.get["/v1/models"] = lambda: (
+                error(503, LOADING) if time.monotonic() < until else error(200, listed)
+            )
+        run_once(directory, server.url, retries=usual_but(FASTER))
+    return report(directory)
+
+
+FASTER = 1000
+LOADING = {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}
+
+
+def usual_but(faster: float) -> Retries:
+    """The client's own patience by a faster clock."""
+    usual = Retries()
+    waits = ("seconds", "first_wait", "longest_wait")
+    return usual.model_copy(update={name: getattr(usual, name) / faster for name in waits})
+
+
+def with_daemon_restart(directory: Path) -> str:
+    """The daemon goes away with every container in the middle, and is back after a while."""
+    backend = RestartingBackend()
+    with good_server() as server:
+        run_once(directory, server.url, backend=backend)
+    assert backend.lost, "attempts were under way"
     return report(directory)
 
 
@@ -265,7 +359,10 @@ def sweep(points: int = 200) -> None:
             assert killed_after(next(fresh), server.url, chance.uniform(0.0, 1.5)) == good, n
         say(f"kill -9 at {points} random moments", True)
     shutil.rmtree(place)
-    say("2,000 attempts, 64 at once: " + json.dumps(crowd(2000, 64)), True)
+    share = recording()
+    say(f"recording is {share:.1%} of a model call", share <= RECORDING)
+    seen = crowd(2000, 64)
+    say(f"2,000 attempts, 64 at once: {', '.join(map(str, seen))}", is_flat(seen, 64))
 
 
 def weathers(fresh: Iterator[Path]) -> Iterator[tuple[str, str]]:
@@ -278,26 +375,9 @@ def weathers(fresh: Iterator[Path]) -> Iterator[tuple[str, str]]:
         yield f"resets at every byte of {'streamed' if stream else 'whole'} answers ({runs} runs)", found
     yield "503, stalls, resets", under(next(fresh), storm)
     yield "a server that restarts", with_restart(next(fresh))
-
-
-def crowd(attempts: int, at_once: int) -> dict[str, list[int]]:
-    """MB, file descriptors and threads of this process, after a quarter, a half, … of the attempts."""
-    from evals.bench.measure import scripted_server
-
-    seen: dict[str, list[int]] = {"rss_mb": [], "descriptors": [], "threads": []}
-    directory = Path(tempfile.mkdtemp(prefix="asclaimed-soak-")) / "run"
-    with scripted_server() as url:
-        plan = plan_for(url, budget={"steps": 3}, attempts=attempts // len(TASKS) + 1)
-
-        def watch(run: Any) -> None:
-            if run.tally.done >= (len(seen["threads"]) + 1) * attempts // 4 and run.tally.running:
-                seen["rss_mb"].append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20)
-                seen["descriptors"].append(len(list(Path("/proc/self/fd").iterdir())))
-                seen["threads"].append(threading.active_count())
-
-        work(directory, plan, TASKS, workers=at_once, backend=CountingBackend(), watch=watch)
-    shutil.rmtree(directory.parent)
-    return seen
+    yield "20 minutes of 503 on every page", twenty_minutes(next(fresh), pages=True)
+    yield "20 minutes of 503 to every chat", twenty_minutes(next(fresh), pages=False)
+    yield "a Docker daemon that restarts", with_daemon_restart(next(fresh))
 
 
 def say(line: str, good: bool) -> None:

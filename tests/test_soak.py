@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import soak
+from tests import soak, soak_flat
 from tests.fakes.openai_server import FakeServer
 
 
@@ -42,6 +42,20 @@ def test_refusals_and_stalls_leave_no_trace(tmp_path: Path, good: str) -> None:
 
 def test_a_server_that_restarts_leaves_no_trace(tmp_path: Path, good: str) -> None:
     assert soak.with_restart(tmp_path / "run") == good
+
+
+@pytest.mark.parametrize("pages", [True, False])
+def test_twenty_minutes_of_503_leave_no_trace(tmp_path: Path, good: str, pages: bool) -> None:
+    assert soak.twenty_minutes(tmp_path / "run", pages=pages) == good
+
+
+def test_a_docker_daemon_that_restarts_leaves_no_trace(tmp_path: Path, good: str) -> None:
+    assert soak.with_daemon_restart(tmp_path / "run") == good
+
+
+def test_nothing_grows_with_the_number_of_attempts_and_recording_is_cheap() -> None:
+    assert soak_flat.is_flat(seen := soak_flat.crowd(160, 16), 16), seen
+    assert soak_flat.recording() <= soak.RECORDING
 
 
 @pytest.mark.parametrize("action", ["kill", "disk full"])
