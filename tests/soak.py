@@ -75,7 +75,10 @@ class CountingBackend(PlainBackend):
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
     ) -> Sandbox:
-        return CountedSandbox(labels["attempt"].split("/")[1])
+        return self.machine(labels["attempt"].split("/")[1])
+
+    def machine(self, task: str) -> Sandbox:
+        return CountedSandbox(task)
 
 
 class RestartingBackend(CountingBackend):
@@ -87,17 +90,9 @@ class RestartingBackend(CountingBackend):
         self.lost = 0
         self._answers = lambda: time.monotonic() >= self.back
 
-    def open(
-        self,
-        image: str,
-        *,
-        workdir: str,
-        limits: Limits,
-        labels: Mapping[str, str],
-        mounts: Mapping[str, Path] = NO_MOUNTS,
-    ) -> Sandbox:
+    def machine(self, task: str) -> Sandbox:
         self.check()
-        return LostSandbox(labels["attempt"].split("/")[1], self)
+        return LostSandbox(task, self)
 
     def check(self) -> None:
         if time.monotonic() < self.back:
