@@ -84,7 +84,7 @@ def attempt(tmp_path: Path, prepared: Any) -> Attempt:
                 tmp_path / f"run-{number}",
                 backend=backend,
                 limits=Limits(),
-                settings=Settings(budget=Budget(**{"steps": 5, "seconds": 60, **budget})),
+                settings=Settings(budget=Budget(**{"steps": 5, "seconds": 250, **budget})),
                 model=ModelConfig(
                     base_url=server.url,
                     model="m",
@@ -127,11 +127,10 @@ FULL = error(400, {"error": {"message": "too long", "type": "exceed_context_size
 ENDINGS: dict[str, tuple[str, list[Answer], dict[str, Any], Stop]] = {
     "crash": ("crash", [EDIT], {}, Stop.PROGRAM_FAILED),
     "terminal": ("terminal", [EDIT], {}, Stop.PROGRAM_FAILED),
-    "hang": ("hang", [EDIT], {"seconds": 4}, Stop.TIME_LIMIT),
-    "flood": ("flood", [EDIT], {"seconds": 4}, Stop.TIME_LIMIT),
+    "hang": ("hang", [EDIT], {}, Stop.TIME_LIMIT),
+    "flood": ("flood", [EDIT], {}, Stop.TIME_LIMIT),
     "daemon": ("daemon", [EDIT], {}, Stop.SUBMITTED),
     "break-out": ("break", [EDIT], {}, Stop.SANDBOX_BROKEN),
-    "tokens": ("work", [EDIT], {"tokens": 20}, Stop.TOKEN_LIMIT),
     "budget ignored": ("insist", [EDIT], {"steps": 2}, Stop.STEP_LIMIT),
     "window": ("work", [EDIT, FULL], {}, Stop.CONTEXT_OVERFLOW),
     "silence": ("work", [EDIT, say("")], {}, Stop.NO_TOOL_CALL),
@@ -140,8 +139,15 @@ ENDINGS: dict[str, tuple[str, list[Answer], dict[str, Any], Stop]] = {
 
 def test_every_end_has_its_name_and_the_work_is_kept(attempt: Attempt) -> None:
     def made(name: str) -> tuple[Stop | None, bool]:
-        task, script, given, _stop = ENDINGS[name]
-        one = attempt(*script, task=task, number=list(ENDINGS).index(name) + 1, **given)
+        task, script, given, stop = ENDINGS[name]
+        number = 3 * list(ENDINGS).index(name) + 1
+        for patience, seconds in enumerate(
+            (3, 20, 100)
+        ):  # a busy machine may not get to the first command in 3 s
+            limit = {"seconds": seconds} if stop is Stop.TIME_LIMIT else {}
+            one = attempt(*script, task=task, number=number + patience, **given, **limit)
+            if stop is not Stop.TIME_LIMIT or one.patch:
+                break
         return one.record.stop, b"+changed" in one.patch
 
     with ThreadPoolExecutor(4) as pool:
