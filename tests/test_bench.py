@@ -48,9 +48,14 @@ def test_single_operations_are_measured_beside_the_bare_machine(
     from tasks.docker.images import sandbox_base
 
     monkeypatch.setattr(pieces, "STARTS", 1)
-    found = pieces.measure(sandbox_base().id)
-    assert found["ours"].keys() == {"heredoc_ms", "write_10mb_ms", "http_ms", "start_ms"} <= ROWS.keys()
-    assert found["host"].keys() == {"exec_true_ms", "heredoc_ms", "http_ms"}
+    with scripted_server() as url:
+        found = pieces.measure(sandbox_base().id, url)
+    assert (
+        found["ours"].keys()
+        == {"heredoc_ms", "write_10mb_ms", "http_ms", "model_ms", "start_ms"}
+        <= ROWS.keys()
+    )
+    assert found["host"].keys() == {"exec_true_ms", "heredoc_ms", "http_ms", "model_ms"}
     assert all(0 < number < 60_000 for column in found.values() for number in column.values())
 
 

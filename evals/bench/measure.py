@@ -47,8 +47,8 @@ def run_all(
         baselines = {"docker exec": subject("docker-exec", url, image, crowd, say)}
         if mini := mini_python():
             baselines["mini-swe-agent"] = subject("mini-swe-agent", url, image, crowd, say, python=mini)
-    say("asclaimed: single operations")
-    pieces = process("pieces", sys.executable, ["-m", "evals.bench.pieces", image])
+        say("asclaimed: single operations")
+        pieces = process("pieces", sys.executable, ["-m", "evals.bench.pieces", image, url])
     ours |= rounded(pieces["ours"])
     baselines["docker exec"] |= rounded(pieces["docker"])
     baselines["bare machine"] = rounded(pieces["host"])

@@ -1,8 +1,8 @@
 """A recording served again: an OpenAI-compatible server on loopback that answers as the model did, request for request.
 
 The scaffold and the sandbox are real, so that what differs is our code, the machine, or a command that prints the time.
-Not covered: agent programs, most of which send
-times and ids of their own, so that the first request differs; how long the model took, so an attempt that its time limit ended is followed as far as its recording goes.
+Not covered: how long the model took, so an attempt that its time limit ended is followed as far as its recording goes;
+agent programs, most of which send times and ids of their own.
 """
 
 from __future__ import annotations
