@@ -131,12 +131,16 @@ void command_spare(void) {
     *last_directory = 0;
 }
 
-/* The spare, if it began as a shell of now would: nobody stopped it, and its directory is the one of that name. */
+/* The spare, if it began as a shell of now would: in the directory of that name, and nobody ended it meanwhile. */
 static struct stream *take_spare(const char *directory) {
     struct stream *s = spare;
     struct stat place;
-    if (s && (strcmp(s->directory, directory) != 0 || stat(".", &place) < 0 || place.st_ino != s->place.st_ino ||
-              place.st_dev != s->place.st_dev || (*s->shell && !tree_is_sound(*s->shell)))) {
+    if (!s)
+        return NULL;
+    if (*s->shell)
+        kill(*s->shell, SIGCONT); /* nor does it stay stopped */
+    if (strcmp(s->directory, directory) != 0 || stat(".", &place) < 0 || place.st_ino != s->place.st_ino ||
+        place.st_dev != s->place.st_dev || !*s->shell || !tree_is_sound(*s->shell)) {
         drop_spare();
         return NULL;
     }
@@ -159,6 +163,10 @@ static void finish(struct stream *s, int code) {
     s->id = 0;
     s->kind = LEFTOVER;
     s->left = UINT64_MAX;
+    close(s->sink);
+    close(s->input);
+    s->sink = s->input = -1;
+    s->pending_size = 0;
     if (s->source < 0)
         stream_close(s);
 }

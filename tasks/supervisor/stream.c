@@ -186,7 +186,7 @@ static void sink_close(struct stream *s, int error) {
         return;
     }
     close(s->sink);
-    s->sink = error ? -1 : s->input; /* a shell has its command's text: the rest is for the command */
+    s->sink = s->input; /* a shell has its command's text: the rest is for the command */
     s->input = -1;
     if (s->kind == FILE_WRITE) {
         send_result(s->id, error, false, s->total);

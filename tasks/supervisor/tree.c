@@ -15,6 +15,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define TIMES_3(what) what what what
+#define TIMES_7(what) what what what what what what what
+
 static uint64_t unmarked;
 static uint32_t last_mark;
 
@@ -54,10 +57,12 @@ static bool belongs(pid_t pid, uint32_t mark) {
 
 static char state(pid_t pid) { return *fact(pid, "status", "\nState:\t"); }
 
-/* It is neither stopped nor about to end. */
+/* It runs on: it is not ending (PF_EXITING), and no signal waits that ends it. */
 bool tree_is_sound(pid_t pid) {
-    const char *status = fact(pid, "status", "\nState:\t");
-    return *status && !strchr("TtZX", *status) && strstr(status, "\nSigPnd:\t0000000000000000\nShdPnd:\t0000000000000000\n");
+    char is;
+    unsigned long flags, pending;
+    int found = sscanf(fact(pid, "stat", ") "), "%c %*s %*s %*s %*s %*s %lu" TIMES_7(TIMES_3(" %*s")) " %lu", &is, &flags, &pending);
+    return found == 3 && !strchr("ZX", is) && !(flags & 4) && !pending;
 }
 
 /* Sends `signal` (0: none) to all living processes of a command; returns how many there are. With `running_only`,
