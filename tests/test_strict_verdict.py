@@ -11,7 +11,7 @@ import pytest
 from evals.grade.strict import suite
 from evals.grade.strict.baseline import Calibration
 from evals.grade.strict.delivery import Observed
-from evals.grade.strict.mixed import Mixed, expected_of
+from evals.grade.strict.mixed import Mixed, affordable, expected_of
 from evals.grade.strict.negative_controls import Control
 from evals.grade.strict.result_file import Results
 from evals.grade.strict.script import put_together, take_apart
@@ -105,6 +105,12 @@ def test_true_copies_must_pass_and_false_ones_fail(
     run = seen(exit_code=exit_code)
     column = judge(run._replace(results=run.results._replace(states=found)), MIXED)
     assert (column.outcome, reason in column.reason) == (outcome, True)
+
+
+def test_copies_are_cut_down_to_what_they_may_cost() -> None:
+    assert affordable(1.0, 6.1) == affordable(100.0, 90.0) == affordable(100.0, 120.0) == 1
+    assert affordable(100.0, 150.0) == pytest.approx(25 / 50)
+    assert affordable(1.0, 53.0) == pytest.approx(0.1)
 
 
 def test_copies_count_as_far_as_gold_does_what_they_ask_for() -> None:

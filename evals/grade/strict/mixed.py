@@ -85,8 +85,7 @@ def make_mixed(context: MixedContext) -> Mixed | None:
     if tried.mixed or not tried.good:
         return tried.mixed
     kept = [name for name in sample if name in tried.good]
-    if tried.slow:
-        kept, copies = kept[:SMALL_SAMPLE], 2
+    kept, copies = kept[: max(SMALL_SAMPLE, int(len(kept) * tried.share))], max(2, int(copies * tried.share))
     return _attempt(context, hidden & tried.good, set(kept), copies, last=True).mixed
 
 
@@ -128,7 +127,8 @@ class Tried(NamedTuple):
     good: set[str]
     """Functions that bear copies."""
     mixed: Mixed | None
-    slow: bool = False
+    share: float = 1.0
+    """Of its copies, so many may be had for what they may cost."""
 
 
 def _attempt(
@@ -143,12 +143,22 @@ def _attempt(
     run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
     pairs = {one.name: expected_of(one, context.plain, run) for one in varied}
     good = {name for name, expected in pairs.items() if expected is not None}
-    slow = run.seconds > MAY_COST * context.plain.seconds + FREE_SECONDS
+    allowed, extra = (
+        (MAY_COST - 1) * context.plain.seconds + FREE_SECONDS,
+        run.seconds - context.plain.seconds,
+    )
+    share = 0.0 if run.timed_out else min(1.0, allowed / extra) if extra > 0 else 1.0
     usable = run.applied and run.results.ended and not run.timed_out and len(good) == len(varied)
-    if not usable or (slow and not last):
-        return Tried(good, None, slow or run.timed_out)
+    if not usable or (share < 1 and not last):
+        return Tried(good, None, share)
     expected = {i: found for one in pairs.values() if one for i, found in one.items()}
     return Tried(good, _finished(context, files, varied, hidden, run, expected))
+
+
+def affordable(plain: float, mixed: float) -> float:
+    """The share of a mixed run's copies that may be had for what they may cost; seconds of both runs."""
+    extra = mixed - plain
+    return min(1.0, ((MAY_COST - 1) * plain + FREE_SECONDS) / extra) if extra > 0 else 1.0
 
 
 Expected = dict[str, tuple[str, bool]]
