@@ -143,11 +143,7 @@ def _attempt(
     run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
     pairs = {one.name: expected_of(one, context.plain, run) for one in varied}
     good = {name for name, expected in pairs.items() if expected is not None}
-    allowed, extra = (
-        (MAY_COST - 1) * context.plain.seconds + FREE_SECONDS,
-        run.seconds - context.plain.seconds,
-    )
-    share = 0.0 if run.timed_out else min(1.0, allowed / extra) if extra > 0 else 1.0
+    share = 0.0 if run.timed_out else affordable(context.plain.seconds, run.seconds)
     usable = run.applied and run.results.ended and not run.timed_out and len(good) == len(varied)
     if not usable or (share < 1 and not last):
         return Tried(good, None, share)
