@@ -144,7 +144,8 @@ def test_every_output_has_the_same_headline_numbers(kind: str, tmp_path: Path) -
             assert theirs.carried.replace("−", "-") in text, name
         told_by_verify = squeezed("\n".join(verdict_lines(theirs)))
         rates = f"as claimed {theirs.claimed:.1f} % as measured {theirs.measured:.1f} %"
-        assert all(part in told_by_verify for part in (told[0], rates, *told[2:]))
+        assert all(part in told_by_verify for part in (told[0], rates, *told[3:]))
+        assert f"difference {theirs.difference:+.1f} points, 90 % interval {told[3]}" in told_by_verify
         for line in theirs.bounds:
             row = (f"{line.rate:.1f}", f"{line.difference:+.1f}", f"{line.low:+.1f} to {line.high:+.1f}")
             assert " ".join((str(line.tasks), f"{line.claimed:.1f}", *row, line.decision)) in told_by_verify
