@@ -53,11 +53,11 @@ def crowd(attempts: int, at_once: int) -> list[Held]:
 
 def is_flat(seen: list[Held], at_once: int) -> bool:
     """From the first quarter on nothing grows; each attempt under way has some files open, or has not yet."""
-    first, last = seen[0], seen[-1]
+    first, most = seen[0], Held(*map(max, zip(*seen, strict=True)))
     return (
-        last.megabytes <= GROWTH * first.megabytes + 4
-        and last.descriptors <= first.descriptors + at_once
-        and last.threads <= first.threads + 2
+        most.megabytes <= GROWTH * first.megabytes + 4
+        and most.descriptors <= first.descriptors + 2 * at_once
+        and most.threads <= first.threads + 2
     )
 
 

@@ -23,6 +23,7 @@ from scaffolds.openai.probe import probe
 from tests.fakes.faulty_answers import Fault, Planted
 from tests.fakes.faulty_server import FaultyServer, Setup
 from tests.fakes.openai_server import Answer, FakeServer, error
+from tests.fakes.simulated_model import Said, scripted
 
 SMALL = Setup(window=6000, slots=3, prefill=100_000)
 THINKING = Setup(window=6000, slots=3, prefill=100_000, thinks=True)
@@ -111,6 +112,14 @@ def test_two_servers_behind_one_address_are_told_by_how_answers_are_signed() -> 
     (found,) = [finding for finding in examination.findings if finding.name == "two-servers"]
     assert found.level is Level.BLOCKER
     assert "fake fp-1 and fake-other fp-1-other" in found.what
+
+
+def test_a_cap_that_the_answer_did_not_reach_is_not_called_kept() -> None:
+    """As a small model does that says a few words and ends."""
+    with FaultyServer(brain=scripted(Said("One, two.")), setup=SMALL) as server:
+        examination = look(server, Form.SHORT)
+    (found,) = [finding for finding in examination.findings if finding.name == "cap"]
+    assert found.what == "not tried: the answer ended by itself after 3 tokens, before max_tokens 16"
 
 
 def test_the_short_form_asks_two_things() -> None:

@@ -33,6 +33,10 @@ def _cap(patient: Patient, reply: Reply) -> Finding:
         return patient.problem(
             "lying-finish", f"cut at max_tokens, and finish_reason is {reply.finish_reason!r}"
         )
+    if reply.finish_reason != CUT_OFF:
+        return fine(
+            "cap", f"not tried: the answer ended by itself after {_size(reply)}, before max_tokens {CAP}"
+        )
     return fine("cap", f"max_tokens is kept, finish_reason is {reply.finish_reason!r}")
 
 
