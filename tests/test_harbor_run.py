@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 from evals.grade.grader import Grader
 from evals.grade.kept_verification import KeptVerification
+from evals.grade.reward import Reward
 from evals.record import Grade, Outcome, Party, Record
+from evals.run import manifest
 from tasks import catalog
 from tasks.backend import TestLimits, VerifierRun
 from tasks.docker.backend import DockerBackend
@@ -25,6 +28,7 @@ from tests.harbor_tasks import TASKS, UVX, OwnTask, write_task, write_tasks
 pytestmark = pytest.mark.docker
 BROKEN = TASKS[0]._replace(name="broken", test=UVX.replace("pytest --ctrf", "pytest --no-such-option --ctrf"))
 """Its reward is 0 whatever is done, without the report that it promises."""
+REFUSED = TASKS[0]._replace(name="refused", toml="[environment]\ngpus = 1\n")
 LIMITS = TestLimits()
 
 
@@ -32,17 +36,24 @@ LIMITS = TestLimits()
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = write_tasks(tmp_path_factory.mktemp("harbor") / "own-bench")
     write_task(home, BROKEN)
+    write_task(home, REFUSED)
     return home
 
 
 @pytest.fixture(scope="module")
 def run(docker_daemon: None, home: Path) -> Iterator[Path]:
-    """The solutions of all, and nothing done to any; what it kept in Docker is removed again."""
+    """The solutions of all; what it kept in Docker is removed again."""
     run = home.parent / "run"
-    options = ["--scaffold", "gold", "--scaffold", "nop", "--workers", "2", "--set", "graders=2"]
-    done = asclaimed("run", "--tasks", home, *options, "--out", run)
+    done = asclaimed(
+        "run", "--tasks", home, "--scaffold", "gold", "--workers", 2, "--set", "graders=2", "--out", run
+    )
     assert done.returncode == 1, done.stderr  # the broken one
+    assert "REFUSED, and excluded: refused needs a GPU" in done.stderr
     yield run
+    forget_states(run)
+
+
+def forget_states(run: Path) -> None:
     for record in records(run).values():
         if record.state:
             DockerBackend().forget(record.state.name)
@@ -58,21 +69,45 @@ def grades(run: Path, scaffold: str) -> dict[str, Grade]:
     return {name: Grade.model_validate_json(path.read_bytes()) for name, path in found.items()}
 
 
-@pytest.mark.parametrize(("scaffold", "outcome"), [("gold", Outcome.RESOLVED), ("nop", Outcome.UNRESOLVED)])
-def test_solutions_pass_and_nothing_fails(run: Path, scaffold: str, outcome: Outcome) -> None:
-    found = grades(run, scaffold)
+def test_solutions_pass(run: Path) -> None:
+    found = grades(run, "gold")
     assert {name: grade.outcome for name, grade in found.items()} == {
-        **{task.name: outcome for task in TASKS},
+        **{task.name: Outcome.RESOLVED for task in TASKS},
         BROKEN.name: Outcome.NOT_JUDGED,
     }
     assert all(grade.official.tests for name, grade in found.items() if name != BROKEN.name)
+    assert manifest.load(run).excluded == {REFUSED.name: "needs a GPU"}
 
 
 def test_a_broken_verifier_is_the_tasks_doing(run: Path) -> None:
-    for scaffold in ("gold", "nop"):
-        grade = grades(run, scaffold)[BROKEN.name]
-        assert grade.party is Party.TASK
-        assert "the verifier fails on the untouched image as well" in grade.official.reason
+    grade = grades(run, "gold")[BROKEN.name]
+    assert grade.party is Party.TASK
+    assert "the verifier fails on the untouched image as well" in grade.official.reason
+
+
+def test_nothing_done_earns_nothing(run: Path, home: Path) -> None:
+    """The verifier of each, on its untouched image: it works, and says 0."""
+    tasks = [task for task in catalog.load(str(home)) if task.id not in (BROKEN.name, REFUSED.name)]
+    with Grader() as grader, ThreadPoolExecutor(2) as pool:
+        readings = list(pool.map(lambda task: grader.states.untouched(task, task.verifier), tasks))
+    assert [reading.reward for reading in readings] == [Reward(0.0)] * len(TASKS)
+    assert {reading.doubt or reading.wants for reading in readings} == {""}
+
+
+def test_an_attempt_that_changed_nothing_is_its_own_control(
+    docker_daemon: None, home: Path, tmp_path: Path
+) -> None:
+    ids = f"own-command,{BROKEN.name}"
+    asclaimed(
+        "run", "--tasks", home, "--ids", ids, "--scaffold", "nop", "--workers", 2, "--out", tmp_path / "run"
+    )
+    try:
+        assert {record.state and record.state.changed for record in records(tmp_path / "run").values()} == {0}
+        found = grades(tmp_path / "run", "nop")
+        assert found["own-command"].official.reason == "reward 0"
+        assert found[BROKEN.name].party is Party.TASK
+    finally:
+        forget_states(tmp_path / "run")
 
 
 def test_a_record_says_what_changed_and_where_the_machine_is_kept(run: Path) -> None:
@@ -83,9 +118,6 @@ def test_a_record_says_what_changed_and_where_the_machine_is_kept(run: Path) -> 
     assert "added /usr/local/bin/shout" in changes
     assert record.state.changed == len(changes) - 1
     assert (record.patch_sha256, record.patch_bytes) == ("", 0)
-    nothing = found["nop", "own-command"].state
-    assert nothing
-    assert nothing.changed == 0
 
 
 def test_what_is_kept_is_graded_again_without_a_machine(run: Path) -> None:

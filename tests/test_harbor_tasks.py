@@ -23,6 +23,7 @@ from tasks.docker.verifier import as_left
 from tasks.errors import TaskError, UserError
 from tasks.harbor.script import needs, report_path
 from tasks.task import Task
+from tests.command_line import asclaimed
 from tests.harbor_tasks import PINNED, TASKS, UVX, write_task, write_tasks
 
 
@@ -281,3 +282,14 @@ def test_a_model_is_told_of_a_machine_and_not_of_a_repository(tmp_path: Path) ->
 
 def test_a_plan_is_the_same_for_both_kinds() -> None:
     assert RunPlan(tasks="terminal-bench@2.0=registry.json").tasks
+
+
+def test_what_is_refused_is_said_wherever_tasks_are_listed_or_checked(tmp_path: Path) -> None:
+    """Without a run, and without a machine."""
+    directory = write_task(tmp_path / "own", TASKS[0])
+    (directory / "task.toml").write_text("[environment]\ngpus = 1")
+    listed = asclaimed("tasks", "list", "--tasks", directory)
+    assert listed.stderr.strip() == "refused: sum-ledger needs a GPU"
+    checked = asclaimed("tasks", "check", "--tasks", directory, "-k", 1)
+    assert "not_judged  sum-ledger  refused: it needs a GPU" in checked.stdout
+    assert checked.returncode == 1

@@ -19,6 +19,8 @@ from evals.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tasks.task import Task
 
 app = typer.Typer(help="The tasks of a benchmark.", no_args_is_help=True)
@@ -47,6 +49,8 @@ def list_tasks(
     found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit, pro_scripts=pro_scripts)
     lines = [summary(task) for task in found]
     typer.echo(json.dumps(lines, indent=1) if as_json else _table(lines))
+    for line in _refused(found):
+        typer.echo(line, err=True)
 
 
 def summary(task: Task) -> dict[str, str]:
@@ -61,6 +65,15 @@ def summary(task: Task) -> dict[str, str]:
         "difficulty": difficulty(task),
         "content_hash": task.content_hash,
     }
+
+
+def _refused(tasks: list[Task]) -> Iterator[str]:
+    """A line for each task that a run would exclude, and why."""
+    from evals.report.text import plain
+
+    for task in tasks:
+        if task.verifier and task.verifier.refused:
+            yield f"refused: {plain(task.id)} {plain(task.verifier.refused)}"
 
 
 def _table(lines: list[dict[str, str]]) -> str:

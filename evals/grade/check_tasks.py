@@ -99,6 +99,8 @@ def check(
 
 def check_task(task: Task, k: int, official: Grader, both: Grader) -> CheckedTask:
     """`official` has that column only and runs everything anew; `both` adds the strict one to the last run of gold."""
+    if task.verifier and task.verifier.refused:
+        return refused(task, task.verifier.refused)
     if task.verifier:
         return check_machine(task, task.verifier, k, official)
     gold_patch = task.patch_checks.gold_patch.encode()
@@ -136,6 +138,20 @@ def check_machine(task: Task, verifier: Verifier, k: int, grader: Grader) -> Che
         gold_passed=sum(column.outcome is Outcome.RESOLVED for column in gold),
         nop_passed=sum(column.outcome is Outcome.RESOLVED for column in nop),
         gold_seconds=max(grade.test_seconds for grade in grades),
+    )
+
+
+def refused(task: Task, why: str) -> CheckedTask:
+    """Nothing of it is run; a run excludes it by itself."""
+    return CheckedTask(
+        id=task.id,
+        task_hash=task.content_hash,
+        image="",
+        verdict=Reliability.NOT_JUDGED,
+        reason=f"refused: it {why}",
+        gold_passed=0,
+        nop_passed=0,
+        gold_seconds=0.0,
     )
 
 
