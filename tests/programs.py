@@ -70,7 +70,7 @@ SECONDS = 600.0
 ENDINGS = {
     "obliging": (obliging, 5, Stop.SUBMITTED),
     "restless": (restless, 3, Stop.STEP_LIMIT),
-    "sleepy": (sleepy, 3, Stop.TIME_LIMIT),
+    "sleepy": (sleepy, 50, Stop.TIME_LIMIT),
 }
 
 
