@@ -14,13 +14,14 @@ import pytest
 from rich.console import Console
 
 from evals.claims.catalog import find
-from evals.record import AttemptKey, Outcome, Record
+from evals.record import AttemptKey, Decision, Outcome, Record
 from evals.report.notices import notices
 from evals.report.page import to_html
 from evals.report.summary import read_report
 from evals.report.tables import print_summary, to_markdown
 from evals.report.verdict_text import comparison_lines, headline, verdict_lines
 from evals.results.load import from_run_dir
+from evals.results.table import Reading
 from evals.run.ledger import Ledger
 from evals.stats.subset import draw_stratified
 from evals.verdict.compare import compare
@@ -146,6 +147,9 @@ def test_every_output_has_the_same_headline_numbers(kind: str, tmp_path: Path) -
         rates = f"as claimed {theirs.claimed:.1f} % as measured {theirs.measured:.1f} %"
         assert all(part in told_by_verify for part in (told[0], rates, *told[3:]))
         assert f"difference {theirs.difference:+.1f} points, 90 % interval {told[3]}" in told_by_verify
+        assert f"points, 90 % interval {told[3]}" in texts["report.html"]
+        assert [line.name for line in theirs.bounds] == [Reading.WORST, Reading.BEST]
+        assert kind != "subset with one task left" or theirs.decision is Decision.UNDECIDED
         for line in theirs.bounds:
             row = (f"{line.rate:.1f}", f"{line.difference:+.1f}", f"{line.low:+.1f} to {line.high:+.1f}")
             assert " ".join((str(line.tasks), f"{line.claimed:.1f}", *row, line.decision)) in told_by_verify
