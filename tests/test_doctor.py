@@ -16,7 +16,8 @@ from evals.cli import main
 from evals.report.empty_turns import PARTIES
 from evals.serve.doctor import examine as examining
 from evals.serve.doctor.examine import examine
-from evals.serve.doctor.finding import PROBLEMS, Examination, Form, Level, hours
+from evals.serve.doctor.finding import PROBLEMS, Examination, Form, Growth, Level, hours
+from evals.serve.doctor.speed import hit_share
 from scaffolds.openai.config import ModelConfig
 from scaffolds.openai.dialects import TABLE, cure
 from scaffolds.openai.probe import probe
@@ -120,6 +121,11 @@ def test_a_cap_that_the_answer_did_not_reach_is_not_called_kept() -> None:
         examination = look(server, Form.SHORT)
     (found,) = [finding for finding in examination.findings if finding.name == "cap"]
     assert found.what == "not tried: the answer ended by itself after 3 tokens, before max_tokens 16"
+
+
+def test_what_the_answer_itself_left_in_the_cache_is_no_more_than_all() -> None:
+    turns = [Growth(prompt=p, cached=c, first_token=1) for p, c in ((414, 17), (549, 429), (658, 550))]
+    assert hit_share(tuple(turns), None) == 1.0
 
 
 def test_the_short_form_asks_two_things() -> None:

@@ -89,7 +89,9 @@ def hit_share(turns: tuple[Growth, ...], cold: float | None) -> float:
     """Of what the turn before had, the share that was not read again: by count where there is one, else by time."""
     pairs = list(itertools.pairwise(turns))
     if all(later.cached is not None for _, later in pairs):
-        return sum((later.cached or 0) / max(earlier.prompt, 1) for earlier, later in pairs) / len(pairs)
+        return sum(min(1.0, (later.cached or 0) / max(earlier.prompt, 1)) for earlier, later in pairs) / len(
+            pairs
+        )
     fresh = 1 - turns[-2].prompt / turns[-1].prompt
     saved = 1 - turns[-1].first_token / max(cold or 0, 1e-4)
     return min(1.0, max(0.0, saved / (1 - fresh)))

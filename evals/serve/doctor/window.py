@@ -16,6 +16,8 @@ GUESS = 8192
 """Tokens to try where the server states no window."""
 HANG_UP = 4.0
 """Seconds after which a prompt that was not refused counts as taken; the rest of it need not be read."""
+LEAST = 200
+"""Tokens of a prompt under which nothing is learned."""
 LOST = 0.75
 """A prompt that counts fewer tokens than this share of what was sent has lost some."""
 HEAD, TAIL = "OSPREY", "TURNIP"
@@ -28,6 +30,11 @@ def within(patient: Patient) -> list[Finding]:
     whole = int((WITHIN if patient.counted else UNCOUNTED) * (stated or GUESS))
     size = patient.affordable(0.4, whole)
     found = [] if stated else [patient.problem("unstated-window", "the server does not state its window")]
+    if size < min(LEAST, whole):
+        return [
+            *found,
+            fine("window", "not looked at: no time was left for a long prompt (--thorough takes it)"),
+        ]
     try:
         reply = needle(patient, size, seconds=60 if patient.form is Form.FULL else 600)
         if size < whole:
