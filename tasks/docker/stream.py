@@ -54,22 +54,29 @@ class Stream:
         self.number = number
         self.result: Result | None = None
         self.ended = False
-        self._channel, self._chunks, self._ungranted = channel, deque[bytes](), 0
-        self._credit, self._owed = WINDOW, 0
+        self._channel, self._chunks, self._owed = channel, deque[bytes](), 0
+        # bytes since the beginning, each counted by one thread alone: who reads the channel, or who uses the stream
+        self._came, self._taken = 0, 0
+        self._granted, self._sent = WINDOW, 0
+
+    @property
+    def _credit(self) -> int:
+        """Bytes that may be sent now."""
+        return self._granted - self._sent
 
     def take(self, frame: Frame) -> None:
         """One frame for this stream; called by whoever reads, under the channel's lock. Raises `BrokenFrame`."""
         match frame.type:
             case Type.DATA:
                 self._chunks.append(frame.payload)
-                self._ungranted += len(frame.payload)
-                if self._ungranted > 2 * WINDOW + (64 << 20):
+                self._came += len(frame.payload)
+                if self._came - self._taken > 2 * WINDOW + (64 << 20):
                     raise BrokenFrame("more came from the sandbox than was asked for")
             case Type.GAP if len(frame.payload) == 8:
                 omitted = int.from_bytes(frame.payload, "little")
                 self._chunks.append(f"\n[… {omitted} bytes left out …]\n".encode())
             case Type.CREDIT if len(frame.payload) == 4:
-                self._credit += int.from_bytes(frame.payload, "little")
+                self._granted += int.from_bytes(frame.payload, "little")
             case Type.RESULT if len(frame.payload) == RESULT.size:
                 code, timed_out, total = RESULT.unpack(frame.payload)
                 self.result = Result(code, bool(timed_out), total)
@@ -85,7 +92,7 @@ class Stream:
         if not self._chunks:
             return b""
         piece = self._chunks.popleft()
-        self._ungranted -= len(piece)
+        self._taken += len(piece)
         self._owed += len(piece)
         if self._owed >= WINDOW // 2 and self.result is None and not self.ended:
             self._channel.send(encode(Type.CREDIT, self.number, struct.pack("<I", self._owed)), deadline)
@@ -106,7 +113,7 @@ class Stream:
     def open(self, request: bytes, data: bytes, deadline: float) -> None:
         """Send a request and the bytes that belong to it, in one piece where they are few; fewer if it ends meanwhile."""
         first, rest = data[:WINDOW], memoryview(data)[WINDOW:]
-        self._credit -= len(first)
+        self._sent += len(first)
         self._channel.send(request + b"".join(encode_data(self.number, first)), deadline)
         with suppress(BrokenPipeError):
             self.write(rest, deadline)
@@ -118,8 +125,9 @@ class Stream:
             self._channel.wait(lambda: self._credit > 0 or self.ended, deadline)
             if self.result is not None or (self.ended and self._credit <= 0):
                 raise BrokenPipeError("nobody reads any more")
-            piece, data = data[: self._credit], data[self._credit :]
-            self._credit -= len(piece)
+            credit = self._credit
+            piece, data = data[:credit], data[credit:]
+            self._sent += len(piece)
             self._channel.send(b"".join(encode_data(self.number, piece)), deadline)
 
     def close_input(self, deadline: float = FOREVER) -> None:
