@@ -17,13 +17,14 @@ from scipy import optimize
 
 from evals.calibrate.section import Bench, Section, percent, share, table
 from evals.calibrate.verdicts import ALPHA, SIDES, Chances, claim_of, refused, turns
+from evals.claims.claim import Claim
 from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System, Table
 from evals.stats import irt
 from evals.stats.rebase import carried
 from evals.verdict.difference import Question, evaluate
 from evals.verdict.measure import Estimand
-from evals.verdict.reference import ERROR_FACTOR, problem_lists, run_noise
+from evals.verdict.reference import ERROR_FACTOR, problem_lists, reference, run_noise
 
 BENCHMARK = "swe-bench-verified"
 LEAST_RATE = 0.55
@@ -181,16 +182,19 @@ class Ruling:
         passed, unjudged, claimed = counts
         if (unjudged, claimed) not in self.turns:
             most = len(self.results.tasks) - unjudged
-            middle = round(most * claimed / len(self.left))
+            score = round(100 * claimed / len(self.left), 1)
+            middle = int(most * reference(self.claim_of(score), score / 100, self.results).rate)
             self.turns[unjudged, claimed] = turns(
                 lambda passes: self.evaluated(passes, unjudged, claimed), most, middle
             )
         return SIDES[bisect_right(self.turns[unjudged, claimed], passed)]
 
+    def claim_of(self, score: float) -> Claim:
+        return claim_of(score, 1, len(self.left)).model_copy(update={"benchmark": BENCHMARK})
+
     def evaluated(self, passed: int, unjudged: int, claimed: int) -> Decision:
         tasks, score = len(self.results.tasks), round(100 * claimed / len(self.left), 1)
-        claim = claim_of(score, 1, len(self.left)).model_copy(update={"benchmark": BENCHMARK})
-        question = Question(claim, score / 100, MARGIN, Estimand.FIXED, ALPHA)
+        question = Question(self.claim_of(score), score / 100, MARGIN, Estimand.FIXED, ALPHA)
         judged = of_counts(passed, tasks - unjudged)
         bounds = (of_counts(passed, tasks), of_counts(passed + unjudged, tasks)) if unjudged else ()
         noise = run_noise(self.results, judged)
