@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -90,12 +91,15 @@ def test_letters_that_a_locale_lacks_are_question_marks() -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "margin ±8 points" in done.stdout
-    assert "100%   ?" in done.stdout
+    assert re.search(r"100% +\?\n", done.stdout)
 
 
 def test_ctrl_c_before_anything_began_is_no_traceback() -> None:
     late = "import builtins, os, signal, sys; sys.argv = ['asclaimed', 'claims', 'list']; real = builtins.__import__\n"
     late += "def stop(name, *rest): return os.kill(os.getpid(), 2) if name.startswith('evals.commands.app') else real(name, *rest)\n"
+    late += (
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background job lacks\n"
+    )
     late += "from evals.cli import main; builtins.__import__ = stop; main()"
     done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "")

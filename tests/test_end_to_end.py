@@ -129,7 +129,7 @@ def test_a_claim_on_a_subset_is_decided_at_a_look(tmp_path: Path) -> None:
     assert summary(run)["scores"][0]["judged"] == 3
     (verdict,) = json.loads(here("verify", claim, run, "--json").stdout)
     assert verdict["decision"] == "exceeds the claim"
-    assert "Exceeds the claim" in (run / "report.html").read_text()
+    assert "EXCEEDS THE CLAIM" in (run / "report.html").read_text()
     again = asclaimed("run", *plan, "--looks", 3, "--scaffold", "gold", "--out", run)
     assert "EXCEEDS THE CLAIM" in again.stdout
 

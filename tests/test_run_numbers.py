@@ -154,7 +154,7 @@ def test_a_plan_that_says_nothing_is_one_attempt_with_grading_and_no_network() -
     plan = RunPlan()
     assert (plan.attempts, plan.workers, plan.scaffolds, plan.looks, plan.margin) == (
         1,
-        1,
+        "auto",
         ("bash",),
         (),
         None,

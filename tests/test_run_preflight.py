@@ -47,7 +47,7 @@ def test_a_grader_that_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: pyt
     installer.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(MachineError, match=r"cannot install swebench==9\.9\.9"):
-        preflight.check_graders("swebench==9.9.9", TASKS[:0], quiet)
+        preflight.check_graders("swebench==9.9.9", TASKS[:1], quiet)
 
 
 def test_a_run_none_of_whose_images_can_be_had_is_refused() -> None:

@@ -20,12 +20,12 @@ CHANGES = "changes.txt"
 MOST_BYTES = 4 << 20
 REPOSITORY = "asclaimed/state"
 RUNNER = re.compile(
-    r"/(usr/)?bin/(bash|sh|dash|env|cat|echo|test|mkdir)|/etc/ld\.so\.preload|/(usr/)?lib\S*/(ld-linux\S*|libc\.so\.6)"
+    r"\A(?:/(usr/)?bin/(bash|sh|dash|env|cat|echo|test|mkdir)|/etc/ld\.so\.preload|/(usr/)?lib\S*/(ld-linux\S*|libc\.so\.6)"
     r"|/(\.?pytest\.(ini|toml)|tox\.ini|setup\.cfg|pyproject\.toml|conftest\.py)|\S*/(site|user)customize\.py"
-    r"|\S*/(site|dist)-packages/(_?pytest|pluggy|iniconfig)\S*|\S*/(site|dist)-packages/[^/]*\.pth"
+    r"|\S*/(site|dist)-packages/(_?pytest|pluggy|iniconfig)\S*|\S*/(site|dist)-packages/[^/]*\.pth)"
 )
 """What stands between a verifier's script and the verdict of its tests, whatever the task is."""
-VERIFIERS_OWN = re.compile(r"/(tests|logs)(/\S*)?|\S*/\.local/bin/(env|uvx?)")
+VERIFIERS_OWN = re.compile(r"\A(?:/(tests|logs)(/\S*)?|\S*/\.local/bin/(env|uvx?))")
 """What the verifier brings itself: it is replaced, so it had no effect."""
 
 

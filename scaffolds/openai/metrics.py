@@ -15,7 +15,7 @@ from scaffolds.openai.probe import page_text
 
 PAGE = "/metrics"
 LINE = re.compile(r"^([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)")
-LABEL = re.compile(r'(\w+)="([^"]*)"')
+LABEL = re.compile(r'\b(\w+)="([^"]*)"')
 PLACE = re.compile(r"^([\w:]+)(?:\{([\w*]+)\})?$")
 SHARES = ("kv share",)
 """Of several engines behind one page the fullest counts; all else is added up."""
