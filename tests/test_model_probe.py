@@ -155,6 +155,12 @@ def test_a_server_that_loads_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     assert health() == {"status": "ok"}
 
 
+def test_a_server_whose_pages_answer_and_which_puts_every_prompt_off_is_waited_for() -> None:
+    with FakeServer(LOADING, LOADING, say("yes")) as server:
+        assert wait_until_up(config(server), poll=0.01) is True
+        assert len(server.requests) == 3
+
+
 def test_waiting_ends_when_the_server_is_back_or_the_run_stops() -> None:
     with FakeServer(say(""), get={"/health": loading(3)}) as server:
         assert wait_until_up(config(server), poll=0.01) is True

@@ -95,7 +95,7 @@ def page_text(config: ModelConfig, path: str) -> str:
 def wait_until_up(
     config: ModelConfig, stopping: Callable[[], bool] = lambda: False, *, poll: float = POLL_SECONDS
 ) -> bool:
-    """Block until the server answers `/v1/models` or `stopping()`; True if it was away at all."""
+    """Block until the server answers `/v1/models` and puts no short prompt off, or `stopping()`; True if it was away at all."""
     was_away = False
     with sdk_client(config) as client:
         while not stopping():
@@ -107,7 +107,13 @@ def wait_until_up(
 
 
 def refusal(config: ModelConfig, tools: Sequence[ToolSchema] = ()) -> str:
-    """Why the server will not answer even a short prompt; "" when it does, or when it does not answer at all.
+    """Why the server will not answer even a short prompt; "" when it does, or when it does not answer at all."""
+    error = _short_trouble(config, tools)
+    return "" if error is None or error.kind in (Trouble.DOWN, Trouble.STALLED) else str(error)
+
+
+def _short_trouble(config: ModelConfig, tools: Sequence[ToolSchema] = ()) -> ModelError | None:
+    """What keeps the server from answering a short prompt, asked once.
 
     Sent with the run's own sampling: what it refuses here is a setting, a key or an account, and no prompt.
     """
@@ -118,10 +124,10 @@ def refusal(config: ModelConfig, tools: Sequence[ToolSchema] = ()) -> str:
         try:
             OpenAIModel(short, client=client).complete([{"role": "user", "content": "Say yes."}], tools=tools)
         except ContextOverflow:
-            return ""
+            return None
         except ModelError as error:
-            return "" if error.kind in (Trouble.DOWN, Trouble.STALLED) else str(error)
-    return ""
+            return error
+    return None
 
 
 def _is_up(client: openai.OpenAI, config: ModelConfig) -> bool:
@@ -131,7 +137,13 @@ def _is_up(client: openai.OpenAI, config: ModelConfig) -> bool:
         return False
     except (ModelError, ContextOverflow):
         return True  # it answers; what it thinks of us is not the question here
-    return not _is_loading(client, config)
+    return not _is_loading(client, config) and not _puts_off(config)
+
+
+def _puts_off(config: ModelConfig) -> bool:
+    """Whether its pages are there and every prompt is put off (503), as behind a router whose model loads."""
+    error = _short_trouble(config)
+    return error is not None and error.__cause__ is not None and _status(error.__cause__) == 503
 
 
 def _is_loading(client: openai.OpenAI, config: ModelConfig) -> bool:
@@ -253,7 +265,7 @@ def _keep(**facts: Any) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _status(error: Exception) -> int | None:
+def _status(error: BaseException) -> int | None:
     cause = error.__cause__
     return cause.status_code if isinstance(cause, openai.APIStatusError) else None
 
