@@ -17,7 +17,7 @@ sensitivity: setup  ## five scaffolds, two of them one factor from the first, on
 	$(ASCLAIMED) serve -- $(ASCLAIMED) run runs/plans/sensitivity.yaml
 
 test: lint  ## ruff, mypy and the whole suite, Docker and the real model included
-	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 30
+	$(PYTHON) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --durations 30
 
 lint: setup  ## ruff and mypy
 	$(PYTHON) -m ruff check .

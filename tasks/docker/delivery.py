@@ -7,7 +7,6 @@ container's files do not have. Found out at the first archive, once a process.
 from __future__ import annotations
 
 import io
-import socket
 import tarfile
 import threading
 import time
@@ -21,6 +20,7 @@ from docker.types import Mount
 
 from tasks import supervisor
 from tasks.docker.daemon import architecture, client, daemon_errors, is_local
+from tasks.docker.hijacked import Hijacked
 from tasks.errors import MachineError
 from tasks.sandbox import SandboxError
 
@@ -80,17 +80,11 @@ def pour(container: Container, path: str, content: bytes) -> None:
     api: Any = client().api
     command = ["/bin/bash", "-c", PLACE, path]
     created = api.exec_create(container.id, command, stdin=True, user="root", workdir="/")["Id"]
-    attached = api.exec_start(created, socket=True)
-    connected = getattr(attached, "_sock", attached)
+    stream = Hijacked(api.exec_start(created, socket=True))
     try:
-        connected.sendall(content)
-        connected.shutdown(socket.SHUT_WR)
-        while connected.recv(1 << 12):
-            pass
+        stream.give(content)
     finally:
-        for layer in (connected, getattr(attached, "_response", None), attached):
-            if layer is not None:
-                layer.close()
+        stream.close()
     code = api.exec_inspect(created)["ExitCode"]
     if code != 0:
         raise SandboxError(f"cannot deliver {path}: status {code}")

@@ -14,11 +14,11 @@ from contextlib import suppress
 from typing import Any
 
 from docker.models.containers import Container
-from docker.utils.socket import frames_iter
 
 from tasks.docker.blame import died_by_itself
 from tasks.docker.capture import Capture
 from tasks.docker.daemon import DAEMON_ERRORS, client, daemon_errors
+from tasks.docker.hijacked import Hijacked
 from tasks.sandbox import SandboxError
 
 GRACE_SECONDS = 2.0
@@ -57,7 +57,7 @@ class Exec:
         with daemon_errors("cannot run a command"):
             api: Any = client().api
             self._id = api.exec_create(container.id, words, user="0", workdir=workdir)["Id"]
-            self._socket = api.exec_start(self._id, socket=True)
+            self._stream = Hijacked(api.exec_start(self._id, socket=True))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -70,7 +70,7 @@ class Exec:
             state = self._ended(self._began + seconds)
             broken = self._broken
         finally:
-            self._close()
+            self._stream.close()
         self.seconds = time.monotonic() - self._began
         if not check_own_doing(self._container):
             return None
@@ -115,13 +115,6 @@ class Exec:
         printable = "".join(c if c.isprintable() else " " for c in said)
         return " ".join(printable.split())[:200] or f"exit code {state['ExitCode']}"
 
-    def _close(self) -> None:
-        """Docker's socket object keeps its response, and with it the connection, alive."""
-        response = getattr(self._socket, "_response", None)
-        if response is not None:
-            response.close()
-        self._socket.close()
-
     def _state(self) -> dict[str, Any]:
         with daemon_errors("cannot inspect a command"):
             found: dict[str, Any] = client().api.exec_inspect(self._id)
@@ -134,7 +127,7 @@ class Exec:
 
     def _read(self) -> None:
         try:
-            for stream, chunk in frames_iter(self._socket, tty=False):  # type: ignore[no-untyped-call]
+            for stream, chunk in self._stream.frames():
                 self._take(stream, chunk)
         except (*DAEMON_ERRORS, ValueError):  # the container died under it, the daemon did, or we closed it
             self._broken = True
