@@ -88,7 +88,8 @@ def short_of_memory(limit: int, **where: str) -> bool:
     limits = {"mem_limit": limit, "memswap_limit": limit}
     container = client().containers.run(image, command, detach=True, init=True, **limits, **where)
     try:
-        next(iter(container.logs(stream=True, follow=True)))
+        while not container.logs():
+            time.sleep(0.05)
         container.reload()
         shortage = Shortage(container)
         time.sleep(1)
