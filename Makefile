@@ -13,7 +13,7 @@ setup:  ## .venv and a Docker daemon; what is there is used again
 demo: setup  ## a model server, three scaffolds, a report (under 15 minutes on 2 idle cores)
 	$(ASCLAIMED) serve -- $(ASCLAIMED) run runs/plans/demo.yaml
 
-sensitivity: setup  ## five scaffolds, two of them one factor from the first, on tasks that the small model can solve (half an hour)
+sensitivity: setup  ## three scaffolds, two of them one factor from the first, on tasks that the small model can solve (about 20 minutes)
 	$(ASCLAIMED) serve -- $(ASCLAIMED) run runs/plans/sensitivity.yaml
 
 test: lint  ## ruff, mypy and the whole suite, Docker and the real model included
