@@ -18,7 +18,7 @@ ROWS = {
     "heredoc_ms": ("a file of 8 KB by heredoc, ms", "≤ 4"),
     "write_10mb_ms": ("write 10 MB, ms", "≤ 200"),
     "http_ms": ("HTTP request by a forwarded port, ms", "≤ bare + 1.5"),
-    "model_ms": ("answer of 80 KB of prompt through the gateway, ms", "≤ bare + 4.5"),
+    "model_ms": ("answer of 80 KB of prompt through the gateway, ms", "≤ bare + 3"),
     "start_ms": ("start to first command and removal, ms", "≤ 2 × docker run"),
     "step_wall_ms": ("wall time of a step, ms", "≤ 5"),
     "step_cpu_ms": ("CPU time of a step, ms", "≤ 3"),
