@@ -2,7 +2,7 @@
 
 Small repositories are shown whole. Otherwise a file counts for each word of the report that it contains, the more the
 fewer files have it, and for being named in the report. Not covered: imports, call graphs, embeddings, and parts of
-files: the model answers with whole files, so it must see them whole.
+files: the model answers with whole files or quotes them, so it must see them whole.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Exec:
 
     def _read(self) -> None:
         try:
-            for stream, chunk in self._stream.frames():
+            for stream, chunk in self._stream.output():
                 self._take(stream, chunk)
         except (*DAEMON_ERRORS, ValueError):  # the container died under it, the daemon did, or we closed it
             self._broken = True

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-HEADER_BYTES = 8
-"""Of the daemon's own frames: 1 byte stream, 3 zero, 4 length."""
+from tasks.docker.wire import Unwrapped
 
 
 class Hijacked:
@@ -26,17 +25,13 @@ class Hijacked:
         self._layers = (getattr(attached, "_sock", attached), getattr(attached, "_response", None), attached)
         self._socket = self._layers[0]
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Each piece with the number of its stream, until the command's end. Raises `OSError`, also when it is closed meanwhile."""
-        held = bytearray(self._read_ahead())
+    def output(self) -> Iterator[tuple[int, bytes]]:
+        """Pieces of output, each with the number of its stream, until the end. Raises `OSError`, also when closed meanwhile."""
+        frames, data = Unwrapped(), self._read_ahead()
         self._socket.settimeout(None)
-        while True:
-            while (size := int.from_bytes(held[4:HEADER_BYTES], "big")) <= len(held) - HEADER_BYTES:
-                yield held[0], bytes(held[HEADER_BYTES : HEADER_BYTES + size])
-                del held[: HEADER_BYTES + size]
-            if not (piece := self._socket.recv(1 << 16)):
-                return
-            held += piece
+        yield from frames.feed(data)
+        while data := self._socket.recv(1 << 16):
+            yield from frames.feed(data)
 
     def give(self, content: bytes) -> None:
         """All that the command has to read; then waits for its end."""

@@ -14,6 +14,7 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
+DOCKER_HEADER_BYTES = 8
 CHUNK_BYTES = 1 << 18
 MAX_PAYLOAD = 1 << 16
 WINDOW = 1 << 18
@@ -142,18 +143,41 @@ class SocketStream:
         self._socket.close()
 
 
+class Unwrapped:
+    """Takes Docker's own frames off what comes over an attached stream (1 byte stream, 3 zero, 4 length)."""
+
+    def __init__(self) -> None:
+        self._header, self._left = bytearray(), 0
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Each piece with the number of its stream; a frame that is not all there yet comes in several."""
+        at = 0
+        while at < len(data):
+            if self._left:
+                piece = data[at : at + self._left]
+                self._left -= len(piece)
+                at += len(piece)
+                yield self._header[0], piece
+                continue
+            if len(self._header) == DOCKER_HEADER_BYTES:
+                self._header.clear()
+            piece = data[at : at + DOCKER_HEADER_BYTES - len(self._header)]
+            self._header += piece
+            at += len(piece)
+            if len(self._header) == DOCKER_HEADER_BYTES:
+                self._left = int.from_bytes(self._header[4:], "big")
+
+
 class AttachStream(SocketStream):
-    """Docker's attach socket: what comes is wrapped in frames of Docker's own (1 byte stream, 3 zero, 4 length)."""
+    """Docker's attach socket, which begins before its container does."""
 
     def __init__(self, attached: Any) -> None:
         """`attached`: what docker's `attach_socket` gave; for a local daemon a wrapper around the socket."""
         super().__init__(getattr(attached, "_sock", attached))
-        self._attached = attached
-        self._header = bytearray()
-        self._left = 0
+        self._attached, self._frames = attached, Unwrapped()
 
     def receive(self, deadline: float) -> bytes:
-        while not (found := self._unwrapped(super().receive(deadline))):
+        while not (found := b"".join(piece for _, piece in self._frames.feed(super().receive(deadline)))):
             pass
         return found
 
@@ -162,20 +186,3 @@ class AttachStream(SocketStream):
         for layer in (getattr(self._attached, "_response", None), self._attached):
             if layer is not None:
                 layer.close()
-
-    def _unwrapped(self, data: bytes) -> bytes:
-        at, found = 0, bytearray()
-        while at < len(data):
-            if self._left:
-                piece = data[at : at + self._left]
-                found += piece
-                self._left -= len(piece)
-                at += len(piece)
-                continue
-            piece = data[at : at + 8 - len(self._header)]
-            self._header += piece
-            at += len(piece)
-            if len(self._header) == 8:
-                self._left = int.from_bytes(self._header[4:], "big")
-                self._header.clear()
-        return bytes(found)
