@@ -239,10 +239,13 @@ def test_what_has_a_verdict_is_graded_again_only_when_asked(task: Task, tmp_path
     second.write_bytes(b"{")
     assert outcomes(again=False) == {2: U}
     (run / "m" / task.id / "1" / "record.json").write_bytes(b"{")
+    kept = first.read_bytes()
+    assert outcomes(again=False) == {1: N}, "a grade says nothing of a record that is damaged"
+    assert first.read_bytes() == kept
     assert outcomes(again=True) == {1: N, 2: U}
     assert len(asked) == 2, "what was run stays known"
     assert verify(run / "ledger.jsonl") == []
-    assert (run / "ledger.jsonl").read_text().count("attempt-graded") == 2 + 2 + 1 + 1 + 2
+    assert (run / "ledger.jsonl").read_text().count("attempt-graded") == 2 + 2 + 1 + 1 + 1 + 2
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record, all_keys
 from evals.results.score import load_attempts, score
+from evals.run.admission import Admission
 from evals.run.attempt import Abandoned
 from evals.run.calibrations import Calibrate
 from evals.run.executor import Executor
@@ -80,11 +81,12 @@ def make_run(
     backend: PlainBackend | None = None,
     tasks: Sequence[Task] = TASKS,
     look: Callable[[AttemptKey], Look | None] = lambda _key: None,
-    refusal: Callable[[], str] = lambda: "",
+    short_prompt: Callable[[], ModelError | None] = lambda: None,
     scaffolds: Sequence[str] = ("a", "b"),
     executor: Executor | None = None,
     calibrate: Calibrate | None = None,
     idles: Callable[[], bool] = lambda: True,
+    admission: Admission | None = None,
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
     context = plain_context(
@@ -93,7 +95,13 @@ def make_run(
         make_scaffold=lambda _name, _task, settings: Scripted(settings, act),
     )
     keys = list(all_keys(scaffolds, [task.id for task in tasks], attempts))
-    hooks = RunHooks(grade, wait, look, refusal, executor=executor, calibrate=calibrate, idles=idles)
+    more = {
+        "executor": executor,
+        "calibrate": calibrate,
+        "idles": idles,
+        "admission": admission or Admission(),
+    }
+    hooks = RunHooks(grade, wait, look, short_prompt, **more)
     return Run(context, tasks, keys, hooks, Ledger(directory / "ledger.jsonl"))
 
 

@@ -345,7 +345,7 @@ def outages(*, away: bool = False, stopping: bool = False) -> Outages:
     stop = threading.Event()
     if stopping:
         stop.set()
-    return Outages(Tally(), stop, wait_for_server=lambda _stop: away, refusal=lambda: "")
+    return Outages(Tally(), stop, wait_for_server=lambda _stop: away, short_prompt=lambda: None)
 
 
 def test_what_a_failure_costs_of_an_attempts_tries() -> None:

@@ -123,13 +123,37 @@ def test_a_key_that_is_refused_in_the_middle_suspends_the_run(tmp_path: Path) ->
             state.update(left=1, done=1)
             raise refused("401 expired")
 
-    def refusal() -> str:
+    def short_prompt() -> ModelError | None:
         state["left"] -= 1
-        return "401 expired" if state["left"] >= 0 else ""
+        return refused("401 expired") if state["left"] >= 0 else None
 
-    run = make_run(tmp_path, act, refusal=refusal)
+    run = make_run(tmp_path, act, short_prompt=short_prompt)
     run.work(workers=1, graders=1)
     assert (run.tally.done, failures(tmp_path)) == (6, [])
+
+
+def test_a_refused_prompt_costs_one_short_prompt_and_a_server_that_went_away_meanwhile_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+    troubles = [None, ModelError("connection refused"), None]
+
+    def act(task: str) -> None:
+        if task == "two" or (task == "three" and len(asked) < 2):
+            raise refused()
+
+    def short_prompt() -> ModelError | None:
+        asked.append("short prompt")
+        return troubles.pop(0)
+
+    def wait(_stop: object) -> bool:
+        asked.append("until it is up")
+        return True
+
+    make_run(tmp_path, act, wait=wait, short_prompt=short_prompt, scaffolds=["a"]).work(workers=1, graders=1)
+    again = "short prompt"  # what was refused is tried once more at the end
+    assert asked == ["short prompt", "short prompt", "until it is up", again]
+    assert failures(tmp_path) == ["a/two: 400 bad request"]
 
 
 def test_a_key_that_stays_refused_ends_the_run_and_spends_no_attempt(
@@ -141,7 +165,7 @@ def test_a_key_that_stays_refused_ends_the_run_and_spends_no_attempt(
         if task != "one":
             raise refused("403 no credit")
 
-    run = make_run(tmp_path, act, refusal=lambda: "403 no credit")
+    run = make_run(tmp_path, act, short_prompt=lambda: refused("403 no credit"))
     with pytest.raises(UserError, match="403 no credit"):
         run.work(workers=2, graders=1)
     assert failures(tmp_path) == []

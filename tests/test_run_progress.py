@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from rich.console import Console
 
 from evals.commands.progress import RunProgress, duration
 from evals.record import AttemptKey, Grade, Record
+from evals.run.admission import Admission
 from evals.run.tally import Tally
 from scaffolds.base import Metrics, Step
 from tasks.task import Task
@@ -75,6 +78,43 @@ def test_grading_that_goes_on_after_the_attempts_is_seen_with_the_time_it_takes(
     assert "2/4" in out.getvalue()
     tally.graded = 3
     assert "to grade" not in progress.facts()
+
+
+def test_attempts_that_wait_for_room_are_told_from_those_that_work(tmp_path: Path) -> None:
+    admission, released, lines = Admission(2), threading.Event(), list[str]()
+
+    def act(task: str) -> None:
+        if task == "two":
+            admission.most = 1
+            admission.pause(AttemptKey(scaffold="a", task_id="two", attempt=1), released.is_set)
+            return
+        while not admission.paused:
+            time.sleep(0.01)
+        lines.append(progress.facts())
+        released.set()
+
+    run = make_run(tmp_path, act, tasks=TASKS[:2], scaffolds=["a"], admission=admission)
+    progress = screen(run.tally)
+    run.work(workers=2, graders=1)
+    assert lines == ["2 under way: 2 steps, the longest for 0 s, 1 waiting for room on the server"]
+    assert "waiting" not in progress.facts()
+
+
+def test_tasks_to_calibrate_are_shown_once_one_is_asked_about(tmp_path: Path) -> None:
+    shown: list[str] = []
+
+    def calibrate(_task: Task, _goes_on: object) -> str:
+        shown.append(progress.facts())
+        return ""
+
+    def act(_task: str) -> None:
+        assert shown or "calibrated" not in progress.facts()
+        time.sleep(0.2)
+
+    run = make_run(tmp_path, act, calibrate=calibrate, idles=lambda: run.tally.done > 1)
+    progress = screen(run.tally)
+    run.work(workers=1, graders=2)
+    assert "0 of 3 tasks calibrated" in shown[0]
 
 
 def test_a_run_that_leaves_grading_for_later_shows_none_of_it() -> None:

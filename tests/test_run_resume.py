@@ -11,8 +11,9 @@ from evals.commands import session
 from evals.commands.server import make_server_check, probe_server
 from evals.run.manifest import Manifest, begin_or_resume, compose
 from evals.run.plan import RunPlan
+from scaffolds.model import Trouble
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries
-from scaffolds.openai.probe import refusal
+from scaffolds.openai.probe import short_prompt
 from tasks.errors import UserError
 from tests.fakes.openai_server import Answer, FakeServer, error, say
 from tests.test_run import TASKS
@@ -119,19 +120,25 @@ def test_a_server_that_comes_back_with_another_model_is_told_from_the_one_before
     ("answer", "said"),
     [
         (say("yes"), ""),
-        (error(401, {"error": {"message": "bad key"}}), "401: bad key"),
-        (error(400, {"error": {"message": "tools need a parser"}}), "tools need a parser"),
-        (error(503, "busy"), ""),
+        (error(401, {"error": {"message": "bad key"}}), "refused: the server answered 401: bad key"),
+        (
+            error(400, {"error": {"message": "tools need a parser"}}),
+            "refused: the server answered 400: tools need a parser",
+        ),
+        (error(503, "busy"), "down: "),
     ],
 )
 def test_a_short_prompt_tells_a_wrong_setting_from_a_refused_prompt(answer: Answer, said: str) -> None:
     with FakeServer(answer) as server:
-        found = refusal(ModelConfig(base_url=server.url, model="fake"))
-        assert said in found if said else not found
+        found = short_prompt(ModelConfig(base_url=server.url, model="fake"))
+        assert (f"{found.kind}: {found}" if found else "").startswith(said)
+        assert bool(found) == bool(said)
         assert server.requests[0].body["max_tokens"] == 16
 
 
 def test_nobody_answers_a_short_prompt() -> None:
     with FakeServer(say("x")) as server:
         url = server.url
-    assert refusal(ModelConfig(base_url=url, model="fake")) == ""
+    found = short_prompt(ModelConfig(base_url=url, model="fake"))
+    assert found
+    assert found.kind is Trouble.DOWN

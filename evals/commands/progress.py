@@ -99,7 +99,11 @@ class RunProgress:
             return []
         longest = duration(time.monotonic() - min(attempt.began for attempt in running))
         steps = sum(attempt.steps for attempt in running)
-        return [f"{len(running)} under way: {steps} step{'s' * (steps != 1)}, the longest for {longest}"]
+        paused = self._tally.paused()
+        waits = f", {paused} waiting for room on the server" if paused else ""
+        return [
+            f"{len(running)} under way: {steps} step{'s' * (steps != 1)}, the longest for {longest}{waits}"
+        ]
 
     def _waits(self) -> list[str]:
         tally = self._tally

@@ -40,6 +40,7 @@ from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run
 from evals.run.same_server import finish_quarantine
 from scaffolds.base import Settings
+from scaffolds.model import ModelError
 from scaffolds.preset import left_out
 from tasks import catalog
 from tasks.backend import Progress
@@ -127,7 +128,7 @@ def open_run(
         hooks = RunHooks(
             None,
             make_waiter(plan),
-            refusal=make_refusal(plan),
+            short_prompt=make_short_prompt(plan),
             accept_empty_turns=plan.accept_empty_turns,
             same_server=make_server_check(plan, manifest),
             admission=make_admission(plan, manifest),
@@ -221,14 +222,14 @@ def make_waiter(plan: RunPlan) -> Callable[[Callable[[], bool]], bool]:
     return wait
 
 
-def make_refusal(plan: RunPlan) -> Callable[[], str]:
+def make_short_prompt(plan: RunPlan) -> Callable[[], ModelError | None]:
     """How the run tells a refused prompt from a refused setting."""
 
-    def refusal() -> str:
-        from scaffolds.openai.probe import refusal
+    def ask() -> ModelError | None:
+        from scaffolds.openai.probe import short_prompt
         from scaffolds.tools import Submit
 
         tools = () if plan.tool_calls.in_text else (Submit.schema,)
-        return refusal(plan.model, tools) if plan.model else ""
+        return short_prompt(plan.model, tools) if plan.model else None
 
-    return refusal
+    return ask

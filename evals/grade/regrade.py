@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from evals.grade.grader import Grader
-from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party, Record
+from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party, Record, grade_of
 from evals.run import manifest as manifests
 from evals.run.ledger import Ledger
 from evals.run.lock import run_lock
 from evals.run.plan_tasks import load_tasks
 from tasks.disk import write_json
 from tasks.task import Task
+
+DAMAGED = "record.json is damaged: restore it, or remove it to have its attempt made again"
 
 
 class Graded(NamedTuple):
@@ -50,11 +52,14 @@ def _reason(grade: Grade) -> str:
 
 
 def to_grade(run: Path, *, again: bool) -> tuple[list[AttemptKey], dict[str, Task]]:
-    """Every record without a verdict, or every record, in the order of the run; and the tasks by id. Raises `UserError`."""
+    """Every record without a verdict, or every record, in the order of the run; and the tasks by id. Raises `UserError`.
+
+    A damaged record is among them whatever its grade says: what it was made from is gone, and somebody has to know.
+    """
     manifest = manifests.load(run)
     keys = [key for key in manifest.frozen_keys() if (key.directory(run) / "record.json").exists()]
     if not again:
-        keys = [key for key in keys if not _has_verdict(key.directory(run) / "grade.json")]
+        keys = [key for key in keys if not _is_done(key.directory(run))]
     return keys, {task.id: task for task in load_tasks(manifest.plan)}
 
 
@@ -80,21 +85,25 @@ def grade_run(
             ledger.close()
 
 
-def _has_verdict(path: Path) -> bool:
-    """A machine that broke is asked again; what a task or a server spoiled stays."""
+def _is_done(attempt: Path) -> bool:
+    """Whether it has a verdict. A machine that broke is asked again; what a task or a server spoiled stays."""
+    grade = grade_of(attempt)
+    return grade is not None and grade.party is not Party.SANDBOX and _record(attempt) is not None
+
+
+def _record(attempt: Path) -> Record | None:
+    """None for a damaged one."""
     try:
-        grade = Grade.model_validate_json(path.read_bytes())
+        return Record.model_validate_json((attempt / "record.json").read_bytes())
     except (OSError, ValidationError):
-        return False
-    return grade.party is not Party.SANDBOX
+        return None
 
 
 def _grade_one(run: Path, key: AttemptKey, task: Task | None, grader: Grader) -> Graded:
     directory = key.directory(run)
-    try:
-        record = Record.model_validate_json((directory / "record.json").read_bytes())
-    except (OSError, ValidationError):
-        return Graded(key, _unreadable(grader, Party.SANDBOX, "record.json cannot be read"))
+    record = _record(directory)
+    if record is None:
+        return Graded(key, _unreadable(grader, Party.SANDBOX, DAMAGED))
     if task is None:
         return Graded(key, _unreadable(grader, Party.TASK, "its task list does not hold this task any more"))
     grade = grader.grade(task, record, directory)

@@ -36,6 +36,7 @@ class Calibrations:
     ) -> None:
         self._calibrate, self._idles = calibrate, idles
         self._tasks = deque(tasks if calibrate else ())
+        self._all = len(self._tasks)
         self._tally, self._ledger = tally, ledger
 
     @contextmanager
@@ -43,7 +44,6 @@ class Calibrations:
         """Meanwhile, in the order of the tasks; leaving drops what is left and waits for one test run at most."""
         over = threading.Event()
         feed = threading.Thread(target=self._feed, args=(grading, over), name="calibrations", daemon=True)
-        self._tally.calibrations = len(self._tasks)
         if self._tasks:
             feed.start()
         try:
@@ -59,6 +59,7 @@ class Calibrations:
             if not (self._idles() and grading.has_a_thread_to_spare):
                 over.wait(LOOK_SECONDS)
                 continue
+            self._tally.calibrations = self._all
             task = self._tasks.popleft()
             grading.use(lambda task=task: self._make(task, over)).result()  # type: ignore[misc]
 

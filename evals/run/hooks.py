@@ -13,6 +13,7 @@ from evals.run.executor import Executor
 from evals.run.grading import Grades
 from evals.run.looks import Look
 from evals.run.same_server import ServerCheck
+from scaffolds.model import ModelError
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class RunHooks:
     """Block until the model server answers (or the given function says stop); True when it had been away."""
     look: Callable[[AttemptKey], Look | None] = lambda _key: None
     """Told of each attempt that has its outcome; answers with the planned look that this one completed."""
-    refusal: Callable[[], str] = lambda: ""
-    """Why the server will not answer even a short prompt; "" when it does, or is away."""
+    short_prompt: Callable[[], ModelError | None] = lambda: None
+    """Ask the server a short prompt, once: what keeps it from an answer; None where nothing does."""
     accept_empty_turns: bool = False
     """Go on with a server that loses its answers."""
     same_server: ServerCheck | None = None

@@ -28,6 +28,7 @@ DAEMON_PATIENCE = 60.0
 """Seconds that the run waits for a daemon that stopped answering."""
 REFUSAL_PATIENCE = 1800.0
 """Seconds that the run waits for a server that answered before and now refuses everything: a proxy, an account."""
+AWAY = (Trouble.DOWN, Trouble.STALLED)
 REFUSED_TASKS = 3
 """Different tasks that a server may fail at before anything has worked; then the setting is wrong, not a prompt."""
 
@@ -60,13 +61,13 @@ class Outages:
         stopping: threading.Event,
         *,
         wait_for_server: Callable[[Callable[[], bool]], bool],
-        refusal: Callable[[], str],
+        short_prompt: Callable[[], ModelError | None],
         same_server: SameServer | None = None,
     ) -> None:
         self.epoch = 0
         """Outages of the server so far, known or not to the attempts that they hit."""
         self._tally, self._stopping = tally, stopping
-        self._wait_for_server, self._refusal = wait_for_server, refusal
+        self._wait_for_server, self._short_prompt = wait_for_server, short_prompt
         self._same_server, self._settled = same_server, 0
         self._gate = threading.Lock()
 
@@ -76,9 +77,10 @@ class Outages:
         if error.kind is Trouble.WRONG_MODEL:
             raise UserError(f"the model server refuses: {error}") from error
         with self._tally.waits(f"waiting for the model server: {error}"), self._gate:
-            self.epoch += self._wait_for_server(self._stopping.is_set)
             if error.kind is Trouble.REFUSED:
                 self.epoch += self._wait_while_refused(worked=worked)
+            else:
+                self.epoch += self._wait_for_server(self._stopping.is_set)
             if self.epoch > self._settled or (self._same_server and self._same_server.suspect):
                 self.settle()
             if self.epoch > since:
@@ -95,13 +97,15 @@ class Outages:
         self._settled = self.epoch
 
     def _wait_while_refused(self, *, worked: bool) -> bool:
-        """True if the server refused a short prompt as well, and takes it again now."""
+        """True if the server refused a short prompt as well, or went away meanwhile, and is there again now."""
         deadline, pause = time.monotonic() + REFUSAL_PATIENCE, 1.0
         refused = False
-        while reason := self._refusal():
+        while trouble := self._short_prompt():
+            if trouble.kind in AWAY:
+                return self._wait_for_server(self._stopping.is_set) or refused
             refused = True
             if not worked or time.monotonic() > deadline:
-                raise UserError(f"the model server refuses: {reason}")
+                raise UserError(f"the model server refuses: {trouble}")
             if self._stopping.wait(pause):
                 break
             pause = min(2 * pause, 60.0)

@@ -65,7 +65,7 @@ class Run:
             self.tally,
             self._stopping,
             wait_for_server=hooks.wait_for_server,
-            refusal=hooks.refusal,
+            short_prompt=hooks.short_prompt,
             same_server=self._same_server,
         )
         self._refused = Refused(tasks=len({key.task_id for key in keys if key.scaffold not in CONTROLS}))
@@ -75,6 +75,7 @@ class Run:
         self._spoiled = Spoiled(context.directory, self.tally)
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
         self._load = Load(context, hooks.admission, hooks.counters)
+        self.tally.paused = lambda: hooks.admission.paused
         self._todo = Backlog(self.tally, self._stopping, hooks.admission)
         self._grading = Grading(hooks.grade, context, self._tasks, graded=self._graded, guard=self._guard)
         self._keys = tuple(keys)

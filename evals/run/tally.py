@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -33,7 +33,7 @@ class Tally:
     resolved: int = 0
     unjudged: int = 0
     calibrations: int = 0
-    """Tasks of which strict may need to know what gold does, and has not asked yet."""
+    """Tasks of which strict may need to know what gold does, from the first one that is asked about: often none is."""
     calibrated: int = 0
     """Of them, tried in this session."""
     completion_tokens: int = 0
@@ -45,6 +45,8 @@ class Tally:
     """One reason for each worker that waits for something outside to come back."""
     suspended: str = ""
     """The reason, when every worker waits."""
+    paused: Callable[[], int] = lambda: 0
+    """Of those under way, how many wait between two steps until the server has room for them."""
     unjudged_reasons: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 

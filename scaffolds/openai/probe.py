@@ -16,7 +16,7 @@ import httpx2
 import openai
 from pydantic import Field
 
-from scaffolds.model import ContextOverflow, ModelError, ToolSchema, Trouble
+from scaffolds.model import ContextOverflow, ModelError, ToolSchema
 from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.dialects import TABLE, UNKNOWN, Place
@@ -106,14 +106,8 @@ def wait_until_up(
     return was_away
 
 
-def refusal(config: ModelConfig, tools: Sequence[ToolSchema] = ()) -> str:
-    """Why the server will not answer even a short prompt; "" when it does, or when it does not answer at all."""
-    error = _short_trouble(config, tools)
-    return "" if error is None or error.kind in (Trouble.DOWN, Trouble.STALLED) else str(error)
-
-
-def _short_trouble(config: ModelConfig, tools: Sequence[ToolSchema] = ()) -> ModelError | None:
-    """What keeps the server from answering a short prompt, asked once.
+def short_prompt(config: ModelConfig, tools: Sequence[ToolSchema] = ()) -> ModelError | None:
+    """What keeps the server from answering a short prompt, asked once; None where nothing does.
 
     Sent with the run's own sampling: what it refuses here is a setting, a key or an account, and no prompt.
     """
@@ -142,7 +136,7 @@ def _is_up(client: openai.OpenAI, config: ModelConfig) -> bool:
 
 def _puts_off(config: ModelConfig) -> bool:
     """Whether its pages are there and every prompt is put off (503), as behind a router whose model loads."""
-    error = _short_trouble(config)
+    error = short_prompt(config)
     return error is not None and error.__cause__ is not None and _status(error.__cause__) == 503
 
 
