@@ -13,6 +13,7 @@ from scaffolds.formats import FORMATS
 from scaffolds.loop import Loop, Rules
 from scaffolds.model import Model, ToolSchema
 from scaffolds.opening import Opening, opening
+from scaffolds.sampling import Sampling
 from scaffolds.submit import SubmitProtocol
 from scaffolds.tools import Tool
 from scaffolds.toolsets import made
@@ -32,6 +33,9 @@ class Assembled:
 
     factors: Factors
     settings: Settings
+
+    def sampling(self) -> Sampling:
+        return self.factors.sampling
 
     def solve(self, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
         settings = self.factors.under(self.settings)
@@ -67,9 +71,8 @@ class Assembled:
         )
 
     def tools(self) -> dict[str, Tool]:
-        longest = self.factors.under(self.settings).budget.observation_characters
         submit = self.factors.submit is SubmitProtocol.TOOL
-        return made(self.factors.tools, longest, submit=submit)
+        return made(self.factors.tools, self.factors.under(self.settings).budget.clip, submit=submit)
 
     def opening(self, brief: Brief) -> Opening:
         return opening(self.factors.prompt, brief, self.factors.submit)

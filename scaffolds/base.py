@@ -12,7 +12,8 @@ from typing import Annotated, Protocol, runtime_checkable
 from pydantic import BeforeValidator, Field
 
 from scaffolds.model import EmptyTurn, Model, Served, ToolSchema
-from scaffolds.text import LONGEST_OBSERVATION
+from scaffolds.sampling import Sampling
+from scaffolds.text import LONGEST_OBSERVATION, Clip, Shape
 from tasks.sandbox import Sandbox
 from tasks.task import Brief, Frozen
 from tasks.untrusted import clean, fit
@@ -77,7 +78,16 @@ class Budget(Frozen):
     """
     command_seconds: float = Field(default=60, gt=0)
     observation_characters: int = Field(default=LONGEST_OBSERVATION, ge=100)
-    """What the model is shown of a command's output: head and tail, half each. The editor shows at most 16,000."""
+    """What the model is shown of a command's output. The editor shows at most 16,000."""
+    observation_lines: int | None = Field(default=None, ge=2)
+    """Likewise in lines; both limits hold."""
+    observation_shape: Shape = Shape.ENDS
+    """Which part of it."""
+
+    @property
+    def clip(self) -> Clip:
+        """Of a command's output."""
+        return Clip(self.observation_characters, self.observation_lines, self.observation_shape)
 
 
 class ToolCallRecord(Frozen):
@@ -189,6 +199,15 @@ class Scaffold(Protocol):
 
         Raises only what is nobody's here to judge: `ModelError` and `SandboxError`.
         """
+        ...
+
+
+@runtime_checkable
+class Sampled(Scaffold, Protocol):
+    """A scaffold that says itself how its answers are drawn."""
+
+    def sampling(self) -> Sampling:
+        """On top of the plan's, key by key."""
         ...
 
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ValidationError
 from scaffolds.base import Budget, Scaffold, Settings, ToolCallMode
 from scaffolds.factors import Factors
 from scaffolds.programs.program import Program
+from scaffolds.sampling import UNSAID, Sampling
 from tasks.errors import UserError, near
 
 HOME = files("scaffolds") / "family"
@@ -53,11 +54,11 @@ class Definition:
     """None for a program, and for a class of one's own, of which nothing is known."""
     program: Program | None = None
 
-    def in_force(self, budget: Budget, calls: ToolCallMode) -> dict[str, str]:
+    def in_force(self, budget: Budget, calls: ToolCallMode, sampling: Sampling = UNSAID) -> dict[str, str]:
         """What it consists of in a run, in words; nothing for a class of one's own."""
         if self.program:
-            return self.program.in_force(budget)
-        return self.factors.in_force(budget, calls) if self.factors else {}
+            return self.program.in_force(budget, sampling)
+        return self.factors.in_force(budget, calls, sampling) if self.factors else {}
 
     def prepare(self) -> None:
         """Have everything here that attempts need. Raises `MachineError`."""

@@ -79,9 +79,8 @@ def _accepts(settings: Settings, brief: Brief, model: Model, sandbox: Sandbox, r
     """What the critic says; where it says neither, or the budget is spent, the submission stands."""
     if spent(settings, result):
         return True
-    timeout, longest = settings.budget.command_seconds, settings.budget.observation_characters
     with clock(result):
-        diff = changed(sandbox, longest, timeout)
+        diff = changed(sandbox, settings.budget.clip, settings.budget.command_seconds)
     task = TASK.format(repo=brief.repo, issue=brief.problem_statement, diff=diff)
     messages: list[Message] = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": task}]
     settings.on_step(Step(source="user", message=task))

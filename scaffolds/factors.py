@@ -17,10 +17,15 @@ from scaffolds.answers import AnswerFormat
 from scaffolds.base import Budget, Settings, ToolCallMode
 from scaffolds.history import History
 from scaffolds.opening import Prompt
+from scaffolds.sampling import UNSAID, Sampling
 from scaffolds.submit import SubmitProtocol
+from scaffolds.text import Clip, Shape
 from scaffolds.toolsets import TOOLSETS, made
 from tasks.errors import near
 from tasks.task import Frozen
+
+LIMITS = ("steps", "command_seconds", "observation_characters", "observation_lines", "observation_shape")
+"""Keys of a scaffold that go into an attempt's budget."""
 
 
 class Agency(StrEnum):
@@ -64,6 +69,11 @@ class Factors(Frozen):
     steps: int | None = Field(default=None, ge=1)
     command_seconds: float | None = Field(default=None, gt=0)
     observation_characters: int | None = Field(default=None, ge=100)
+    observation_lines: int | None = Field(default=None, ge=2)
+    observation_shape: Shape | None = None
+    """Which part of a command's long output is shown."""
+    sampling: Sampling = Sampling()
+    """Temperature and the like; what is left out is the plan's."""
 
     @field_validator("tools")
     @classmethod
@@ -73,7 +83,7 @@ class Factors(Frozen):
                 raise ValueError(
                     f"there is no set of tools {name!r}; there are {', '.join(TOOLSETS)}{near(name, TOOLSETS)}"
                 )
-        made(tools, 1000, submit=False)
+        made(tools, Clip(), submit=False)
         return tools
 
     @model_validator(mode="after")
@@ -95,11 +105,21 @@ class Factors(Frozen):
         return replace(settings, budget=budget, tool_calls=self.calls or settings.tool_calls)
 
     def _limits(self) -> list[tuple[str, Any]]:
-        return [
-            (name, getattr(self, name)) for name in ("steps", "command_seconds", "observation_characters")
-        ]
+        return [(name, getattr(self, name)) for name in LIMITS]
 
-    def in_force(self, budget: Budget, calls: ToolCallMode) -> dict[str, str]:
+    @property
+    def own_protocol(self) -> dict[str, float]:
+        """What it sets itself of the points of a claim's protocol, by a claim's names."""
+        given = {
+            "turn_limit": self.steps,
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "top_k": self.sampling.top_k,
+            "max_output_tokens": self.sampling.max_tokens,
+        }
+        return {key: value for key, value in given.items() if value is not None}
+
+    def in_force(self, budget: Budget, calls: ToolCallMode, sampling: Sampling = UNSAID) -> dict[str, str]:
         """Each factor as a run has it, in words: what a table shows and a comparison compares."""
         settings = self.under(Settings(budget=budget, tool_calls=calls))
         untooled = {"answer": self.answer}
@@ -111,13 +131,14 @@ class Factors(Frozen):
             "submit": self.submit,
             "reminders": str(self.reminders),
             "steps left": "told" if self.steps_left else "not told",
-            "observation": f"{settings.budget.observation_characters} characters",
+            "observation": settings.budget.clip.words,
         }
         return {
             "agency": str(self.agency),
             **{key: str(value) for key, value in (tooled if self.agency.has_tools else untooled).items()},
             "steps": str(settings.budget.steps),
             "command": f"{settings.budget.command_seconds:g} s",
+            "sampling": sampling.under(self.sampling).words,
         }
 
 

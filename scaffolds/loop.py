@@ -130,9 +130,7 @@ class Loop:
         return asks
 
     def _review(self, timeout: float) -> str:
-        return review(
-            self.sandbox, self.rules.submit.how, self.settings.budget.observation_characters, timeout
-        )
+        return review(self.sandbox, self.rules.submit.how, self.settings.budget.clip, timeout)
 
     def _apply(self, call: Call) -> str:
         checked = call.checked

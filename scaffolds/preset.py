@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
+from scaffolds.text import Shape
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -32,8 +33,19 @@ class Preset(Frozen):
     temperature: float | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
     observation_characters: int | None = Field(default=None, ge=100)
+    observation_lines: int | None = Field(default=None, ge=2)
+    observation_shape: Shape | None = None
     unknown: tuple[
-        Literal["steps", "seconds", "command_seconds", "temperature", "top_p", "observation_characters"], ...
+        Literal[
+            "steps",
+            "seconds",
+            "command_seconds",
+            "temperature",
+            "top_p",
+            "observation_characters",
+            "observation_shape",
+        ],
+        ...,
     ] = ()
     """What upstream does not publish, or nobody has looked up: the plan's own value is in force."""
     not_reproduced: tuple[str, ...]
@@ -46,6 +58,8 @@ class Preset(Frozen):
             "seconds": self.seconds,
             "command_seconds": self.command_seconds,
             "observation_characters": self.observation_characters,
+            "observation_lines": self.observation_lines,
+            "observation_shape": self.observation_shape,
         }
         sampling = {"temperature": self.temperature, "top_p": self.top_p}
         values: dict[str, Any] = {"scaffolds": [self.scaffold], "budget": _given(budget)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaffolds.text import cap
+from scaffolds.text import Clip, cap
 from tasks.sandbox import Sandbox
 
 PROMPT = """\
@@ -16,11 +16,11 @@ NO_CHANGE = "(nothing has been changed)"
 SHOW = "git --no-pager diff --no-color HEAD; git ls-files --others --exclude-standard | sed 's/^/new file: /'"
 
 
-def review(sandbox: Sandbox, how: str, longest: int, timeout: float) -> str:
+def review(sandbox: Sandbox, how: str, clip: Clip, timeout: float) -> str:
     """What the model is told at its first submission; `how` it submits."""
-    return PROMPT.format(diff=changed(sandbox, longest, timeout), submit=how)
+    return PROMPT.format(diff=changed(sandbox, clip, timeout), submit=how)
 
 
-def changed(sandbox: Sandbox, longest: int, timeout: float) -> str:
+def changed(sandbox: Sandbox, clip: Clip, timeout: float) -> str:
     """What was changed so far, as the sandbox's own git tells it: for a model's eyes, never for a grade."""
-    return cap(sandbox.exec(SHOW, timeout=timeout).output, longest).strip() or NO_CHANGE
+    return cap(sandbox.exec(SHOW, timeout=timeout).output, clip).strip() or NO_CHANGE

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from scaffolds.model import ToolSchema
-from scaffolds.text import LONGEST_OBSERVATION, cap
+from scaffolds.text import LONGEST_OBSERVATION, Clip, cap
 from tasks.sandbox import ExecResult, Sandbox
 
 
@@ -80,12 +80,12 @@ class Bash:
         BashArguments,
     )
 
-    def __init__(self, longest: int = LONGEST_OBSERVATION) -> None:
-        """`longest`: characters of output that the model is shown."""
-        self._longest = longest
+    def __init__(self, clip: int | Clip = LONGEST_OBSERVATION) -> None:
+        """`clip`: what the model is shown of an output; a number is characters."""
+        self._clip = clip
 
     def apply(self, sandbox: Sandbox, arguments: BashArguments, timeout: float) -> str:
-        return observe(sandbox.exec(arguments.command, timeout=timeout), timeout, self._longest)
+        return observe(sandbox.exec(arguments.command, timeout=timeout), timeout, self._clip)
 
 
 class Submit:
@@ -98,9 +98,9 @@ class Submit:
         return "submitted"
 
 
-def observe(result: ExecResult, timeout: float, longest: int = LONGEST_OBSERVATION) -> str:
+def observe(result: ExecResult, timeout: float, clip: int | Clip = LONGEST_OBSERVATION) -> str:
     """What a command did, in words for the model."""
-    parts = [cap(result.output, longest)] if result.output else []
+    parts = [cap(result.output, clip)] if result.output else []
     if result.timed_out:
         parts.append(f"[stopped: it ran longer than {timeout:g} s]")
     elif result.exit_code or not result.output:

@@ -12,9 +12,10 @@ import pytest
 
 from scaffolds.model import ContextOverflow, Message, ModelError, Reply
 from scaffolds.openai.client import OpenAIModel
-from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
+from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.probe import probe
 from scaffolds.openai.transport import sdk_client
+from scaffolds.sampling import Sampling
 from tests.fakes.faulty_answers import Fault, Planted
 from tests.fakes.faulty_server import FaultyServer, Setup
 from tests.fakes.simulated_model import bash, scripted

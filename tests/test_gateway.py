@@ -18,9 +18,10 @@ import pytest
 from scaffolds.base import Budget, Settings, Step, Stop, ToolCallMode, Trajectory
 from scaffolds.model import EmptyTurn, ModelError
 from scaffolds.openai.client import OpenAIModel
-from scaffolds.openai.config import ModelConfig, Retries, Sampling
+from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.programs import http
 from scaffolds.programs.gateway import Gateway
+from scaffolds.sampling import Sampling
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"

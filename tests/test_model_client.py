@@ -14,8 +14,9 @@ from pydantic import SecretStr
 
 from scaffolds.model import ContextOverflow, ModelError, TimeUp, Trouble
 from scaffolds.openai.client import OpenAIModel, conversation, encode
-from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
+from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.transport import MOST_CLIENTS, shared_client
+from scaffolds.sampling import Sampling
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say, stream
 
 HELLO = [{"role": "user", "content": "hello"}]

@@ -20,7 +20,8 @@ from evals.run.ledger import Ledger, verify
 from evals.run.lock import begin_session
 from evals.run.queue import Run
 from scaffolds.model import ModelError, Trouble
-from scaffolds.openai.config import ModelConfig, Sampling
+from scaffolds.openai.config import ModelConfig
+from scaffolds.sampling import Sampling
 from tasks.backend import Prepared
 from tasks.errors import DiskFullError, GoldError, UserError
 from tasks.sandbox import SandboxError

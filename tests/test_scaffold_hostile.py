@@ -21,6 +21,7 @@ from scaffolds.base import Budget, Settings, Stop, ToolCallMode
 from scaffolds.catalog import names as names_of_scaffolds
 from scaffolds.model import ModelError
 from scaffolds.openai.config import ModelConfig, Retries
+from scaffolds.text import Clip
 from scaffolds.toolsets import TOOLSETS
 from tasks.sandbox import Sandbox
 from tests.fakes.local_sandbox import LocalSandbox
@@ -67,7 +68,7 @@ NAMES = (
         "line",
     ),
 )
-TOOLS = sorted({name for tools in TOOLSETS.values() for name in tools(1000)} | {"submit"})
+TOOLS = sorted({name for tools in TOOLSETS.values() for name in tools(Clip())} | {"submit"})
 PATCH_LINES = (
     *(
         "*** Begin Patch",

@@ -6,22 +6,27 @@ import json
 import pickle
 import re
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from evals.commands.application import app
 from evals.record import AttemptKey, Outcome, Record
+from evals.results.load import from_run_dir
 from evals.run.attempt import run_attempt
 from evals.run.definitions import ScaffoldMaker, definitions, facts
-from evals.run.manifest import compose, differences
+from evals.run.manifest import ScaffoldFacts, compose, differences
 from evals.run.plan import RunPlan, load_plan
 from evals.verdict.compare import compare
 from scaffolds.base import Budget, Settings, Stop, ToolCallMode
 from scaffolds.catalog import find
+from scaffolds.factors import difference
 from scaffolds.openai.config import ModelConfig
+from scaffolds.sampling import Sampling
 from tasks.errors import UserError
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import FakeServer, call, say
@@ -114,6 +119,79 @@ def test_the_readmes_program_is_one(here: Path) -> None:
     said = made.in_force(Budget(steps=7), ToolCallMode.NATIVE)
     assert said.items() >= {"program": "mini-swe-agent==2.4.6", "python": "3.11", "steps": "7"}.items()
     assert said["kept out of the patch"] == ".mini"
+
+
+def with_scaffolds(run: Path, known: Mapping[str, ScaffoldFacts]) -> Path:
+    """The run, whose manifest knows what its scaffolds are."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["scaffolds"] = {name: one.model_dump(mode="json") for name, one in known.items()}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    return run
+
+
+OWN = """\
+about: base that is drawn and shown otherwise
+like: base
+observation_characters: 300
+observation_lines: {lines}
+observation_shape: {shape}
+sampling: {{temperature: 0.2, extra: {{reasoning_effort: low}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("shape", "lines", "shown"),
+    [
+        ("head", 3, "1\n2\n3\n[… 97 lines left out …]"),
+        ("tail", 3, "[… 97 lines left out …]\n98\n99\n100"),
+        ("ends", 4, "1\n2\n[… 96 lines left out …]\n99\n100"),
+        ("tail", 99, f"[… 15 characters left out …]\n{'5' * 299}\n"),
+    ],
+)
+def test_a_file_alone_sets_sampling_and_what_is_shown_of_an_output(
+    here: Path, shape: str, lines: int, shown: str
+) -> None:
+    (here / "mine.yaml").write_text(OWN.format(shape=shape, lines=lines))
+    command = "seq 100" if lines < 99 else "echo head of a line; printf %0299d | tr 0 5; echo"
+    made: dict[str, list[dict[str, Any]]] = {}
+    for name, given in (("mine", "mine.yaml"), ("base", "base")):
+        (repository := here / f"tree-{name}").mkdir()
+        with FakeServer(call("bash", {"command": command}), call("submit")) as server:
+            context = plain_context(
+                here / "run",
+                backend=PlainBackend(lambda at=repository: LocalSandbox(at)),  # type: ignore[misc]
+                model=ModelConfig(
+                    base_url=server.url, model="m", sampling=Sampling(temperature=0.9, top_p=0.5, seed=3)
+                ),
+                make_scaffold=ScaffoldMaker({name: find(given)}),
+            )
+            run_attempt(AttemptKey(scaffold=name, task_id="one", attempt=2), make_task("one"), plain_image(make_task("one")), context)  # fmt: skip
+        made[name] = [request.body for request in server.requests]
+    drawn = [
+        {key: body.get(key) for key in ("temperature", "top_p", "seed", "reasoning_effort")}
+        for body in (made["mine"][0], made["base"][0])
+    ]
+    assert drawn == [
+        {"temperature": 0.2, "top_p": 0.5, "seed": 4, "reasoning_effort": "low"},
+        {"temperature": 0.9, "top_p": 0.5, "seed": 4, "reasoning_effort": None},
+    ]
+    assert made["mine"][1]["messages"][-1]["content"] == shown
+
+
+def test_two_scaffolds_that_differ_in_sampling_alone_say_so_wherever_they_are_compared(here: Path) -> None:
+    (here / "mine.yaml").write_text("like: base\nsampling: {temperature: 0.2, top_k: 5}\n")
+    server = {"base_url": "http://127.0.0.1:1/v1", "model": "m", "sampling": {"temperature": 0.9}}
+    chosen = load_plan(None, {"scaffolds": ["mine.yaml", "base"], "model": server})
+    known = facts(chosen)
+    assert difference(known["base"].factors, known["mine"].factors) == [
+        "sampling: temperature 0.9 → temperature 0.2, top_k 5"
+    ]
+    run = write_run(here / "run", lambda _key: Outcome.RESOLVED, scaffolds=("mine", "base"))
+    results = from_run_dir(with_scaffolds(run, known))
+    temperatures = {s.scaffold: results.protocol_of(s).temperature for s in results.systems}
+    assert temperatures["mine"] == 0.2 != temperatures["base"]
+    told = CliRunner().invoke(app, ["scaffolds", "diff", "base", "mine.yaml"])
+    assert told.output == "sampling: the plan's → temperature 0.2, top_k 5\n"
 
 
 WRONG_FILES = {
@@ -217,13 +295,8 @@ def test_scaffolds_are_listed_shown_and_told_apart(here: Path) -> None:
 
 def test_a_difference_names_the_factors_that_it_is_due_to(tmp_path: Path) -> None:
     from evals.report.verdict_text import comparison_lines
-    from evals.results.load import from_run_dir
 
     run = write_run(tmp_path / "run", lambda _key: Outcome.RESOLVED, scaffolds=("base", "base-xml"))
-    manifest = json.loads((run / "manifest.json").read_text())
-    chosen = plan("base", "base-xml")
-    manifest["scaffolds"] = {name: one.model_dump(mode="json") for name, one in facts(chosen).items()}
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    found = compare(from_run_dir(run))
+    found = compare(from_run_dir(with_scaffolds(run, facts(plan("base", "base-xml")))))
     assert found.pairs[0].factors == ("calls: native → xml",)
     assert "  the scaffolds differ in: calls: native → xml" in list(comparison_lines(found))

@@ -19,9 +19,10 @@ from evals.run.attempt import run_attempt
 from evals.run.definitions import ScaffoldMaker
 from scaffolds.base import Budget, Settings, Stop
 from scaffolds.catalog import find
-from scaffolds.openai.config import ModelConfig, Retries, Sampling
+from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.programs.install import PYTHON_WRAPPER, home, wrap
 from scaffolds.programs.program import Program
+from scaffolds.sampling import Sampling
 from tasks import catalog
 from tasks.docker.backend import DockerBackend
 from tasks.sandbox import Limits, SandboxError

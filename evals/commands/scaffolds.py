@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Scaffolds and their factors.", no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name, FILE.yaml, or module:Class.")]
+PLANS = "the plan's"
 CHARACTERS_A_TOKEN = 4
 """Of English and JSON, roughly, where no model's tokenizer is at hand."""
 
@@ -123,12 +124,14 @@ def definition(given: str) -> Definition:
 def factors_of(one: Definition) -> dict[str, str]:
     """As a plan without a word of its own has them; what a scaffold leaves open is marked."""
     from scaffolds.base import Budget, ToolCallMode
+    from scaffolds.sampling import SERVERS
 
     if one.factors is None:
         return one.in_force(Budget(), ToolCallMode.NATIVE)
     found = one.factors.in_force(Budget(), ToolCallMode.NATIVE)
     if one.factors.calls is None and "calls" in found:
-        found["calls"] = "the plan's"
+        found["calls"] = PLANS
+    found["sampling"] = one.factors.sampling.words.replace(SERVERS, PLANS)
     return found
 
 

@@ -66,7 +66,8 @@ def refuse_twins(runs: Sequence[Path]) -> None:
 def renamed(part: Results, name: str) -> Results:
     rows = tuple(row._replace(system=System(name, row.system.scaffold)) for row in part.rows)
     factors = {System(name, system.scaffold): found for system, found in part.factors.items()}
-    return replace(part, rows=rows, factors=factors)
+    own = {System(name, system.scaffold): found for system, found in part.own_protocol.items()}
+    return replace(part, rows=rows, factors=factors, own_protocol=own)
 
 
 def from_run_dir(run: Path) -> Results:
@@ -93,6 +94,9 @@ def from_attempts(run: Path, manifest: manifests.Manifest, attempts: Sequence[At
         planned=len(manifest.counted_tasks),
         protocol=protocol_of(manifest),
         factors={System(manifest.model_name, name): one.factors for name, one in manifest.scaffolds.items()},
+        own_protocol={
+            System(manifest.model_name, name): one.own_protocol for name, one in manifest.scaffolds.items()
+        },
     )
 
 

@@ -129,6 +129,8 @@ class Results:
     """What was in force, in the words of a claim."""
     factors: Mapping[System, Mapping[str, str]] = field(default_factory=dict)
     """What each scaffold of ours consists of; of two runs of one system, the first's."""
+    own_protocol: Mapping[System, Mapping[str, float]] = field(default_factory=dict)
+    """Where a scaffold goes over `protocol`."""
     planned: int = 0
     """Tasks of the frozen list; filled in when left at 0."""
     left_out: frozenset[str] = frozenset()
@@ -137,6 +139,9 @@ class Results:
     def __post_init__(self) -> None:
         if not self.planned:
             object.__setattr__(self, "planned", len(self.tasks))
+
+    def protocol_of(self, system: System) -> Protocol:
+        return self.protocol.model_copy(update=dict(self.own_protocol.get(system, {})))
 
     @cached_property
     def systems(self) -> tuple[System, ...]:
@@ -294,6 +299,7 @@ def merge(parts: Sequence[Results]) -> Results:
         source=", ".join(part.source for part in parts),
         rows=tuple(rows),
         factors=dict(chain.from_iterable(part.factors.items() for part in reversed(parts))),
+        own_protocol=dict(chain.from_iterable(part.own_protocol.items() for part in reversed(parts))),
         margin=first.margin if len({part.margin for part in parts}) == 1 else None,
         drawn=drawn_together(parts),
         excluded={name: why for part in parts for name, why in part.excluded.items()},

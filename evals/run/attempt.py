@@ -25,7 +25,7 @@ from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, pr
 from evals.run.set_aside import set_aside
 from evals.run.state import flags_of_state, keep_state
 from evals.run.trajectory import StepLog
-from scaffolds.base import Mounting, Scaffold, Settings, Step, Stop, Trajectory, unseen
+from scaffolds.base import Mounting, Sampled, Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
 from scaffolds.openai.config import ModelConfig
 from tasks.backend import NO_MOUNTS, Backend, Prepared
@@ -206,7 +206,7 @@ def _work(
         ExchangeLog(directory) as exchanged,
         open_sandbox(context, prepared, task, key, mounts_of(scaffold)) as sandbox,
     ):
-        model = _conversation(context, key.attempt, exchanged)
+        model = _conversation(context, scaffold, key.attempt, exchanged)
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
             trajectory.warnings += _warnings(model)
@@ -239,13 +239,14 @@ def check_time_was_its_own(trajectory: Trajectory, facts: SandboxFacts, settings
 
 
 def _conversation(
-    context: RunContext, number: int, exchanged: Callable[[Exchange], None]
+    context: RunContext, scaffold: Scaffold, number: int, exchanged: Callable[[Exchange], None]
 ) -> Conversation | None:
     if context.model is None:
         return None
     from scaffolds.openai.client import conversation  # the SDK is slow to import, and controls need none
 
-    return conversation(context.model, number, window=context.window, exchanged=exchanged)
+    config = context.model.sampled(scaffold.sampling()) if isinstance(scaffold, Sampled) else context.model
+    return conversation(config, number, window=context.window, exchanged=exchanged)
 
 
 def mounts_of(scaffold: Scaffold) -> Mapping[str, Path]:

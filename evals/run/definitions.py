@@ -10,6 +10,7 @@ from evals.run.manifest import ScaffoldFacts
 from evals.run.plan import RunPlan
 from scaffolds.base import Scaffold, Settings
 from scaffolds.catalog import Definition, find
+from scaffolds.sampling import UNSAID, Sampling
 from tasks.errors import UserError
 from tasks.task import Task
 
@@ -31,10 +32,15 @@ def facts(plan: RunPlan) -> dict[str, ScaffoldFacts]:
         name: ScaffoldFacts(
             source=one.source,
             sha256=one.sha256,
-            factors=one.in_force(plan.budget, plan.tool_calls),
+            factors=one.in_force(plan.budget, plan.tool_calls, sampling_of(plan)),
+            own_protocol=one.factors.own_protocol if one.factors else {},
         )
         for name, one in definitions(plan).items()
     }
+
+
+def sampling_of(plan: RunPlan) -> Sampling:
+    return plan.model.sampling if plan.model else UNSAID
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ class ScaffoldFacts(Frozen):
     """Of its YAML, or of the source that its class is in."""
     factors: dict[str, str] = Field(default_factory=dict)
     """As in force, the plan's limits and call format included; empty for a class of one's own."""
+    own_protocol: dict[str, float] = Field(default_factory=dict)
+    """Where it goes over the plan: points of a claim's protocol, such as `temperature`."""
 
 
 class Manifest(Frozen):

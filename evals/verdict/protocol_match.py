@@ -51,7 +51,7 @@ POINTS = {
 
 def match(claim: Claim, results: Results, system: System) -> tuple[Point, ...]:
     """Every point of the table for one system's results."""
-    claimed, measured = claim.protocol, results.protocol
+    claimed, measured = claim.protocol, results.protocol_of(system)
     rows = [row for row in results.rows if row.system == system]
     tasks = len({row.task for row in rows})
     return (

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from scaffolds.model import ContextOverflow, ModelError, Reply, Served, TimeUp
 from scaffolds.openai.client import OpenAIModel
-from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
+from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.transport import sdk_client
+from scaffolds.sampling import Sampling
 
 PROMPT = "Describe a harbour in the early morning in one sentence."
 TOKENS = 24

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
+from scaffolds.sampling import Sampling
 from tasks.task import Frozen
 
 NO_KEY = "none"
 """Sent where the user gave no key, so that a key in the environment never goes to a server it is not for."""
-
-
-class Sampling(Frozen):
-    """Passed through to the server as it stands. None = not sent: the server's own default rules."""
-
-    temperature: float | None = Field(default=None, ge=0)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = None
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    seed: int | None = None
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """Anything else for the body: `chat_template_kwargs`, `reasoning_effort`, …"""
-
-    def body(self) -> dict[str, Any]:
-        own = self.model_dump(exclude={"extra"}, exclude_none=True)
-        return {**own, **self.extra}
 
 
 class Deadlines(Frozen):
@@ -72,6 +55,10 @@ class ModelConfig(Frozen):
         if parts.username or parts.password:
             raise ValueError("must not carry a password; it would be recorded")
         return url.rstrip("/") + ("" if parts.path.strip("/") else "/v1")
+
+    def sampled(self, above: Sampling) -> ModelConfig:
+        """With what a scaffold says itself of sampling."""
+        return self.model_copy(update={"sampling": self.sampling.under(above)})
 
     def capped(self, tokens: int) -> ModelConfig:
         """With answers of at most so many tokens."""

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from scaffolds.base import Budget
 from scaffolds.opening import REPORT
+from scaffolds.sampling import Sampling
 from tasks.task import Brief, Frozen
 
 NPM = re.compile(r"^(@[\w.-]+/)?[\w.-]+@\d[\w.+-]*$")
@@ -87,7 +88,7 @@ class Program(Frozen):
     def told(self, brief: Brief) -> str:
         return self.task.format(issue=brief.problem_statement, workdir=brief.workdir, repo=brief.repo)
 
-    def in_force(self, budget: Budget) -> dict[str, str]:
+    def in_force(self, budget: Budget, sampling: Sampling) -> dict[str, str]:
         """What a run's manifest says of it, in words."""
         facts = {
             "agency": "program",
@@ -97,5 +98,6 @@ class Program(Frozen):
             "environment": " ".join(f"{name}={value}" for name, value in self.environment.items()),
             "kept out of the patch": " ".join(self.drops),
             "steps": str(budget.steps),
+            "sampling": sampling.words,
         }
         return {key: value for key, value in facts.items() if value}

@@ -10,10 +10,11 @@ from typing import Any
 from evals.serve.doctor.finding import PROBLEMS, Finding, Form, Level, Measured
 from scaffolds.model import Message, Reply, Served, ToolSchema
 from scaffolds.openai.client import OpenAIModel
-from scaffolds.openai.config import Deadlines, ModelConfig, Retries, Sampling
+from scaffolds.openai.config import Deadlines, ModelConfig, Retries
 from scaffolds.openai.dialects import cure
 from scaffolds.openai.probe import ServerFacts
 from scaffolds.openai.transport import sdk_client
+from scaffolds.sampling import Sampling
 
 GREETING = "This is a check by asclaimed doctor."
 """Begins every question, so that a server's log tells them from a run's."""
