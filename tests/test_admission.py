@@ -84,7 +84,7 @@ class Simulated:
         for key in [key for key in self.paused if self.admission.has_room(key)]:
             self.paused.remove(key)
             self.call(key)
-        while self.todo and self.admission.take(self.todo[0]):
+        while self.todo and self.admission.take(self.todo[:1]):
             self.call(self.todo.pop(0))
         return False
 
@@ -136,7 +136,7 @@ def filled(admission: Admission, number: int, context: int) -> list[AttemptKey]:
     """So many attempts under way, each after a first call."""
     begun = keys(number)
     for key in begun:
-        assert admission.take(key)
+        assert admission.take([key])
         admission.stepped(key, step(context - 100))
     return begun
 
@@ -146,7 +146,7 @@ def test_live_conversations_stay_within_the_cache_and_the_youngest_wait() -> Non
     admission.heard({"kv tokens": 100_000})
     first, second, third = filled(admission, 3, 25_000)
     (late,) = keys(4)[3:]
-    assert not admission.take(late), "three of 25,000 and a fourth are more than 90,000"
+    assert not admission.take([late]), "three of 25,000 and a fourth are more than 90,000"
     admission.stepped(first, step(49_900))
     assert [admission.has_room(key) for key in (first, second, third)] == [True, True, False]
     admission.stepped(first, step(99_900))
@@ -155,9 +155,9 @@ def test_live_conversations_stay_within_the_cache_and_the_youngest_wait() -> Non
     )
     admission.ended(first)
     assert [admission.has_room(key) for key in (second, third)] == [True, True]
-    assert admission.take(late)
+    assert admission.take([late])
     admission.stepped(late, step(19_900))
-    assert not admission.take(keys(5)[-1]), "they begin with 21,000 on average"
+    assert not admission.take(keys(5)[-1:]), "they begin with 21,000 on average"
 
 
 def test_the_first_preemption_calls_for_fewer_once() -> None:

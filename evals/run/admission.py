@@ -1,8 +1,8 @@
 """How many attempts may be under way: as many as bring most tokens a second, and whose conversations the KV cache holds.
 
 Started attempts finish before new ones begin: where there is no room for all, those that began last wait between two
-steps. Waiting is nobody's time: an attempt's clock stands still. Not here: how the best number is found (`climber`), what
-the server is asked (`evals.run.load`).
+steps. Waiting is nobody's time: an attempt's clock stands still. Not here: how the best number is found (`climber`), when
+attempts at one task are kept together (`prefix`), what the server is asked (`evals.run.load`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 
 from evals.record import AttemptKey
 from evals.run.climber import Climber
-from scaffolds.base import Step
+from evals.run.prefix import SharedPrefix
+from scaffolds.base import Metrics, Step
 
 KV_SHARE = 0.9
 """Of the cache; the rest is for answers under way."""
@@ -58,6 +59,7 @@ class Admission:
         self._paused: set[AttemptKey] = set()
         self._begun: list[int] = []
         """Of attempts' first calls."""
+        self._prefix = SharedPrefix()
         self._server: Mapping[str, float] = {}
         self._changed = threading.Condition()
 
@@ -76,13 +78,19 @@ class Admission:
         """Attempts under way that wait for room."""
         return len(self._paused)
 
-    def take(self, key: AttemptKey) -> bool:
-        """Begin an attempt, if there is room for one more."""
+    def take(self, keys: Sequence[AttemptKey]) -> AttemptKey | None:
+        """Begin one of these attempts, if there is room for one more: the first, or one that finds its beginning in the
+        server's cache.
+
+        They come in the order of work, and are not none.
+        """
         with self._changed:
             if not self._has_room():
-                return False
+                return None
+            key = self._prefix.first_of(keys)
+            self._prefix.begun(key)
             self._contexts[key] = 0
-            return True
+            return key
 
     def ended(self, key: AttemptKey) -> None:
         with self._changed:
@@ -106,12 +114,17 @@ class Admission:
         if metrics is None:
             return
         with self._changed:
-            if not self._contexts.get(key, 1):
-                self._begun.append(metrics.prompt_tokens)
             if key in self._contexts:
-                self._contexts[key] = metrics.prompt_tokens + metrics.completion_tokens
+                self._talked(key, metrics)
             if self._climber:
                 self._climb(self._climber, step)
+
+    def _talked(self, key: AttemptKey, metrics: Metrics) -> None:
+        before = self._contexts[key]
+        if not before:
+            self._begun.append(metrics.prompt_tokens)
+        self._prefix.called(before, metrics)
+        self._contexts[key] = metrics.prompt_tokens + metrics.completion_tokens
 
     def _climb(self, climber: Climber, step: Step) -> None:
         if sum(1 for _ in self._with_room()) < climber.level:

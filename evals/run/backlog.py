@@ -1,6 +1,6 @@
-"""The attempts that have no record yet, in the order in which they are made, and the scaffolds that need no more of them.
+"""The attempts that have no record yet, in the order of work, and the scaffolds that need no more of them.
 
-Not here: why one comes back (`queue`, `spoiled`), how many are made at once (`admission`).
+Not here: why one comes back (`queue`, `spoiled`), how many are made at once and which one first (`admission`).
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class Backlog:
             with self._tally.lock:
                 if self._stopping.is_set() or not self._keys:
                     return None
-                if self._admission.take(self._keys[0]):
-                    self._tally.began(self._keys[0])
-                    return self._keys.popleft()
+                if key := self._admission.take(self._keys):
+                    self._tally.began(key)
+                    self._keys.remove(key)
+                    return key
             self._admission.wait()
 
     def append(self, key: AttemptKey) -> None:
