@@ -34,6 +34,8 @@ class Party(StrEnum):
     """The gold patch fails or doing nothing passes here: excluded for all scaffolds alike."""
 
 
+OWN_VERIFIER = "harbor-verifier"
+"""How the grader of a task about a machine is called: the task's own script, as `evals.grade.verifier` reads it."""
 RETRIED = (Party.SERVER, Party.SANDBOX)
 """Whose attempts `--retry-unjudged` makes again."""
 

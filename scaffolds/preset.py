@@ -1,4 +1,4 @@
-"""Numbers of upstream scaffolds, with version and source: limits and sampling, never their prompts.
+"""Numbers of upstream scaffolds, or of a vendor's protocol, with version and source: limits and sampling, never prompts.
 
 A plan says `preset: mini-swe-agent-2.4.6`; what the plan itself says wins. A preset makes a run comparable in its
 limits only: `not_reproduced` lists what still differs and belongs into the report.
@@ -32,6 +32,12 @@ class Preset(Frozen):
     command_seconds: float | None = Field(default=None, gt=0)
     temperature: float | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    attempts: int | None = Field(default=None, ge=1)
+    cpus: float | None = Field(default=None, gt=0)
+    """Of each sandbox; so `memory_gb`, in 2^30 bytes."""
+    memory_gb: float | None = Field(default=None, gt=0)
     observation_characters: int | None = Field(default=None, ge=100)
     observation_lines: int | None = Field(default=None, ge=2)
     observation_shape: Shape | None = None
@@ -61,8 +67,12 @@ class Preset(Frozen):
             "observation_lines": self.observation_lines,
             "observation_shape": self.observation_shape,
         }
-        sampling = {"temperature": self.temperature, "top_p": self.top_p}
+        sampling = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+        memory = None if self.memory_gb is None else int(self.memory_gb * 2**30)
         values: dict[str, Any] = {"scaffolds": [self.scaffold], "budget": _given(budget)}
+        values |= _given({"attempts": self.attempts})
+        if sandbox := _given({"cpus": self.cpus, "memory": memory}):
+            values["sandbox"] = sandbox
         if given := _given(sampling):
             values["model"] = {"sampling": given}
         return values

@@ -49,6 +49,10 @@ def run(docker_daemon: None, home: Path) -> Iterator[Path]:
     )
     assert done.returncode == 1, done.stderr  # the broken one
     assert "REFUSED, and excluded: refused needs a GPU" in done.stderr
+    assert "PROTOCOL, other time limit: the tasks give 90 s, this run 1800 s" in done.stderr
+    assert "PROTOCOL, other clock: the tasks give seconds on the wall's clock, this run" in done.stderr
+    assert "grader each task's own (harbor-verifier==1)" in done.stdout
+    assert "swebench" not in done.stdout
     yield run
     forget_states(run)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.claims.claim import Claim
-from evals.commands.preflight_machines import machine_lines, to_attempt
+from evals.commands.preflight_machines import machine_lines, size_lines, to_attempt
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, python_of
 from evals.grade.store import KeptRun
 from evals.record import AttemptKey
@@ -53,7 +53,8 @@ def preflight(
         *image_lines(found),
         *disk_lines(todo, found),
         hours_line(manifest.plan, len(left)),
-        *machine_lines(manifest.plan, tasks, progress),
+        *size_lines(manifest),
+        *machine_lines(manifest, tasks, progress),
         *server_lines(manifest.plan, manifest.server or {}),
         *doctor_lines(manifest.server or {}),
         *window_lines(manifest.claim, manifest.server or {}, allowed=manifest.plan.allow_smaller_window),

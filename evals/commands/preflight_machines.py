@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from statistics import median
 
 from evals.record import AttemptKey
+from evals.run.conditions import machine_of
 from evals.run.manifest import Manifest
-from evals.run.plan import RunPlan
 from tasks.backend import Progress
 from tasks.docker.kit import kit
 from tasks.errors import TaskError, UserError
@@ -24,14 +23,14 @@ def to_attempt(manifest: Manifest, tasks: Sequence[Task]) -> list[AttemptKey]:
     return keys
 
 
-def machine_lines(plan: RunPlan, tasks: Sequence[Task], progress: Progress) -> Iterator[str]:
+def machine_lines(manifest: Manifest, tasks: Sequence[Task], progress: Progress) -> Iterator[str]:
     """Nothing for tasks that patches answer. Makes the kits that are missing. Raises `MachineError` without an index."""
     found = {task.id: task.verifier for task in tasks if task.verifier}
     yield from (f"REFUSED, and excluded: {name} {v.refused}" for name, v in found.items() if v.refused)
     able = {name: verifier for name, verifier in found.items() if not verifier.refused}
     if able:
         yield from kit_lines(able, progress)
-        yield from protocol_lines(plan, list(able.values()))
+        yield from (f"PROTOCOL, {point.line}" for point in manifest.conditions if not point.same)
 
 
 def kit_lines(found: dict[str, Verifier], progress: Progress) -> Iterator[str]:
@@ -46,15 +45,13 @@ def kit_lines(found: dict[str, Verifier], progress: Progress) -> Iterator[str]:
             yield f"{name}: its verifier installs {', '.join(verifier.tools)}; judged only where its image has that already"
 
 
-def protocol_lines(plan: RunPlan, found: Sequence[Verifier]) -> Iterator[str]:
-    """Where the benchmark's own conditions are not in force."""
-    if online := sum(verifier.wants_network for verifier in found):
-        yield f"NO NETWORK: {online} of {len(found)} tasks would give their agent one"
-    given = [verifier.agent_seconds for verifier in found if verifier.agent_seconds]
-    ours = plan.budget.seconds
-    if given and any(seconds != ours for seconds in given):
-        theirs = f"{min(given):.0f} to {max(given):.0f} s (median {median(given):.0f}) on the wall's clock"
-        yield f"OTHER TIME LIMIT: the tasks give {theirs}, this run {ours or 'no limit, in'} s in which the agent is at work"
-    small = [v.memory for v in found if v.memory and v.memory > plan.sandbox.memory]
-    if small:
-        yield f"LESS MEMORY: {len(small)} tasks give up to {max(small) / 2**30:g} GB, this run {plan.sandbox.memory / 2**30:g} GB (sandbox.memory)"
+def size_lines(manifest: Manifest) -> Iterator[str]:
+    """Where the plan gives a sandbox more than the machine has: that is no error, and never a protocol that was kept."""
+    limits, there = manifest.plan.sandbox, machine_of(manifest.plan, manifest.host)
+    if limits.cpus is not None and there.cpus is not None and there.cpus < limits.cpus:
+        yield f"SMALLER MACHINE: the plan gives a sandbox {limits.cpus:g} CPUs, Docker's machine has {there.cpus:g}"
+    if there.memory < limits.memory:
+        yield (
+            f"SMALLER MACHINE: the plan gives a sandbox {limits.memory / 2**30:g} GB of memory, "
+            f"Docker's machine has {there.memory / 2**30:.3g} GB"
+        )

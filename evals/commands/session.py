@@ -30,6 +30,7 @@ from evals.grade.check_tasks import excluded_tasks
 from evals.grade.grader import Grader
 from evals.run import manifest as manifests
 from evals.run.attempt import RunContext
+from evals.run.conditions import DAEMON_CPUS, DAEMON_MEMORY
 from evals.run.controls import CONTROLS
 from evals.run.definitions import ScaffoldMaker, definitions, facts
 from evals.run.hooks import RunHooks
@@ -44,6 +45,7 @@ from scaffolds.model import ModelError
 from scaffolds.preset import left_out
 from tasks import catalog
 from tasks.backend import Progress
+from tasks.docker import daemon
 from tasks.docker.backend import DockerBackend
 from tasks.docker.images import sandbox_base
 from tasks.errors import MachineError, UserError
@@ -157,6 +159,7 @@ def compose_manifest(
         subset=drawn_subset(plan),
         claim=claim_to_verify(plan, tasks[0].benchmark),
         scaffolds=facts(plan),
+        daemon={DAEMON_CPUS: daemon.cores(), DAEMON_MEMORY: daemon.facts().get("MemTotal") or None},
     )
 
 

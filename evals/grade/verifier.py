@@ -20,13 +20,13 @@ from evals.grade.judge import NotJudged
 from evals.grade.kept_verification import KeptVerification
 from evals.grade.machine import Machine
 from evals.grade.reward import JSON, MISSING, TEXT, Report, Reward, read_missing, read_report, read_reward
-from evals.record import Grade, GraderVerdict, Outcome, Party, Record
+from evals.record import OWN_VERIFIER, Grade, GraderVerdict, Outcome, Party, Record
 from tasks.backend import Progress, TestLimits, VerifierRun
 from tasks.disk import cache_directory, exclusive
 from tasks.errors import TaskError
 from tasks.task import Task, Verifier
 
-NAME = "harbor-verifier==1"
+NAME = f"{OWN_VERIFIER}==1"
 """In grades: raise it when verdicts are read otherwise."""
 ONE_TRUST = "read from files that the tested code could write"
 

@@ -23,8 +23,9 @@ from evals.imports.batch import NAME, Batch, ImportedAttempt
 from evals.imports.staging import refuse_used, staged
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record
 from evals.run.ledger import Ledger
-from evals.run.manifest import Elsewhere, Manifest, TaskEntry, versions
+from evals.run.manifest import Elsewhere, Manifest, TaskEntry
 from evals.run.plan import RunPlan
+from evals.run.versions import versions
 from evals.stats.drawn import Subset
 from evals.stats.results import read_subset
 from tasks import catalog, selection
@@ -147,9 +148,7 @@ def named_tasks(name: str) -> list[TaskEntry]:
             raise
         ids = json.loads((files("evals.stats") / "data" / SHIPPED[name]).read_text("utf-8"))["ids"]
         return [entry(task) for task in ids]
-    return [
-        TaskEntry(id=t.id, hash=t.content_hash, repo=t.brief.repo, image=t.image.reference) for t in found
-    ]
+    return list(map(TaskEntry.of, found))
 
 
 def entry(task: str) -> TaskEntry:

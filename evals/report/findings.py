@@ -36,6 +36,7 @@ def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
     yield from of_server(run)
     yield from of_looks(run)
     yield from left_out(facts.plan.preset)
+    yield from (condition.line for condition in facts.conditions if not condition.same)
     for line in scores:
         yield from of_scaffold(line, [a for a in run.attempts if a.key.scaffold == line.scaffold], facts)
     if facts.made_elsewhere is None:

@@ -155,7 +155,7 @@ def _summary(
         attempts=facts.plan.attempts,
         model=facts.model_name,
         server=_server_line(facts),
-        grader=facts.plan.grader,
+        grader=results.protocol.grader or facts.plan.grader,
         tool_calls="unknown" if facts.made_elsewhere else facts.plan.tool_calls,
         finished=not any(line.missing for line in scores),
         scores=scores,

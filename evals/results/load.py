@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.claims.claim import Protocol
-from evals.record import COUNTED, Outcome, standing
+from evals.record import COUNTED, OWN_VERIFIER, Outcome, standing
 from evals.results.score import Attempt, load_attempts
 from evals.results.table import Drawn, Results, Row, System, merge
 from evals.run import manifest as manifests
+from evals.run.conditions import machine_of
 from evals.run.looks import counted
 from evals.run.plan import RunPlan
 from tasks.errors import UserError
@@ -92,7 +93,8 @@ def from_attempts(run: Path, manifest: manifests.Manifest, attempts: Sequence[At
         looks=plan.looks,
         subset=manifest.subset and manifest.subset.without(frozenset(manifest.excluded)),
         planned=len(manifest.counted_tasks),
-        protocol=protocol_of(manifest),
+        protocol=protocol_of(manifest, graders_named(manifest, rows)),
+        conditions=manifest.conditions,
         factors={System(manifest.model_name, name): one.factors for name, one in manifest.scaffolds.items()},
         own_protocol={
             System(manifest.model_name, name): one.own_protocol for name, one in manifest.scaffolds.items()
@@ -123,7 +125,18 @@ def row_of(attempt: Attempt, model: str, repo: str, task_hash: str) -> Row:
     )
 
 
-def protocol_of(manifest: manifests.Manifest) -> Protocol:
+def graders_named(manifest: manifests.Manifest, rows: Sequence[Row]) -> str:
+    """Who gave the official verdicts, by the grades; before there is one, who will."""
+    if manifest.made_elsewhere:
+        return manifest.plan.grader
+    found = sorted({row.grader for row in rows if row.grader})
+    if not found:
+        about_machines = manifest.tasks and all(task.given for task in manifest.tasks)
+        found = [OWN_VERIFIER if about_machines else manifest.plan.grader]
+    return ", ".join(f"each task's own ({name})" if name.startswith(OWN_VERIFIER) else name for name in found)
+
+
+def protocol_of(manifest: manifests.Manifest, grader: str) -> Protocol:
     """What was in force, in the words of a claim; the scaffold is the system's own."""
     plan, server = manifest.plan, manifest.server or {}
     if manifest.made_elsewhere:
@@ -131,7 +144,6 @@ def protocol_of(manifest: manifests.Manifest) -> Protocol:
         return Protocol(runs=plan.attempts, grader=plan.grader, grading_network=network)
     sampling = plan.model.sampling if plan.model else None
     asked = {**server.get("defaults", {}), **(sampling.body() if sampling else {})}
-    cpus = "all CPUs but a half" if plan.sandbox.cpus is None else f"{plan.sandbox.cpus:g} CPU"
     return Protocol(
         temperature=number(asked.get("temperature")),
         top_p=number(asked.get("top_p")),
@@ -140,10 +152,10 @@ def protocol_of(manifest: manifests.Manifest) -> Protocol:
         max_output_tokens=sampling.max_tokens if sampling else None,
         turn_limit=plan.budget.steps,
         time_limit_seconds=plan.budget.seconds,
-        resources=f"{cpus}, {plan.sandbox.memory / 2**30:g} GB",
+        resources=machine_of(plan, manifest.host).words,
         runs=plan.attempts,
         excluded=f"{len(manifest.excluded)} tasks that cannot be graded here" if manifest.excluded else None,
-        grader=plan.grader,
+        grader=grader,
         grading_network=grading_network(plan),
         quantization=server.get("quantization"),
     )

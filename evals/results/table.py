@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from evals.claims.claim import Protocol
 from evals.record import Outcome
+from evals.run.conditions import Condition
 from evals.stats.drawn import Subset
 from tasks.errors import UserError
 
@@ -127,6 +128,8 @@ class Results:
     """How the tasks were drawn, where chances were unequal: `rows` alone give no rate then."""
     protocol: Protocol = field(default_factory=Protocol)
     """What was in force, in the words of a claim."""
+    conditions: tuple[Condition, ...] = ()
+    """What tasks about machines give an agent beside what the run gave it; of several runs, the first's."""
     factors: Mapping[System, Mapping[str, str]] = field(default_factory=dict)
     """What each scaffold of ours consists of; of two runs of one system, the first's."""
     own_protocol: Mapping[System, Mapping[str, float]] = field(default_factory=dict)

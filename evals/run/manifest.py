@@ -5,34 +5,30 @@ The denominator (tasks, attempts, scaffolds) is frozen here. A resume with anoth
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-import scaffolds as scaffolds_package
 from evals.claims.claim import Claim
 from evals.claims.network import network_dependent
 from evals.record import AttemptKey, all_keys
+from evals.run.conditions import Condition, Given, conditions, given_by
 from evals.run.plan import RunPlan
+from evals.run.versions import source_hash, versions
 from evals.stats.drawn import Subset
 from scaffolds.catalog import FAMILY
-from tasks import supervisor
 from tasks.disk import write_json
 from tasks.errors import UserError
 from tasks.task import Frozen, Task
 
 SCHEMA = 1
-PACKAGES = ("asclaimed", "openai", "docker", "swebench", "pydantic", "datasets", "mini-swe-agent")
-
 
 MODEL_FACTS = {
     "parameters": "number of parameters",
@@ -57,6 +53,18 @@ class TaskEntry(Frozen):
     hash: str
     repo: str
     image: str
+    given: Given | None = None
+    """What its benchmark gives an agent at a task about a machine; None for one that is answered by a patch."""
+
+    @classmethod
+    def of(cls, task: Task) -> TaskEntry:
+        return cls(
+            id=task.id,
+            hash=task.content_hash,
+            repo=task.brief.repo,
+            image=task.image.reference,
+            given=given_by(task),
+        )
 
 
 class Elsewhere(Frozen):
@@ -134,6 +142,12 @@ class Manifest(Frozen):
         """Ids of the tasks that count, in the frozen order."""
         return tuple(task.id for task in self.tasks if task.id not in self.excluded)
 
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the counted tasks give an agent beside what this run gave it; none of a run that was made elsewhere."""
+        given = [task.given for task in self.tasks if task.given and task.id not in self.excluded]
+        return () if self.made_elsewhere else tuple(conditions(self.plan, given, self.host))
+
     def _cuts(self) -> list[int]:
         """Places in the frozen list right after each look's last counted task."""
         place = {task.id: index for index, task in enumerate(self.tasks)}
@@ -143,26 +157,6 @@ class Manifest(Frozen):
     def counted_keys(self) -> list[AttemptKey]:
         """The denominator without tasks that are excluded for every scaffold alike."""
         return [key for key in self.frozen_keys() if key.task_id not in self.excluded]
-
-
-def source_hash() -> str:
-    """sha256 over names and bytes of every file of the `scaffolds` package, in order."""
-    root = Path(str(scaffolds_package.__file__)).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        if path.suffix in {".py", ".yaml"}:
-            digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "absent"
-    return found | {f"supervisor {cpu}": f"sha256:{digest}" for cpu, digest in supervisor.digests().items()}
 
 
 def compose(
@@ -176,8 +170,9 @@ def compose(
     subset: Subset | None = None,
     claim: Claim | None = None,
     scaffolds: dict[str, ScaffoldFacts] | None = None,
+    daemon: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """The manifest of a new run."""
+    """The manifest of a new run. `daemon`: what is known of the machine that sandboxes run on."""
     if plan.grading.leave_out_network_tasks and not plan.grading.network:
         wanting = {name: f"needs a network while graded: {why}" for name, why in network_dependent().items()}
         excluded = wanting | excluded
@@ -187,9 +182,7 @@ def compose(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         plan=plan,
         benchmark=tasks[0].benchmark,
-        tasks=tuple(
-            TaskEntry(id=t.id, hash=t.content_hash, repo=t.brief.repo, image=t.image.reference) for t in tasks
-        ),
+        tasks=tuple(map(TaskEntry.of, tasks)),
         excluded={name: why for name, why in excluded.items() if name in {t.id for t in tasks}},
         subset=subset,
         claim=claim,
@@ -198,7 +191,8 @@ def compose(
         scaffold_source=source_hash(),
         scaffolds=scaffolds or {},
         versions=versions(),
-        host={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count()},
+        host={"machine": platform.machine(), "system": platform.platform(), "cpus": os.cpu_count()}
+        | dict(daemon or {}),
     )
 
 

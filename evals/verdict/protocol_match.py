@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from evals.claims.claim import Claim, Protocol, folded
 from evals.results.table import Results, System
+from evals.run.conditions import Condition
 from tasks.task import Frozen
 
 
@@ -61,6 +62,18 @@ def match(claim: Claim, results: Results, system: System) -> tuple[Point, ...]:
         excluded(claimed, results),
         runs(claimed, max((row.attempt for row in rows), default=0)),
         *(point(name, getattr(claimed, key), measured_value(measured, key)) for key, name in POINTS.items()),
+        *map(of_tasks, results.conditions),
+    )
+
+
+def of_tasks(condition: Condition) -> Point:
+    """What the benchmark's own tasks say, which is what a claim's protocol leaves open or departs from."""
+    verdict = Match.MATCH if condition.same else Match.MISMATCH
+    return Point(
+        name=f"{condition.name} (the tasks' own)",
+        claimed=condition.theirs,
+        measured=condition.ours,
+        match=verdict,
     )
 
 

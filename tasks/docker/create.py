@@ -74,7 +74,7 @@ def container_options(
         "pids_limit": limits.pids,
         "mem_limit": limits.memory,
         "memswap_limit": limits.memory,
-        "nano_cpus": int((limits.cpus or cores() - SPARED_CPUS) * 1e9),
+        "nano_cpus": int(min(limits.cpus or cores() - SPARED_CPUS, cores()) * 1e9),
         "cpu_shares": CPU_SHARES,
         "ulimits": [
             Ulimit(name="fsize", soft=limits.file, hard=limits.file),

@@ -1,0 +1,108 @@
+"""What a benchmark's tasks give an attempt, beside what a run gives it: at its start, in its report, in a verdict's table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evals.claims.catalog import find
+from evals.commands.preflight_machines import size_lines
+from evals.record import Outcome
+from evals.report.findings import findings
+from evals.results.load import load_run
+from evals.run.conditions import Given, conditions, machine_of
+from evals.run.ledger import Ledger
+from evals.run.manifest import load
+from evals.run.plan import RunPlan, load_plan
+from evals.verdict.protocol_match import Match, match
+from tasks.sandbox import Limits
+from tests.runs_on_disk import write_run
+
+TERMINAL = Given(seconds=900, memory=2 << 30, cpus=1, network=True)
+LARGER = Given(seconds=1800, memory=4 << 30, cpus=2, network=True)
+
+
+def test_every_point_is_told_on_both_sides() -> None:
+    plan = RunPlan.model_validate({"budget": {"seconds": 10800}, "sandbox": {"cpus": 32, "memory": 48 << 30}})
+    found = {one.name: one for one in conditions(plan, [TERMINAL, TERMINAL, LARGER], {})}
+    assert {name: (one.theirs, one.ours) for name, one in found.items()} == {
+        "time limit": ("900 (2), 1800 (1) s", "10800 s"),
+        "clock": ("seconds on the wall's clock", "seconds in which the agent is at work"),
+        "CPUs": ("1 (2), 2 (1)", "32"),
+        "memory": ("2 (2), 4 (1) GB", "48 GB"),
+        "network": ("a network", "none"),
+    }
+    assert not any(one.same for one in found.values())
+
+
+def test_what_is_the_same_is_said_to_be() -> None:
+    plan = RunPlan.model_validate({"budget": {"seconds": 900}, "sandbox": {"cpus": 1, "memory": 2 << 30}})
+    given = [TERMINAL.model_copy(update={"network": False})]
+    same = {one.name: one.same for one in conditions(plan, given, {})}
+    assert same == {"time limit": True, "clock": False, "CPUs": True, "memory": True, "network": True}
+
+
+def test_what_a_task_does_not_say_is_no_point() -> None:
+    assert [one.name for one in conditions(RunPlan(), [Given()], {})] == ["network"]
+    assert list(conditions(RunPlan(), [], {})) == []
+
+
+def test_many_values_are_summed_up() -> None:
+    given = [Given(seconds=seconds) for seconds in (900, 900, 1200, 1800, 3600, 12000)]
+    assert next(iter(conditions(RunPlan(), given, {}))).theirs == "900 to 12000 (median 1500) s"
+
+
+def about_machines(tmp_path: Path) -> Path:
+    """A run on disk, of tasks about machines."""
+    run = write_run(tmp_path / "run", lambda _key: Outcome.RESOLVED, tasks=2, benchmark="terminal-bench-2.0")
+    facts = load(run)
+    Ledger(run / "ledger.jsonl").close()
+    tasks = tuple(task.model_copy(update={"given": TERMINAL}) for task in facts.tasks)
+    (run / "manifest.json").write_text(facts.model_copy(update={"tasks": tasks}).model_dump_json())
+    return run
+
+
+def test_a_report_and_a_verdict_name_every_difference(tmp_path: Path) -> None:
+    run = load_run(about_machines(tmp_path))
+    told = list(findings(run, ()))
+    assert "other CPUs: the tasks give 1, this run all but a half" in told
+    assert "other network: the tasks give a network, this run none" in told
+    points = match(find("qwen3.6-27b/terminal-bench-2.0"), run.results, run.results.systems[0])
+    row = {point.name: point for point in points}["memory (the tasks' own)"]
+    assert (row.claimed, row.measured, row.match) == ("2 GB", "4 GB", Match.MISMATCH)
+
+
+def test_the_grader_is_the_tasks_own_before_there_is_a_grade(tmp_path: Path) -> None:
+    run = about_machines(tmp_path)
+    for path in run.glob("*/*/*/grade.json"):
+        path.unlink()
+    assert load_run(run).results.protocol.grader == "each task's own (harbor-verifier)"
+
+
+def test_a_plan_that_gives_more_than_there_is_gives_what_there_is(tmp_path: Path) -> None:
+    """A vendor's 32 CPUs on a machine of two were no protocol that was kept."""
+    run = about_machines(tmp_path)
+    facts = load(run)
+    plan = facts.plan.model_copy(update={"sandbox": Limits(cpus=32, memory=48 << 30)})
+    host = {"daemon_cpus": 2, "daemon_memory": 8 << 30}
+    facts = facts.model_copy(update={"plan": plan, "host": host})
+    assert list(size_lines(facts)) == [
+        "SMALLER MACHINE: the plan gives a sandbox 32 CPUs, Docker's machine has 2",
+        "SMALLER MACHINE: the plan gives a sandbox 48 GB of memory, Docker's machine has 8 GB",
+    ]
+    (run / "manifest.json").write_text(facts.model_dump_json())
+    results = load_run(run).results
+    points = {p.name: p for p in match(find("qwen3.6-27b/terminal-bench-2.0"), results, results.systems[0])}
+    assert (points["resources"].measured, points["resources"].match) == ("2 CPU, 8 GB", Match.MISMATCH)
+
+
+def test_the_vendors_protocol_is_a_preset() -> None:
+    """Three hours, 32 CPUs, 48 GB, five attempts: as the claim's own protocol has it."""
+    model = {"base_url": "http://h/v1", "model": "m"}
+    plan = load_plan(None, {"preset": "qwen-terminal-bench-2", "model": model})
+    claimed = find("qwen3.6-27b/terminal-bench-2.0").protocol
+    ours = machine_of(plan, {"daemon_cpus": 64, "daemon_memory": 128 << 30}).words
+    assert (plan.budget.seconds, ours, plan.attempts) == (
+        claimed.time_limit_seconds, claimed.resources, claimed.runs,
+    )  # fmt: skip
+    assert plan.model
+    assert plan.model.sampling.max_tokens == claimed.max_output_tokens
