@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -9,9 +10,9 @@ from typing import NamedTuple
 from scaffolds.base import Settings, Step
 from scaffolds.model import CUT_OFF, Message, Reply
 from scaffolds.search_replace import parse_edits
-from scaffolds.whole_files import parse_files
+from scaffolds.whole_files import Place, parse_files
 from tasks.sandbox import Sandbox
-from tasks.task import Brief
+from tasks.task import Brief, MachineBrief
 
 TASK = """\
 {files}
@@ -54,6 +55,22 @@ WORDS = {
 }
 
 
+MACHINE_TASK = "{files}{issue}\n\n{ask}"
+MACHINE_WORDS = {
+    AnswerFormat.WHOLE_FILES: Words(
+        "You answer with complete files and nothing else.",
+        "Nothing that you write is run before it is checked. Write each file that this asks for, or that you change, "
+        "completely, from its first line to its last, in a ``` block, with its path on the line before the block.",
+    ),
+    AnswerFormat.SEARCH_REPLACE: Words(
+        "You answer with blocks of changes and nothing else.",
+        f"Nothing that you write is run before it is checked. {WORDS[AnswerFormat.SEARCH_REPLACE].ask.partition('. ')[2]}\n\n"
+        "A file that is not there yet has no lines to look for: leave that part empty.",
+    ),
+}
+"""For a task that is about a machine, or asks for an answer in a file of it."""
+
+
 class Answered(NamedTuple):
     """What of an answer may be written, and why the rest may not."""
 
@@ -62,10 +79,16 @@ class Answered(NamedTuple):
     refused: list[str]
 
 
-def asked(form: AnswerFormat, files: Mapping[str, str], issue: str) -> tuple[str, str]:
+def asked(form: AnswerFormat, files: Mapping[str, str], brief: Brief) -> tuple[str, str]:
     """The system prompt and the first message, with the files that the model is shown."""
     shown = "\n\n".join(f"{path}\n```\n{text.rstrip()}\n```" for path, text in files.items())
-    return WORDS[form].system, TASK.format(files=shown, issue=issue.strip(), ask=WORDS[form].ask)
+    issue = brief.problem_statement.strip()
+    if isinstance(brief, MachineBrief):
+        words = MACHINE_WORDS[form]
+        return words.system, MACHINE_TASK.format(
+            files=shown + "\n\n" * bool(shown), issue=issue, ask=words.ask
+        )
+    return WORDS[form].system, TASK.format(files=shown, issue=issue, ask=WORDS[form].ask)
 
 
 def conversation(settings: Settings, system: str, task: str) -> list[Message]:
@@ -81,11 +104,12 @@ def answered(
     """An answer is whole only where it ended by itself, and a file that was not shown may not be replaced."""
     if reply.finish_reason == CUT_OFF:
         return Answered({}, ["the answer was cut off at the limit of tokens: nothing of it is written"])
+    place = Place(brief.workdir, anywhere=isinstance(brief, MachineBrief))
     if form is AnswerFormat.SEARCH_REPLACE:
-        found, refused = parse_edits(reply.content, shown, brief.workdir)
+        found, refused = parse_edits(reply.content, shown, place)
     else:
-        found, refused = parse_files(reply.content, shown, brief.workdir), []
-    unseen = [p for p in found if p not in shown and _exists(sandbox, f"{brief.workdir}/{p}")]
+        found, refused = parse_files(reply.content, shown, place), []
+    unseen = [p for p in found if p not in shown and _exists(sandbox, posixpath.join(brief.workdir, p))]
     refused += [f"{path}: not written: it exists and was not shown" for path in unseen]
     if not found and not refused:
         refused = [f"the answer holds no {'edit' if form is AnswerFormat.SEARCH_REPLACE else 'file'}"]

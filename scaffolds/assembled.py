@@ -80,7 +80,7 @@ class Assembled:
     def first_request(self, brief: Brief) -> FirstRequest:
         """What a model is sent before its first answer; without files of the repository where the scaffold chooses some."""
         if not self.factors.agency.has_tools:
-            return FirstRequest(*asked(self.factors.answer, {}, brief.problem_statement), ())
+            return FirstRequest(*asked(self.factors.answer, {}, brief), ())
         system, task = self.opening(brief)
         calls = FORMATS[self.factors.under(self.settings).tool_calls]
         system, schemas = calls.prompt(system, self.tools())

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 
 from tasks.sandbox import Sandbox
-from tasks.task import Brief
+from tasks.task import Brief, MachineBrief
 
 CHARACTER_BUDGET = 24_000
 """About 7,000 tokens: fits the default window of an 8k server with room for an answer of one file."""
@@ -55,6 +55,8 @@ def relevant_files(
     sandbox: Sandbox, brief: Brief, *, timeout: float, budget: int = CHARACTER_BUDGET
 ) -> dict[str, str]:
     """Path → text, best first, within `budget` characters. Empty when the repository holds no readable source."""
+    if isinstance(brief, MachineBrief) and brief.workdir == "/":
+        return {}  # that would be the whole system
     paths = candidates(lines_of(sandbox, LIST, brief.workdir, timeout))
     if len(paths) > 1:
         words = words_of(brief.problem_statement)

@@ -90,7 +90,7 @@ class _Work:
         self.result.files_shown = tuple(files)
         with clock(self.result):
             start = tree.keep(self._sandbox, self._seconds)
-        system, task = asked(self._form, files, self._brief.problem_statement)
+        system, task = asked(self._form, files, self._brief)
         for _ in range(REPAIRS):
             if stop := spent(self._settings, self.result):
                 self.result.stop = stop

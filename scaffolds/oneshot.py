@@ -26,7 +26,7 @@ class Oneshot:
                 files = self._chosen(brief, model, sandbox)
             result.files_shown = tuple(files)
             seconds = seconds_left(self._settings, result, least=LEAST_SECONDS)
-            opening = conversation(self._settings, *asked(self._form, files, brief.problem_statement))
+            opening = conversation(self._settings, *asked(self._form, files, brief))
             reply = model.complete(opening, seconds=seconds)
             self._write(reply, files, sandbox, brief, result)
         except (ContextOverflow, TimeUp) as end:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from scaffolds.whole_files import LARGEST_FILE, LONGEST_HINT, ending_like, named_path
+from scaffolds.whole_files import LARGEST_FILE, LONGEST_HINT, Place, ending_like, named_path
 
 SEARCH, DIVIDER, REPLACE = (
     re.compile(pattern) for pattern in (r"<{5,9} *SEARCH\s*$", r"={5,9}\s*$", r">{5,9} *REPLACE\s*$")
@@ -30,7 +30,7 @@ class Edit(NamedTuple):
     new: str
 
 
-def parse_edits(answer: str, shown: Mapping[str, str], workdir: str) -> tuple[dict[str, str], list[str]]:
+def parse_edits(answer: str, shown: Mapping[str, str], place: Place) -> tuple[dict[str, str], list[str]]:
     """Path relative to the repository → its whole new content, edits applied in order; and why others are not."""
     texts = {path: _plain(text) for path, text in shown.items()}
     changed, refused = set[str](), list[str]()
@@ -38,7 +38,7 @@ def parse_edits(answer: str, shown: Mapping[str, str], workdir: str) -> tuple[di
         if count == MOST_EDITS:
             refused.append(f"the edits after the first {MOST_EDITS} are not read")
             break
-        path = named_path([edit.hint], shown, workdir) or _holder(edit.old, texts)
+        path = named_path([edit.hint], shown, place) or _holder(edit.old, texts)
         if path is None:
             refused.append("an edit names no file, and its lines are not those of one file")
         elif wrong := _unfit(edit, texts.get(path, "")):

@@ -23,6 +23,23 @@ RESEMBLES = 0.3
 """Share of a file's lines that a block without a path repeats when it is meant to replace that file."""
 
 
+class Place(NamedTuple):
+    """Where an answer may write."""
+
+    workdir: str
+    anywhere: bool = False
+    """Also outside of it, by absolute paths: the whole machine is the agent's."""
+
+    def inside(self, path: str) -> str | None:
+        """`path` from the working directory, absolute where it lies outside; None where nothing may be written."""
+        absolute = posixpath.normpath(posixpath.join(self.workdir, path))
+        relative = posixpath.relpath(absolute, self.workdir)
+        first = relative.split("/")[0]
+        if first == ".." and self.anywhere and posixpath.isabs(path):
+            return absolute
+        return None if first in ("..", ".", ".git") else relative
+
+
 class Block(NamedTuple):
     """One fenced block with the places where its path may stand, most trusted first."""
 
@@ -30,12 +47,12 @@ class Block(NamedTuple):
     text: str
 
 
-def parse_files(answer: str, shown: Mapping[str, str], workdir: str) -> dict[str, str]:
+def parse_files(answer: str, shown: Mapping[str, str], place: Place) -> dict[str, str]:
     """Path relative to the repository → new content; a later block of the same file wins."""
     files: dict[str, str] = {}
     for block in _blocks(answer):
         if block.text.strip() and len(block.text) <= LARGEST_FILE:
-            path = named_path(block.hints, shown, workdir) or _most_alike(block, shown)
+            path = named_path(block.hints, shown, place) or _most_alike(block, shown)
             if path is not None:
                 files[path] = ending_like(block.text, shown.get(path))
     return files
@@ -69,9 +86,9 @@ def _blocks(answer: str) -> Iterator[Block]:
         end = match.end()
 
 
-def named_path(hints: Sequence[str], shown: Mapping[str, str], workdir: str) -> str | None:
+def named_path(hints: Sequence[str], shown: Mapping[str, str], place: Place) -> str | None:
     """A file that was shown where any hint names one, else a new path that the model spelled out."""
-    named = [_inside(path, workdir) for hint in hints for path in PATH.findall(hint)]
+    named = [place.inside(path) for hint in hints for path in PATH.findall(hint)]
     paths = [path for path in named if path]
     for path in paths:
         if path in shown:
@@ -80,13 +97,8 @@ def named_path(hints: Sequence[str], shown: Mapping[str, str], workdir: str) -> 
         same_name = [known for known in shown if posixpath.basename(known) == posixpath.basename(path)]
         if len(same_name) == 1:
             return same_name[0]
-    return next((path for path in paths if "/" in path), None)
-
-
-def _inside(path: str, workdir: str) -> str | None:
-    """`path` from the repository's root; None for what lies outside of it or in `.git`."""
-    relative = posixpath.relpath(posixpath.join(workdir, path), workdir)
-    return None if relative.split("/")[0] in ("..", ".", ".git") else relative
+    spelled = next((path for path in paths if "/" in path), None)
+    return spelled or (paths[0] if paths and place.anywhere else None)
 
 
 def ending_like(text: str, old: str | None) -> str:

@@ -6,7 +6,7 @@ Oracle 100 %, nop 0 %; a verifier that is broken is not judged, and an agent tha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from evals.grade.grader import Grader
+from evals.grade.judge import NotJudged
 from evals.grade.kept_verification import KeptVerification
 from evals.grade.reward import Reward
 from evals.record import Grade, Outcome, Party, Record
@@ -23,6 +24,7 @@ from tasks.backend import TestLimits, VerifierRun
 from tasks.docker.backend import DockerBackend
 from tasks.task import Task, Verifier
 from tests.command_line import asclaimed
+from tests.fakes.openai_server import Answer, FakeServer, say
 from tests.harbor_tasks import TASKS, UVX, OwnTask, write_task, write_tasks
 
 pytestmark = pytest.mark.docker
@@ -144,6 +146,73 @@ def task_of(home: Path, own: OwnTask) -> tuple[Task, Verifier]:
     [task] = catalog.load(str(write_task(home, own)))
     assert task.verifier
     return task, task.verifier
+
+
+ANSWERS = (
+    OwnTask(
+        "sixth-prime",
+        "What is the sixth prime number? Write it, and nothing else, to /app/answer.txt.",
+        "def test_answer():\n    assert open('/app/answer.txt').read().strip() == '13'\n",
+        "echo 13 >answer.txt\n",
+        category="maths",
+    ),
+    OwnTask(
+        "largest-gap",
+        "Write a module /app/solution.py with `gap(numbers)`, the largest difference of two neighbours.",
+        "import sys\n\nsys.path.insert(0, '/app')\n\n\ndef test_gap():\n    from solution import gap\n\n"
+        "    assert gap([1, 4, 9]) == 5\n",
+        "printf 'def gap(numbers):\\n    return max(map(lambda a, b: b - a, numbers, numbers[1:]))\\n' >solution.py\n",
+        category="code",
+    ),
+)
+"""As AIME and LiveCodeBench are where they are Harbor tasks: a question, an answer in a file, a verifier of their own."""
+SAID = {
+    "sixth prime": "It is 13.\n\n/app/answer.txt\n```\n13\n```",
+    "largest": "solution.py\n```python\ndef gap(numbers):\n    return 7\n```",
+}
+
+
+def test_questions_without_a_machine_take_one_answer(docker_daemon: None, tmp_path: Path) -> None:
+    """One is right, one is wrong, and each task's own verifier says so."""
+    for task in ANSWERS:
+        write_task(tmp_path / "aime-2026", task)
+
+    def answer(body: Mapping[str, Any]) -> Answer:
+        text = str(body["messages"][-1]["content"])
+        return next((say(found) for words, found in SAID.items() if words in text), say("hello"))
+
+    with FakeServer(answer) as server:
+        asclaimed(
+            "run", "--tasks", tmp_path / "aime-2026", "--scaffold", "oneshot", "--base-url", server.url, "--model", "m",
+            "--workers", 2, "--set", "graders=2", "--out", tmp_path / "run",
+        )  # fmt: skip
+    try:
+        found = grades(tmp_path / "run", "oneshot")
+        assert {name: grade.outcome for name, grade in found.items()} == {
+            "sixth-prime": Outcome.RESOLVED, "largest-gap": Outcome.UNRESOLVED,
+        }  # fmt: skip
+    finally:
+        forget_states(tmp_path / "run")
+
+
+ENDLESS = TASKS[0]._replace(
+    test="sleep 600\n", toml=TASKS[0].toml.replace("timeout_sec = 120.0", "timeout_sec = 3.0")
+)
+SILENT = TASKS[0]._replace(test="exit 0\n")
+
+
+@pytest.mark.parametrize(
+    ("own", "why"),
+    [(ENDLESS, "the verifier did not end within 3 s"), (SILENT, "the verifier wrote no reward")],
+    ids=["endless", "silent"],
+)
+def test_a_verifier_that_judges_nothing_is_the_tasks_doing(
+    docker_daemon: None, tmp_path: Path, own: OwnTask, why: str
+) -> None:
+    task, verifier = task_of(tmp_path, own)
+    with Grader() as grader, pytest.raises(NotJudged, match=why) as raised:
+        grader.states.grade_state(task, verifier, DockerBackend().prepare(task).image)
+    assert raised.value.party is Party.TASK
 
 
 HOSTILE = """\

@@ -293,3 +293,15 @@ def test_what_is_refused_is_said_wherever_tasks_are_listed_or_checked(tmp_path: 
     checked = asclaimed("tasks", "check", "--tasks", directory, "-k", 1)
     assert "not_judged  sum-ledger  refused: it needs a GPU" in checked.stdout
     assert checked.returncode == 1
+
+
+def test_what_no_kit_can_give_is_named_before_a_run(tmp_path: Path) -> None:
+    directory = write_task(tmp_path / "own", TASKS[0])
+    (directory / "tests" / "test.sh").write_text("uvx -w git+https://example.org/x/y pytest /tests\n")
+    done = asclaimed("run", "--tasks", directory, "--scaffold", "gold", "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert done.stderr.strip().split("\n")[-1] == (
+        "asclaimed: no task can be run here: sum-ledger has a verifier that installs git+https://example.org/x/y, "
+        "which is on no package index"
+    )
+    assert not (tmp_path / "run" / "manifest.json").exists()

@@ -14,12 +14,13 @@ from evals.record import AttemptKey, Outcome, Record
 from evals.report.summary import summarise
 from evals.run.attempt import run_attempt
 from scaffolds import load
+from scaffolds.answers import AnswerFormat, asked
 from scaffolds.base import Budget, Settings, Step, Stop, Trajectory
 from scaffolds.files import CHARACTER_BUDGET, LIST, budget_for, lines_of, relevant_files
 from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig, Retries
-from scaffolds.whole_files import parse_files
-from tasks.task import Brief
+from scaffolds.whole_files import Place, parse_files
+from tasks.task import Brief, MachineBrief
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, error, say, stream
 from tests.fakes.plain_backend import PlainBackend, plain_image
@@ -51,46 +52,46 @@ FORMS = {
 
 @pytest.mark.parametrize("answer", FORMS.values(), ids=FORMS.keys())
 def test_a_path_is_found_where_models_put_it(answer: str) -> None:
-    assert parse_files(answer, TWO, "/testbed") == {"pkg/calc.py": NEW}
+    assert parse_files(answer, TWO, Place("/testbed")) == {"pkg/calc.py": NEW}
 
 
 def test_a_path_in_a_first_line_comment() -> None:
     answer = f"```python\n# pkg/calc.py\n{NEW}```"
-    assert parse_files(answer, TWO, "/testbed") == {"pkg/calc.py": f"# pkg/calc.py\n{NEW}"}
+    assert parse_files(answer, TWO, Place("/testbed")) == {"pkg/calc.py": f"# pkg/calc.py\n{NEW}"}
 
 
 def test_one_shown_file_needs_no_path() -> None:
-    assert parse_files(f"Here:\n```python\n{NEW}```", ONE, "/testbed") == {"pkg/calc.py": NEW}
+    assert parse_files(f"Here:\n```python\n{NEW}```", ONE, Place("/testbed")) == {"pkg/calc.py": NEW}
 
 
 def test_a_block_without_a_path_is_the_one_file_that_it_resembles() -> None:
-    assert parse_files(f"Here:\n```python\n{NEW}```", TWO, "/testbed") == {"pkg/calc.py": NEW}
+    assert parse_files(f"Here:\n```python\n{NEW}```", TWO, Place("/testbed")) == {"pkg/calc.py": NEW}
     twins = {**ONE, "pkg/same.py": ONE["pkg/calc.py"]}
-    assert parse_files(f"Here:\n```python\n{NEW}```", twins, "/testbed") == {}
-    assert parse_files("Run:\n```\npip install it\n```", TWO, "/testbed") == {}
+    assert parse_files(f"Here:\n```python\n{NEW}```", twins, Place("/testbed")) == {}
+    assert parse_files("Run:\n```\npip install it\n```", TWO, Place("/testbed")) == {}
     both = f"```python\n{NEW}```\n\npkg/text.py\n```\nx = 2\n```"
-    assert parse_files(both, TWO, "/testbed") == {"pkg/calc.py": NEW, "pkg/text.py": "x = 2\n"}
+    assert parse_files(both, TWO, Place("/testbed")) == {"pkg/calc.py": NEW, "pkg/text.py": "x = 2\n"}
 
 
 def test_several_files_and_a_new_one() -> None:
     answer = f"pkg/calc.py\n```\n{NEW}```\npkg/text.py\n```\nx = 2\n```\npkg/new.py\n```\ny = 1\n```"
-    assert set(parse_files(answer, TWO, "/testbed")) == {"pkg/calc.py", "pkg/text.py", "pkg/new.py"}
+    assert set(parse_files(answer, TWO, Place("/testbed"))) == {"pkg/calc.py", "pkg/text.py", "pkg/new.py"}
 
 
 @pytest.mark.parametrize("path", ["../evil.py", "/etc/passwd.py", ".git/hooks/x.py", "a/../../evil.py"])
 def test_paths_outside_the_repository_are_not_written(path: str) -> None:
-    assert parse_files(f"{path}\n```\n{NEW}```", TWO, "/testbed") == {}
+    assert parse_files(f"{path}\n```\n{NEW}```", TWO, Place("/testbed")) == {}
 
 
 @pytest.mark.parametrize("answer", ["", "I cannot.", "```", "```\n```", "pkg/calc.py\n```\n\n```"])
 def test_an_answer_without_a_file(answer: str) -> None:
-    assert parse_files(answer, ONE, "/testbed") == {}
+    assert parse_files(answer, ONE, Place("/testbed")) == {}
 
 
 def test_endings_stay_as_they_were() -> None:
     shown = {"w.py": "a\r\nb\r\n", "n.py": "x"}
     answer = "w.py\n```\na\nc\n```\nn.py\n```\ny\n```"
-    assert parse_files(answer, shown, "/testbed") == {"w.py": "a\r\nc\r\n", "n.py": "y"}
+    assert parse_files(answer, shown, Place("/testbed")) == {"w.py": "a\r\nc\r\n", "n.py": "y"}
 
 
 @pytest.fixture
@@ -254,7 +255,7 @@ def test_time_ends_the_one_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["{}\n```\nx\n```", "```{}\nx\n```", "```\n{}\n```", "{}"])
 def test_hostile_repetition_in_an_answer_costs_no_time(form: str, answer: str) -> None:
     started = time.process_time()
-    parse_files(form.format(answer), TWO, "/testbed")
+    parse_files(form.format(answer), TWO, Place("/testbed"))
     assert time.process_time() - started < 1
 
 
@@ -296,3 +297,35 @@ def test_the_report_counts_tasks_on_which_nothing_of_the_fix_was_shown(tmp_path:
     )
     (line,) = [line for line in findings if "reference fix" in line]
     assert line.startswith("oneshot: on 2 of 4 tasks no file that the reference fix changes was shown")
+
+
+def about_machine(statement: str) -> MachineBrief:
+    return MachineBrief(task_id="t", repo="maths", problem_statement=statement, workdir="/app")
+
+
+@pytest.mark.parametrize("form", AnswerFormat)
+def test_a_question_without_a_repository_is_asked_as_it_stands(form: AnswerFormat) -> None:
+    system, task = asked(form, {}, about_machine("Write 6 × 7 to /app/answer.txt."))
+    assert task.startswith("Write 6 × 7 to /app/answer.txt.")
+    assert not any(word in system + task for word in ("repair", "reported", "Correct the code", "as it is."))
+
+
+@pytest.mark.parametrize(
+    ("answer", "files"),
+    [
+        ("/app/answer.txt\n```\n42\n```", {"answer.txt": "42\n"}),
+        ("answer.txt\n```\n42\n```", {"answer.txt": "42\n"}),
+        ("/srv/out/answer.txt\n```\n42\n```", {"/srv/out/answer.txt": "42\n"}),
+        ("../answer.txt\n```\n42\n```", {}),
+        ("The answer is 42.", {}),
+    ],
+)
+def test_an_answer_goes_where_it_says_on_a_machine(answer: str, files: dict[str, str]) -> None:
+    assert parse_files(answer, {}, Place("/app", anywhere=True)) == files
+    inside = {path: text for path, text in files.items() if "/" in path and not path.startswith("/")}
+    assert parse_files(answer, {}, Place("/app")) == inside
+
+
+def test_the_root_of_a_machine_is_not_read_out_to_a_model(repository: Path) -> None:
+    brief = about_machine("parse_header").model_copy(update={"workdir": "/"})
+    assert relevant_files(LocalSandbox(repository), brief, timeout=20) == {}

@@ -10,6 +10,7 @@ from scaffolds.base import Budget, ToolCallMode
 from scaffolds.catalog import find
 from scaffolds.factors import difference
 from scaffolds.search_replace import parse_edits
+from scaffolds.whole_files import Place
 
 SHOWN = {"pkg/calc.py": "def add(a, b):\n    return a - b\n", "pkg/app.py": "import calc\nrun()\nrun()\n"}
 OLD, NEW = "    return a - b", "    return a + b"
@@ -22,7 +23,7 @@ def block(old: str, new: str) -> str:
 
 
 def read(answer: str, shown: dict[str, str] = SHOWN) -> tuple[dict[str, str], list[str]]:
-    return parse_edits(answer, shown, "/testbed")
+    return parse_edits(answer, shown, Place("/testbed"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from evals.claims.catalog import find
+from evals.claims.tasks_of import about_tasks, tasks_option
 from evals.record import Outcome
 from evals.results.table import Drawn, Results, Row, System
 from evals.run.lock import run_lock
@@ -27,7 +28,7 @@ from evals.verdict.cost import Cost
 from evals.verdict.crossed import points, shares
 from evals.verdict.difference import Question, compared, steps
 from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
-from evals.verdict.plan import basics, choice, plan, tasks_name
+from evals.verdict.plan import basics, choice, plan
 from evals.verdict.rates import difference_of, rate_of
 from evals.verdict.reference import Reference, exactly, without_model
 from evals.verdict.verify import unjudged
@@ -281,8 +282,12 @@ def test_a_plan_asks_for_numbers_that_mean_something() -> None:
     for share in (-0.1, 1.0):
         with pytest.raises(UserError, match="a share of unjudged attempts lies between"):
             basics(claim, 0.05, 0.8, share)
-    assert tasks_name("SWE-bench Verified") == "swebench-verified"
-    assert tasks_name("terminal-bench-2.0") == "terminal-bench-2.0=FILE"
+    assert tasks_option("SWE-bench Verified") == "swebench-verified"
+    assert tasks_option("terminal-bench-2.0") == "terminal-bench-2.0=DIR"
+    assert about_tasks("livecodebench-v6").startswith("missing here: the problems of release 6")
+    assert "--tasks aime-2026=DIR --scaffold oneshot" in about_tasks("aime-2026")
+    assert about_tasks("swe-bench-pro") == "--tasks swebench-pro (Hugging Face)"
+    assert about_tasks("somebody's").startswith("asclaimed knows of no tasks")
 
 
 def test_a_lock_names_its_owner_and_nobody_before(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ FULL_SIZE = {
     "swe-bench-multilingual": 300,
     "swe-bench-pro": 731,
     "terminal-bench-2.0": 89,
+    "terminal-bench-2.1": 89,
+    "aime-2026": 30,
+    "humaneval-plus": 164,
 }
 """Tasks of a whole public benchmark; used, and said so, when a claim does not give its n."""
 ID_PATTERN = r"^[a-z0-9][a-z0-9.\-]*/[a-z0-9][a-z0-9.\-]*(@[a-z0-9][a-z0-9.\-]*)?$"

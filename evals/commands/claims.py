@@ -88,6 +88,7 @@ def claimant(claim: Claim) -> str:
 
 def described(claim: Claim) -> list[str]:
     """Every field in one line each; the protocol's unknowns are named, not left out."""
+    from evals.claims.tasks_of import about_tasks
     from evals.report.text import plain
 
     values = claim.model_dump(mode="json", exclude={"protocol", "source"}, exclude_none=True)
@@ -95,5 +96,6 @@ def described(claim: Claim) -> list[str]:
     lines.append(f"source: {plain(claim.source.title, 400)} ({claim.source.date or 'no date'})")
     protocol = claim.protocol.model_dump(mode="json")
     lines += [f"protocol.{key}: {plain(value, 400)}" for key, value in protocol.items() if value is not None]
+    lines.append(f"tasks: {about_tasks(claim.benchmark)}")
     lines.append("not stated: " + (", ".join(k for k, v in protocol.items() if v is None) or "nothing"))
     return lines

@@ -82,6 +82,8 @@ def plan_lines(found: PowerPlan, claim: str) -> Iterator[str]:
     """What to run, then the alternatives. `claim` as the reader named it."""
     open_ = f", {found.unjudged:g} % of attempts not judged" if found.unjudged else ""
     yield f"{found.claim}: {found.claimed:g} % claimed, margin ±{found.margin:g} points, power {found.power:.0%}{open_}"
+    if "=" in found.tasks_name:
+        yield f"tasks: {found.tasks_from}"
     if found.chosen:
         yield f"is it the same? run {described(found.chosen)}:"
         yield from (f"    {line}" for line in commands(found, found.chosen, claim))

@@ -8,7 +8,8 @@ is at least as high for any difference beyond twice the margin.
 
 from __future__ import annotations
 
-from evals.claims.claim import Claim, folded, same_benchmark
+from evals.claims.claim import Claim, folded
+from evals.claims.tasks_of import about_tasks, tasks_option
 from evals.results.table import Results
 from evals.stats.noise import TYPICAL_SHARE, WEAK_BELOW, AttemptNoise, line, prior
 from evals.stats.power import (
@@ -25,9 +26,7 @@ from evals.stats.sequential import Accrual, critical_values
 from evals.verdict.cost import Cost, Pace
 from evals.verdict.reference import run_noise
 from evals.verdict.ways import Ways, ways_of
-from tasks.catalog import OURS
 from tasks.errors import UserError
-from tasks.swebench import DATASETS
 from tasks.task import Frozen
 
 ENDLESS = 10_000
@@ -37,8 +36,8 @@ LEAST_MARGIN = 0.0001
 """Nobody publishes finer."""
 EDITORS = ("edit", "strreplace", "swe-agent", "openhands", "sweagent")
 """Words of a scaffold whose agent has a tool to edit files, as our `edit` does."""
-NAMED = {"oneshot": "oneshot", "agentless": "localize"}
-"""Words of a scaffold that has no loop, and ours that is like it."""
+NAMED = {"oneshot": "oneshot", "agentless": "localize", "terminus": "base-text"}
+"""Words of a scaffold, and ours that is like it."""
 REPEATED = 60
 """Tasks of a benchmark to try twice where its run noise is worth measuring."""
 TOKENS_PER_ATTEMPT = 25_000
@@ -75,6 +74,8 @@ class PowerPlan(Frozen):
     """Share of attempts that are expected to stay without a verdict, in percent."""
     tasks_name: str
     """What `--tasks` takes."""
+    tasks_from: str
+    """Where they come from, or what is missing."""
     tasks: int
     """Of the whole benchmark."""
     scaffold: str
@@ -132,7 +133,8 @@ def plan(
         power=power,
         alpha=alpha,
         unjudged=round(100 * unjudged, 4),
-        tasks_name=tasks_name(claim.benchmark),
+        tasks_name=tasks_option(claim.benchmark),
+        tasks_from=about_tasks(claim.benchmark),
         tasks=whole,
         scaffold=scaffold_like(claim),
         noise=noise.reckoned.basis,
@@ -205,6 +207,8 @@ def parts_of(ways: Ways, best: Choice) -> Accrual:
 
 def scaffold_like(claim: Claim) -> str:
     """Ours that is nearest to what the claim says of its scaffold: one that it names, or one with the same tools."""
+    if not claim.agentic:
+        return "oneshot"
     text = folded(claim.protocol.scaffold or "")
     if named := [ours for word, ours in NAMED.items() if word in text]:
         return named[0]
@@ -217,7 +221,8 @@ def basics(claim: Claim, margin: float, power: float, unjudged: float) -> tuple[
         raise UserError(f"{claim.id} states no percentage, so there is nothing to plan")
     if claim.tasks_assumed is None:
         raise UserError(
-            f"{claim.id} gives no n and {claim.benchmark} has no known size: use a claim file with n_tasks"
+            f"{claim.id} gives no n and {claim.benchmark} has no known size: use a claim file with n_tasks; "
+            f"{about_tasks(claim.benchmark)}"
         )
     if not LEAST_MARGIN <= margin < 1 or not 0 < power < 1:
         raise UserError(
@@ -226,12 +231,6 @@ def basics(claim: Claim, margin: float, power: float, unjudged: float) -> tuple[
     if not 0 <= unjudged < 1:
         raise UserError("a share of unjudged attempts lies between 0 and 100 percent")
     return claim.rate, claim.tasks_assumed
-
-
-def tasks_name(benchmark: str) -> str:
-    """The catalog's name of a benchmark, or how to name a file of its tasks."""
-    known = next((name for name in (*OURS, *DATASETS) if same_benchmark(benchmark, name)), None)
-    return known or f"{benchmark}=FILE"
 
 
 def choice(one: Design, cost: Cost, *, subset: bool) -> Choice:

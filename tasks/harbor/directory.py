@@ -86,9 +86,9 @@ def refusal(directory: Path, config: TaskConfig, impossible: tuple[str, ...]) ->
         if (directory / "environment" / name).is_file():
             return in_compose(directory / "environment" / name)
     if "$" in workdir(directory, config):
-        return "its Dockerfile computes its working directory; `environment.workdir` in task.toml can say it"
+        return "has a Dockerfile that computes its working directory; `environment.workdir` in task.toml can say it"
     if impossible:
-        return f"its verifier installs {impossible[0]}, which is on no package index"
+        return f"has a verifier that installs {impossible[0]}, which is on no package index"
     return ""
 
 
