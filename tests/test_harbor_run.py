@@ -182,10 +182,11 @@ def test_questions_without_a_machine_take_one_answer(docker_daemon: None, tmp_pa
         return next((say(found) for words, found in SAID.items() if words in text), say("hello"))
 
     with FakeServer(answer) as server:
-        asclaimed(
-            "run", "--tasks", tmp_path / "aime-2026", "--scaffold", "oneshot", "--base-url", server.url, "--model", "m",
+        done = asclaimed(
+            "run", "--tasks", tmp_path / "aime-2026", "--scaffold", "oneshot", "--base-url", server.url, "--model", "fake",
             "--workers", 2, "--set", "graders=2", "--out", tmp_path / "run",
         )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     try:
         found = grades(tmp_path / "run", "oneshot")
         assert {name: grade.outcome for name, grade in found.items()} == {
