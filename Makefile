@@ -28,7 +28,7 @@ bench: setup  ## what a step costs us, beside docker exec and mini-swe-agent; wr
 	$(ASCLAIMED) bench
 
 exploits: setup  ## strict and official grading of every known way to cheat; writes exploits.md
-	$(PYTHON) -m tests.exploits
+	$(PYTHON) -m tests.exploits --out exploits.md
 
 disturbances: setup  ## kill the daemon, remove the container, exhaust memory at every step of grading (root; hours)
 	$(PYTHON) -m tests.disturbances
