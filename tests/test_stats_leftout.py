@@ -93,6 +93,10 @@ def test_weak_and_strong_submissions_have_multipliers_of_their_own() -> None:
     assert found.at(0.6) == pytest.approx(sum(found) / 2)
     alone = leftout.multiplier(errors[:100])
     assert alone.weak == alone.strong
+    few = [one._replace(submission=one.submission % 19) if one.value > 0.6 else one for one in errors]
+    pooled = leftout.multiplier(few)
+    assert pooled.strong == pytest.approx(np.quantile([abs(one.error) / 0.1 for one in few], 0.95))
+    assert pooled.weak == found.weak
 
 
 def test_related_submissions_leave_together() -> None:

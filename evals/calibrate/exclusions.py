@@ -133,17 +133,25 @@ def by_submission(
 
 
 def with_noise(row: Chances, alike: Chances, noise: float) -> Chances:
-    """Chances between what was done (N,) and what is predicted, with run noise of the share `noise` or the most there is."""
+    """Chances (N,) with run noise of the share `noise`, between what was done (N,) and what is predicted; where even
+    the prediction is surer than that, between it and one chance for all."""
+    if noise_share(alike) >= noise:
+        return between(row, alike, noise)
+    return between(alike, np.full_like(alike, alike.mean()), noise)
 
-    def mixed(part: float) -> Chances:
-        return np.asarray((1 - part) * row + part * alike, float)
 
+def between(sure: Chances, unsure: Chances, noise: float) -> Chances:
     def excess(part: float) -> float:
-        chances = mixed(part)
-        mean = float(chances.mean())
-        return float(np.mean(chances * (1 - chances))) / (mean * (1 - mean)) - noise
+        return noise_share((1 - part) * sure + part * unsure) - noise
 
-    return mixed(float(optimize.brentq(excess, 0.0, 1.0))) if excess(1.0) > 0 else mixed(1.0)
+    part = float(optimize.brentq(excess, 0.0, 1.0))
+    return np.asarray((1 - part) * sure + part * unsure, float)
+
+
+def noise_share(chances: Chances) -> float:
+    """Mean of p(1 − p) over P(1 − P)."""
+    mean = float(chances.mean())
+    return float(np.mean(chances * (1 - chances))) / (mean * (1 - mean))
 
 
 def moved(chances: Chances, left: np.ndarray, by: float) -> Chances:
@@ -163,7 +171,7 @@ class Ruling:
         rows = tuple(Row(system, task, "r", 1, Outcome.RESOLVED) for task in kept)
         excluded = {task: "gone" for task in bench.public.ids if task not in set(kept)}
         self.results = Results("simulated", BENCHMARK, rows, drawn=Drawn.WHOLE, excluded=excluded)
-        self.turns: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.turns: dict[int, tuple[int, ...]] = {}
 
     def often(
         self, vendor: Chances, ours: Chances, lost: float, rng: np.random.Generator
@@ -178,16 +186,19 @@ class Ruling:
         return found[Decision.REPRODUCED] / self.draws, refused(found) / self.draws
 
     def decided(self, counts: tuple[int, int, int]) -> Decision:
-        """From the passes, the attempts without a verdict and the passes of the claim's run."""
+        """From the passes, the attempts without a verdict and the passes of the claim's run.
+
+        Where all are judged, from thresholds; else one by one: hardly any three counts come twice.
+        """
         passed, unjudged, claimed = counts
-        if (unjudged, claimed) not in self.turns:
-            most = len(self.results.tasks) - unjudged
+        if unjudged:
+            return self.evaluated(*counts)
+        if claimed not in self.turns:
+            most = len(self.results.tasks)
             score = round(100 * claimed / len(self.left), 1)
             middle = int(most * reference(self.claim_of(score), score / 100, self.results).rate)
-            self.turns[unjudged, claimed] = turns(
-                lambda passes: self.evaluated(passes, unjudged, claimed), most, middle
-            )
-        return SIDES[bisect_right(self.turns[unjudged, claimed], passed)]
+            self.turns[claimed] = turns(lambda passes: self.evaluated(passes, 0, claimed), most, middle)
+        return SIDES[bisect_right(self.turns[claimed], passed)]
 
     def claim_of(self, score: float) -> Claim:
         return claim_of(score, 1, len(self.left)).model_copy(update={"benchmark": BENCHMARK})

@@ -244,19 +244,18 @@ def main() -> None:
     ]
     chosen = [name for name in names if not given.only or name in given.only]
     done: dict[str, list[str]] = {}
-    for name, lines in in_parallel(bench, chosen, given.workers):
+    for name, lines, seconds in in_parallel(bench, chosen, given.workers):
         done[name] = lines
+        sys.stderr.write(f"[{len(done)}/{len(chosen)}] {name}: {seconds:.0f} s of CPU\n")
         body = [line for name in chosen for line in done.get(name, ())]
         given.out.write_text("\n".join([*head, *body]) + "\n")  # each as it comes: all of them take a while
 
 
-def in_parallel(bench: Bench, names: Sequence[str], workers: int) -> Iterator[tuple[str, list[str]]]:
-    """Each section's Markdown as it is done, in processes of their own that share the fits; the slowest begin."""
+def in_parallel(bench: Bench, names: Sequence[str], workers: int) -> Iterator[tuple[str, list[str], float]]:
+    """Each section's Markdown and seconds as it is done, in processes that share the fits; the slowest begin."""
     order = sorted(names, key=lambda name: SLOWEST.index(name) if name in SLOWEST else len(SLOWEST))
     with multiprocessing.get_context("fork").Pool(workers) as pool:
-        for name, lines, seconds in pool.imap_unordered(partial(timed, bench), order):
-            sys.stderr.write(f"{name}: {seconds:.0f} s of CPU\n")
-            yield name, lines
+        yield from pool.imap_unordered(partial(timed, bench), order)
 
 
 def timed(bench: Bench, name: str) -> tuple[str, list[str], float]:

@@ -194,13 +194,20 @@ def prefixes(world: World, n: int, m: int, draws: int, seed: int) -> Iterator[tu
         yield order, chance
 
 
+LEAST_ON_A_SIDE = 20
+"""Submissions: of fewer, a 95 % quantile is chance."""
+
+
 def multiplier(found: Sequence[Error], level: float = 0.95) -> Multiplier:
-    """The conformal quantiles of |error| / stated error below and above `SPLIT`; every submission counts alike.
+    """The conformal quantiles of |error| / stated error below and above `SPLIT`.
 
     Vovk, Gammerman, Shafer 2005 (by category: their "Mondrian" predictors), here crosswise: each error comes from a fit
-    that has not seen its submission. One quantile for all where a side has nobody.
+    that has not seen its submission. One quantile for all where a side has fewer than `LEAST_ON_A_SIDE`.
     """
     ratios = np.array([abs(one.error) / one.stated for one in found])
     strong = np.array([one.value >= SPLIT for one in found])
-    sides = (ratios[side] if side.any() else ratios for side in (~strong, strong))
+    who = np.array([one.submission for one in found])
+    sides = (
+        ratios[side] if len(np.unique(who[side])) >= LEAST_ON_A_SIDE else ratios for side in (~strong, strong)
+    )
     return Multiplier(*(float(np.quantile(side, level)) for side in sides))
