@@ -85,6 +85,10 @@ class ImageSpec(Frozen):
     reference: str
     context: Path | None = Field(default=None, exclude=True)
     """Directory with a Dockerfile; None when the image can only be present or pulled."""
+    mirrors: tuple[str, ...] = Field(default=(), exclude=True)
+    """Where to look first (`tasks.mirrors`): decides the way to the image, not which one it is."""
+    digest: str = Field(default="", exclude=True)
+    """`sha256:…` in a registry, once a run has pinned it; "" = whatever the name stands for now."""
 
 
 class Task(Frozen):

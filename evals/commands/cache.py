@@ -1,6 +1,6 @@
 """`asclaimed cache`: what asclaimed keeps on this machine beside runs, and how to be rid of it.
 
-All of it can be made again. Not listed: images that were pulled (`docker image ls`), and what Hugging Face keeps.
+All of it can be made again. Not listed: images that were pulled (`asclaimed images`), and what Hugging Face keeps.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ FILES = {
     "calibrations": "calibrations/*",
     "start-states": "start/*",
     "clean-notes": "clean/*",
+    "manifests": "manifests/*",
     "kit-notes": "kits/*",
     "verifications": "verifications/*",
     "graders": "graders/*",

@@ -35,6 +35,7 @@ COMMANDS = {
     "serve": Entry("Run a real llama-server with a small model.", "serve", "serve"),
     "doctor": Entry("Look at a model server before the night, or at this machine.", "doctor", "doctor"),
     "cache": Entry("List and prune what is kept on this machine beside runs.", "cache", "app"),
+    "images": Entry("Plan, fetch and remove the images of tasks.", "images", "app"),
     "bench": Entry("Measure what a step costs beside other harnesses.", "bench", "bench"),
     "subset": Entry("Draw tasks that tell most about a rate on all of them.", "subset", "subset"),
     "estimate": Entry("Estimate the rate on all tasks from results on a subset.", "subset", "estimate"),

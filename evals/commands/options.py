@@ -36,6 +36,14 @@ ProScriptsOption = Annotated[
         "--pro-scripts", help="For SWE-bench Pro: a checkout of scaleapi/SWE-bench_Pro-os.", metavar="DIR"
     ),
 ]
+MirrorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--registry-mirror",
+        help="Look for images there first: HOST[/PATH] for Docker Hub's, or PREFIX=REPLACEMENT; repeat for several.",
+        metavar="MIRROR",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for machines.")]
 SetOption = Annotated[
     list[str] | None,

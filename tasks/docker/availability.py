@@ -18,8 +18,8 @@ from tasks.docker.daemon import architecture, client, daemon_errors
 from tasks.docker.images import OURS
 from tasks.docker.pull import registry_errors
 from tasks.errors import TaskError
+from tasks.mirrors import names
 from tasks.sandbox import RegistryError
-from tasks.swebench import image_names
 from tasks.task import ImageSpec, Task
 
 ASK = 20
@@ -78,7 +78,7 @@ def spread(references: Sequence[str], most: int) -> list[str]:
 
 def look(spec: ImageSpec) -> ImageAvailability:
     """What is known without a registry."""
-    for name in image_names(spec.reference, architecture()):
+    for name in names(spec, architecture()):
         try:
             facts = client().images.get(name).attrs
         except ImageNotFound:
@@ -100,7 +100,7 @@ def look(spec: ImageSpec) -> ImageAvailability:
 
 def ask_registry(spec: ImageSpec) -> ImageAvailability:
     """Under the best of its names that the registry knows."""
-    answers = (ask(name, spec) for name in image_names(spec.reference, architecture()))
+    answers = (ask(name, spec) for name in names(spec, architecture()))
     known = [next(answers)]
     while known[-1].state in (ImageState.MISSING, ImageState.BUILDABLE) and (another := next(answers, None)):
         known.append(another)

@@ -25,8 +25,8 @@ from tasks.docker.daemon import LABEL, architecture, client, daemon_errors
 from tasks.docker.endpoint import one_line
 from tasks.docker.pull import Unreachable, pull_image
 from tasks.errors import TaskError
+from tasks.mirrors import names as names_of
 from tasks.sandbox import RegistryError
-from tasks.swebench import image_names
 from tasks.task import ImageSpec
 
 DOCKERFILE = Path(__file__).parents[1] / "image" / "Dockerfile"
@@ -58,7 +58,7 @@ def resolve(spec: ImageSpec, progress: Progress = quiet) -> ImageInfo:
     """
     if spec.context is not None and spec.reference.startswith(OURS):
         return build_context(spec.reference, spec.context, progress)
-    names = image_names(spec.reference, architecture())
+    names = names_of(spec, architecture())
     if found := next(filter(None, map(present, names)), None):
         return found
     for name in names:

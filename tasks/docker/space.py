@@ -15,7 +15,8 @@ from tasks.docker.leaks import known_clean
 from tasks.task import Task
 
 IMAGE_BYTES = 515_000_000
-"""One SWE-bench image on disk: 240 GiB for the 500 of Verified (logicstar.ai, "How we made SWE-bench 50x smaller")."""
+"""One SWE-bench image on disk."""
+IMAGE_SOURCE = '240 GiB on disk for the 500 images of SWE-bench Verified (logicstar.ai, "How we made SWE-bench 50x smaller")'
 CLEAN_BYTES = 87_000_000
 """One clean copy: the mean over real SWE-bench instances, as measured here; it holds the repository's packed history anew."""
 BUNDLED_BYTES = 1_000_000
