@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 from evals.commands.index import WIDTH, help_page
@@ -16,6 +17,10 @@ from evals.commands.index import WIDTH, help_page
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr and an exit code, never a traceback."""
     prepare_streams()
+    if (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):  # not where a shell told us to ignore it
+        signal.signal(signal.SIGINT, interrupted)
     if sys.argv[1:] in (["--help"], ["-h"]) and shutil.get_terminal_size().columns >= WIDTH:
         sys.stdout.write(help_page())
         return
@@ -23,6 +28,22 @@ def main() -> None:
         run_application()
     except KeyboardInterrupt:  # at whatever point, the imports included
         sys.exit(130)
+
+
+def interrupted(_signal: int, frame: FrameType | None) -> None:
+    """Ctrl-C. What is raised while a module is loaded, libraries may swallow (in the middle of a class, in a C call): it ends at once."""
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            if sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), SHOW_CURSOR)
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+IMPORTING = "<frozen importlib._bootstrap>"
+SHOW_CURSOR = b"\x1b[?25h"
+"""What was turning hid it."""
 
 
 def prepare_streams() -> None:

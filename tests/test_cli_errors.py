@@ -105,6 +105,24 @@ def test_ctrl_c_before_anything_began_is_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (130, "")
 
 
+def test_ctrl_c_while_a_module_is_loaded_ends_whoever_swallows_it() -> None:
+    swallowing = """
+import os, signal, sys
+class Swallows:
+    def find_spec(self, name, *rest):
+        if name == "evals.commands.claims":
+            try: os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt: pass
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background job lacks
+sys.meta_path.insert(0, Swallows())
+sys.argv = ["asclaimed", "claims", "list"]
+from evals.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", swallowing], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_grading_without_limits_leaves_all_else_as_it_was() -> None:
     limits = TestLimits(seconds=7, container=Limits(memory=1 << 30))
     assert without_limits(limits) == TestLimits(

@@ -24,12 +24,14 @@ from evals.run.plan import RunPlan
 from scaffolds.base import Stop, ToolCallMode
 from tasks import catalog
 from tasks.backend import APPLY_COMMANDS, RunRequest, TestLimits
+from tasks.docker import daemon
 from tasks.docker.daemon import client
 from tasks.docker.images import resolve
 from tasks.docker.testing import PATCH_FILE, TestContainers
 from tasks.errors import UserError
 from tasks.sandbox import Limits
 from tasks.task import ImageSpec, Task
+from tests.command_line import asclaimed as here
 
 TASK_ID = "asclaimed__purl-1"
 MODULE = "purl/pattern.py"
@@ -175,6 +177,27 @@ def test_predictions_of_others_and_a_regrade_without_docker(
     assert outcomes(asclaimed("grade", str(run), "--json")) == {f"vendor__model__1/{task.id}/2": "no_patch"}
     again = asclaimed("grade", str(run), "--regrade", "--json", DOCKER_HOST="unix:///nowhere")
     assert outcomes(again) == outcomes(done)
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("docker_daemon")
+def test_a_daemon_that_limits_nothing_grades_only_when_allowed(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rootless Docker on cgroup v1 says that it is one; `grade` and `tasks check` take the same option as `run`."""
+    facts = client().info() | {"MemoryLimit": False, "PidsLimit": False}
+    monkeypatch.setattr(daemon, "facts", lambda: facts)
+    run = tmp_path / "run"
+    patch = Prediction(task.id, "m", added("stray.txt", "nothing"))
+    record_predictions(run, [patch], RunPlan(tasks="bundled"), [task])
+    refused = here("grade", run, "--fresh")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert refused.stderr.endswith("or give --allow-unlimited (sandbox.allow_unlimited in a plan)\n")
+    allowed = here("grade", run, "--fresh", "--allow-unlimited")
+    assert (allowed.returncode, allowed.stdout.split()[0]) == (0, "unresolved")
+    assert "1 graded, 0 resolved, 0 not judged" in allowed.stderr
+    check = ("tasks", "check", "--tasks", "bundled", "--ids", task.id, "-k", "1")
+    assert "--allow-unlimited" in "".join(here(*check)[1:])
 
 
 def asclaimed(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -182,6 +182,23 @@ def test_one_bad_row_or_case_never_stops_the_others(tmp_path: Path) -> None:
     assert done.exit_code == 1
 
 
+def test_names_of_tests_and_cases_steer_no_terminal(tmp_path: Path) -> None:
+    """A log is what tested code printed, and ids are what a row says."""
+    evil = "\x1b]0;mine\x07\x1b[2J\x9b31m"
+    row = ROW | {"FAIL_TO_PASS": [f"t.py::test_{evil}new"], "PASS_TO_PASS": [f"t.py::{evil}"]}
+    case = tmp_path / "cases" / "org__thing-1" / f"go{evil}ld"
+    case.mkdir(parents=True)
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    log = LOG.replace(b"PASSED t.py::test_new", f"FAILED t.py::test_{evil}new - {evil}".encode())
+    (case / "test_output.txt").write_bytes(log)
+    done = CliRunner().invoke(app, ["grade", "--cases", str(tmp_path), "--compare", DERIVES])
+    assert "unresolved  org__thing-1/go]0;mine[2J31mld  " in done.output
+    assert not set(done.output) & set(evil[0] + "\x07\x9b\r")
+    typed = CliRunner().invoke(app, ["grade", "--cases", str(tmp_path), "--json"])
+    assert json.loads(typed.stdout)[0]["case"] == f"org__thing-1/go{evil}ld"
+    assert "\x1b" not in typed.output
+
+
 def test_a_directory_without_rows_is_the_users_mistake(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["grade", "--cases", str(tmp_path), "--json"])
     assert isinstance(done.exception, UserError)

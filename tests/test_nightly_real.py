@@ -29,6 +29,7 @@ class Watch:
 
     def __init__(self, directory: Path, server: FakeServer) -> None:
         self.directory, self.server, self.knows = directory, server, True
+        self.said = ""
         server.script.append(self.answer)
         self.run = {
             "tasks": "bundled",
@@ -60,7 +61,7 @@ class Watch:
         where = {"baseline": str(self.directory / "baseline"), "nights": str(self.directory / "nights")}
         plan = self.plan("nightly.yaml", {"run": self.run, "alpha": ALPHA, **where, **settings})
         reports = ["--junit", self.directory / "junit.xml", "--summary", self.directory / "summary.md"]
-        asclaimed("nightly", plan, *reports, check=code)
+        self.said = asclaimed("nightly", plan, *reports, check=code).stderr
         return max((self.directory / "nights").glob("2*"))
 
     def questions(self) -> int:
@@ -96,6 +97,8 @@ def test_a_quiet_night_reuses_and_a_bad_one_raises_the_alarm(watch: Watch) -> No
     watch.knows = False
     bad = watch.night(1, fresh=True)
     assert containers_made(bad, since) >= 2 * ATTEMPTS
+    for words in ("images: 2 here", "disk: about ", f"attempts: {2 * ATTEMPTS}, 4 at once", "server: "):
+        assert f"\n{words}" in watch.said, watch.said
     assert watch.questions() == asked + 2 * ATTEMPTS
     check_reports(watch, bad)
 

@@ -17,7 +17,7 @@ from evals.claims.catalog import find
 from evals.record import AttemptKey, Decision, Outcome, Record
 from evals.report.notices import notices
 from evals.report.page import to_html
-from evals.report.summary import read_report
+from evals.report.summary import Summary, read_report
 from evals.report.tables import print_summary, to_markdown
 from evals.report.verdict_text import comparison_lines, headline, verdict_lines
 from evals.results.load import from_run_dir
@@ -213,7 +213,7 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from evals.report.page import to_html
-from evals.report.summary import read_report
+from evals.report.summary import Summary, read_report
 to_html(read_report(Path(sys.argv[1])))
 heavy = [name for name in ("scipy.stats", "scipy.optimize", "statsmodels", "pandas") if name in sys.modules]
 own = Path("/proc/self/status").read_text()  # ru_maxrss starts at what the parent holds
@@ -244,3 +244,20 @@ def test_passes_that_a_guess_could_have_got_are_listed(tmp_path: Path) -> None:
     path.write_text(json.dumps(grade | {"guess": 0.25}))
     task = path.parts[-3].replace("_", "\\_")
     assert f"to more than one guess in a thousand: {task}" in to_markdown(read_report(directory).summary)
+
+
+def test_no_terminal_is_too_narrow_for_whole_words(run: Path) -> None:
+    summary = read_report(run).summary
+    wanted = set(printed(summary, 1000).replace(":", " ").split())
+    assert "solved/judged/all" in wanted
+    for width in (140, 100, 80, 60, 40):
+        text = printed(summary, width)
+        assert wanted - set(text.replace(":", " ").split()) == set(), width
+        assert max(map(len, text.split("\n"))) <= width
+
+
+def printed(summary: Summary, width: int) -> str:
+    """What a terminal of so many columns shows, without the frames of the tables."""
+    console = Console(width=width, file=StringIO(), record=True)
+    print_summary(summary, console)
+    return re.sub(r"[─-╿]", " ", console.export_text())

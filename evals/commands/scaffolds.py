@@ -33,6 +33,7 @@ def list_scaffolds(as_json: JsonOption = False) -> None:
     from rich.table import Table
 
     from evals.commands.output import console, print_json
+    from evals.report.terminal import fitting
     from scaffolds.catalog import all_names, find
 
     found = {name: find(name) for name in all_names()}
@@ -49,8 +50,9 @@ def list_scaffolds(as_json: JsonOption = False) -> None:
         own = factors_of(one)
         rest = [f"{key} {value}" for key, value in own.items() if key not in shown and base.get(key) != value]
         table.add_row(name, *(own.get(key, "–") for key in shown), ", ".join(rest))
-    console().print(table)
-    console().print(programs_table([one for one in found.values() if one.program]))
+    terminal = console()
+    terminal.print(fitting(table, terminal))
+    terminal.print(fitting(programs_table([one for one in found.values() if one.program]), terminal))
 
 
 @app.command("show")

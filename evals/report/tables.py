@@ -10,6 +10,7 @@ from rich.text import Text
 
 from evals.report import load
 from evals.report.summary import Summary, VerdictLine, ranked
+from evals.report.terminal import fitting
 from evals.report.text import counted, markdown, plain
 from evals.results.score import ScaffoldScore
 
@@ -164,7 +165,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     )
     for title, head, rows in sections(summary):
         if rows:
-            console.print(_rich_table(title, head, rows, plain))
+            console.print(fitting(_rich_table(title, head, rows, plain), console))
     for line in summary.findings:
         console.print(Text(f"! {plain(line, 300)}", style="yellow"))
 

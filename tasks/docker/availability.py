@@ -15,7 +15,7 @@ from docker.errors import ImageNotFound
 from tasks.backend import Progress, quiet
 from tasks.docker.cpu import is_emulated, runs
 from tasks.docker.daemon import architecture, client, daemon_errors
-from tasks.docker.images import OURS
+from tasks.docker.images import OURS, built_reference
 from tasks.docker.pull import registry_errors
 from tasks.errors import TaskError
 from tasks.mirrors import names
@@ -78,7 +78,7 @@ def spread(references: Sequence[str], most: int) -> list[str]:
 
 def look(spec: ImageSpec) -> ImageAvailability:
     """What is known without a registry."""
-    for name in names(spec, architecture()):
+    for name in names_here(spec):
         try:
             facts = client().images.get(name).attrs
         except ImageNotFound:
@@ -93,9 +93,21 @@ def look(spec: ImageSpec) -> ImageAvailability:
             str(facts["Id"]),
             facts["Size"],
         )
-    ours = spec.context is not None and spec.reference.startswith(OURS)
-    state = ImageState.BUILDABLE if ours else ImageState.UNKNOWN
-    return ImageAvailability(spec.reference, state, reason="" if ours else "no registry was asked")
+    if is_ours(spec):
+        return ImageAvailability(spec.reference, ImageState.BUILDABLE)
+    return ImageAvailability(spec.reference, ImageState.UNKNOWN, reason="no registry was asked")
+
+
+def is_ours(spec: ImageSpec) -> bool:
+    """Whether it is on no registry."""
+    return spec.context is not None and spec.reference.startswith(OURS)
+
+
+def names_here(spec: ImageSpec) -> Sequence[str]:
+    """Under which its image may be on this machine; one that we build is named after what it is built from."""
+    if spec.context is not None and is_ours(spec):
+        return [built_reference(spec.reference, spec.context)]
+    return names(spec, architecture())
 
 
 def ask_registry(spec: ImageSpec) -> ImageAvailability:

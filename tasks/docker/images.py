@@ -102,8 +102,8 @@ def build_context(repository: str, context: Path, progress: Progress) -> ImageIn
     dockerfile = context / "Dockerfile"
     if not dockerfile.is_file():
         raise TaskError(f"{context} has no Dockerfile to build image {repository} from")
-    base = sandbox_base(progress) if "ARG BASE" in dockerfile.read_text() else None
-    reference = f"{repository.partition(':')[0]}:{context_hash(context, base.reference if base else '')}"
+    base = sandbox_base(progress) if stands_on_base(dockerfile) else None
+    reference = built_reference(repository, context)
     with exclusive(f"image-{reference}"):
         if found := present(reference):
             return found
@@ -112,9 +112,24 @@ def build_context(repository: str, context: Path, progress: Progress) -> ImageIn
         return build(reference, arguments, base.base if base else None, path=str(context))
 
 
+def built_reference(repository: str, context: Path) -> str:
+    """What the image of a directory is called once it is built."""
+    dockerfile = context / "Dockerfile"
+    base = base_reference() if dockerfile.is_file() and stands_on_base(dockerfile) else ""
+    return f"{repository.partition(':')[0]}:{context_hash(context, base)}"
+
+
+def stands_on_base(dockerfile: Path) -> bool:
+    return "ARG BASE" in dockerfile.read_text()
+
+
+def base_reference() -> str:
+    return f"{OURS}sandbox:{hashlib.sha256(DOCKERFILE.read_bytes()).hexdigest()[:16]}"
+
+
 def sandbox_base(progress: Progress = quiet) -> ImageInfo:
     """The image that bundled tasks start from, `asclaimed/sandbox:<hash of its Dockerfile>`."""
-    reference = f"{OURS}sandbox:{hashlib.sha256(DOCKERFILE.read_bytes()).hexdigest()[:16]}"
+    reference = base_reference()
     if found := present(reference):
         return found
     with exclusive(f"image-{reference}"):
