@@ -7,6 +7,7 @@ import pytest
 from evals.run.plan import load_plan
 from scaffolds.catalog import names as scaffold_names
 from scaffolds.preset import left_out, load_preset, names, under_plan
+from scaffolds.text import Shape
 from tasks.errors import UserError
 
 
@@ -22,7 +23,12 @@ def test_each_preset_names_version_source_and_what_it_leaves_out(name: str) -> N
 def test_the_numbers_of_mini_swe_agent() -> None:
     assert load_preset("mini-swe-agent-2.4.6").plan_values() == {
         "scaffolds": ["bash"],
-        "budget": {"steps": 250, "command_seconds": 60, "observation_characters": 10_000},
+        "budget": {
+            "steps": 250,
+            "command_seconds": 60,
+            "observation_characters": 10_000,
+            "observation_shape": Shape.ENDS,
+        },
     }
 
 
@@ -35,7 +41,12 @@ def test_a_plan_wins_over_its_preset_key_by_key() -> None:
     assert under_plan(plan) == {
         "preset": "swe-agent-1.1.0",
         "scaffolds": ["edit"],
-        "budget": {"steps": 9, "command_seconds": 30, "observation_characters": 100_000},
+        "budget": {
+            "steps": 9,
+            "command_seconds": 30,
+            "observation_characters": 100_000,
+            "observation_shape": Shape.HEAD,
+        },
         "model": {"model": "m", "sampling": {"temperature": 0, "top_p": 0.5}},
     }
     assert under_plan({"budget": {}}) == {"budget": {}}
@@ -48,7 +59,7 @@ def test_an_unknown_preset_is_one_line_with_the_choices() -> None:
 
 def test_openhands_has_its_limit_of_today() -> None:
     budget = load_preset("openhands-benchmarks-4e5469e").plan_values()["budget"]
-    assert budget == {"steps": 500, "observation_characters": 30_000}
+    assert budget == {"steps": 500, "observation_characters": 30_000, "observation_shape": Shape.ENDS}
 
 
 @pytest.mark.parametrize("name", names())
