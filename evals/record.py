@@ -36,6 +36,8 @@ class Party(StrEnum):
 
 OWN_VERIFIER = "harbor-verifier"
 """How the grader of a task about a machine is called: the task's own script, as `evals.grade.verifier` reads it."""
+NOT_AVAILABLE = "strict not available: "
+"""How the reason of a strict column begins that repeats the official one."""
 RETRIED = (Party.SERVER, Party.SANDBOX)
 """Whose attempts `--retry-unjudged` makes again."""
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from evals.grade.strict import reporter
-from evals.grade.strict.delivery import _reporter
 from evals.grade.strict.result_file import Results, read_results
+from evals.grade.strict.runners import PYTHON, Names
 
 KEY = "k" * 64
 
@@ -22,7 +22,7 @@ def report(
 ) -> Results:
     """Run a command in a directory of these files, with the reporter loaded as in a container."""
     site, results = tmp_path / "site", tmp_path / "results"
-    for path, content in _reporter(str(site), "m1", str(results), KEY).items():
+    for path, content in PYTHON.delivered(Names(str(site), "m1", str(results), KEY)).items():
         Path(path).parent.mkdir(exist_ok=True)
         Path(path).write_bytes(content)
     for name, text in files.items():

@@ -14,6 +14,7 @@ from evals.grade.strict.delivery import Observed
 from evals.grade.strict.mixed import Mixed, affordable, expected_of
 from evals.grade.strict.negative_controls import Control
 from evals.grade.strict.result_file import Results
+from evals.grade.strict.runners import PYTHON, Names
 from evals.grade.strict.script import put_together, take_apart
 from evals.grade.strict.variants import Copy, Varied
 from evals.grade.strict.verdict import judge, objections_of, strict_verdict
@@ -23,6 +24,8 @@ from tasks.task import Brief, Checks, ImageSpec, Task
 
 GOLD = Calibration(baseline={"t.py::a": "passed", "t.py::b": "skipped", "t.py::c": "xfailed"}, exit_code=0)
 GOOD = {"t.py::a": "passed", "t.py::b": "skipped", "t.py::c": "xfailed"}
+
+NAMES = Names("/s", "m", "/r", "k")
 
 
 def seen(states: dict[str, str] | None = None, **other: object) -> Observed:
@@ -173,7 +176,7 @@ def no_runs(request: RunRequest, /) -> RunResult:
 )
 def test_where_strict_cannot_judge_it_says_so_and_why(script: str, tmp_path: Path) -> None:
     official = GraderVerdict(outcome=Outcome.RESOLVED, tests={"a": "passed"})
-    patch = "diff --git a/test/a.js b/test/a.js\n"
+    patch = "diff --git a/test/a.rs b/test/a.rs\n"
     verdict = strict_verdict(
         task(patch, ("a",)),
         script,
@@ -199,7 +202,7 @@ def test_every_recorded_script_comes_apart(shared_data: Path) -> None:
         assert "EOF_" not in text
         assert "git apply" not in text
         assert not any(line.startswith("git checkout") for line in parts.setup)
-        script = put_together(parts, site="/s", module="m", copies={"a b/t.py": "/d/0"}, deleted=["gone.py"])
+        script = put_together(parts, PYTHON, NAMES, copies={"a b/t.py": "/d/0"}, deleted=["gone.py"])
         subprocess.run(["bash", "-n"], input=script.encode(), check=True)
 
 
@@ -219,7 +222,7 @@ def test_the_script_removes_links_and_ends_as_the_tests_end(tmp_path: Path) -> N
     parts = take_apart(": '>>>>> Start Test Output'\ntrue\n(exit 7)\n: '>>>>> End Test Output'\n")
     assert parts is not None
     copies = {"a/tests/t.py": str(tmp_path / "new")}
-    script = put_together(parts, site="/s", module="m", copies=copies, deleted=["old.py"])
+    script = put_together(parts, PYTHON, NAMES, copies=copies, deleted=["old.py"])
     done = subprocess.run(["bash", "-c", script], cwd=repo, check=False)
     assert done.returncode == 7
     assert (repo / "a" / "tests" / "t.py").read_text() == "new"

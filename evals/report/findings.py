@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from evals.claims.network import ADVICE, network_dependent
-from evals.record import RETRIED, Outcome
+from evals.record import NOT_AVAILABLE, RETRIED, Outcome
 from evals.report.empty_turns import empty_turn_lines
 from evals.report.notices import notices
 from evals.report.text import counted
@@ -98,6 +98,7 @@ def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifes
             f"{line.scaffold}: passes whose tests leave the strict grader open to more than one guess in a thousand: "
             f"{', '.join(weak)}"
         )
+    yield from official_alone(line, attempts)
     yield from without_network(line, attempts, facts)
     if line.scaffold == "gold":
         yield from gold_failed(attempts, facts)
@@ -106,6 +107,14 @@ def of_scaffold(line: ScaffoldScore, attempts: Sequence[Attempt], facts: Manifes
         yield (
             f"{line.scaffold}: {line.calls_recovered} tool calls were recovered from text ({facts.plan.tool_calls})"
         )
+
+
+def official_alone(line: ScaffoldScore, own: Sequence[Attempt]) -> Iterator[str]:
+    """Passes that no strict grader could look at: they stand as the official one has them."""
+    columns = [a.grade.strict for a in own if a.grade and a.grade.strict and a.outcome is Outcome.RESOLVED]
+    reasons = Counter(c.reason for c in columns if c.reason.startswith(NOT_AVAILABLE))
+    for reason, count in reasons.most_common(REASONS_SHOWN):
+        yield f"{line.scaffold}: {count} {'pass' if count == 1 else 'passes'}: {reason}"
 
 
 def offline(facts: Manifest) -> bool:

@@ -31,8 +31,11 @@ and reports list the tasks where it is worse than 1 in 1,000.
 * Values are drawn as tests expect them, as well as that is known: `make exploits` prints how often a classifier that has
   both copies before it finds the true one.
 * A cheat that breaks PASS_TO_PASS tests outside the sample and hides it only there is not found.
-* What lies about values is not found by tests that bear no copies. What gold itself passes in a control, and tests that
-  are no Python, are checked by nothing.
+* What lies about values is not found by tests that bear no copies. What gold itself passes in a control is checked by
+  nothing.
+* Tests in Go, and in JavaScript under jest or vitest, bear no copies: their results come from the authenticated file, and
+  one control stands for them (`runners`). Who reads the test files before passing them can tell it. Tests in Rust, Java,
+  Ruby, PHP and C have no strict column: "strict not available", with the reason, and reports count such passes.
 * Where a test asks for less than a value (text that occurs in a message, an exception's class), a right fix might satisfy a
   false copy, too: a message with other words in it, an exception of two classes. Not seen in the corpus.
 * Hard-coded answers are a fix as far as tests can tell.

@@ -15,6 +15,7 @@ from evals.grade.strict import suite
 from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.mixed import Mixed, MixedContext, make_mixed
 from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
+from evals.grade.strict.runners import PYTHON, runner_of, why_none
 from evals.grade.strict.script import Parts, take_apart
 from tasks.backend import RunRequest, RunTests
 from tasks.disk import exclusive, write_json
@@ -75,15 +76,19 @@ def calibrate_ahead(
 
 def _own_source() -> bytes:
     """Whatever decides what is changed and what is seen; another text makes old calibrations void."""
-    files = sorted(path for path in Path(__file__).parent.glob("*.py") if path.name != "verdict.py")
+    here = Path(__file__).parent
+    files = sorted(
+        path for path in (*here.glob("*.py"), *here.glob("reporters/*")) if path.name != "verdict.py"
+    )
     return b"".join(path.read_bytes() for path in files)
 
 
 def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
     """Run gold as it is, mixed (twice at most), and under the control of what bears no copies: four runs at most."""
     paths = suite.test_paths(task, parts.restored)
-    if not any(path.endswith(".py") for path in paths):
-        return Calibration(reason="the graded tests are not Python")
+    runner = runner_of(paths)
+    if runner is None:
+        return Calibration(reason=why_none(paths))
     try:
         tests = suite.with_test_patch(_start_files(run_tests, paths, task), task.patch_checks.test_patch)
     except ValueError as error:
@@ -94,7 +99,9 @@ def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
     reason = _unusable(task, gold, baseline)
     if reason:
         return Calibration(reason=reason, keep=not gold.timed_out)
-    mixed = make_mixed(MixedContext(task, parts, tests, baseline, gold, run_tests))
+    mixed = (
+        make_mixed(MixedContext(task, parts, tests, baseline, gold, run_tests)) if runner is PYTHON else None
+    )
     copied = mixed.functions if mixed else frozenset[str]()
     controls = make_controls(task, parts, tests, baseline, run_tests, copied)
     if not copied and not any(

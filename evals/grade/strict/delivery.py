@@ -7,26 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import NamedTuple
 
 from evals.grade.strict.result_file import Results, read_results
+from evals.grade.strict.runners import Names, of_runner
 from evals.grade.strict.script import Parts, put_together
 from evals.grade.strict.suite import Files
 from tasks.backend import RunRequest, RunTests
-
-SITECUSTOMIZE = """\
-import sys
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
-import {module}
-{module}.install({results!r}, {key!r})
-sys.path[:] = [entry for entry in sys.path if entry != {site!r}]
-spec = PathFinder.find_spec("sitecustomize", sys.path)
-if spec is not None and spec.loader is not None:
-    module = sys.modules["sitecustomize"] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-"""
 
 
 class Observed(NamedTuple):
@@ -44,18 +31,14 @@ class Observed(NamedTuple):
 
 def observe(run_tests: RunTests, patch: bytes, parts: Parts, tests: Files, workdir: str) -> Observed:
     """Run the test commands once on `patch`, with `tests` as the test files. Raises `SandboxError`."""
-    key, module = secrets.token_hex(32), f"m{secrets.token_hex(8)}"
     home, results = f"/opt/{secrets.token_hex(8)}", f"/tmp/{secrets.token_hex(8)}"  # noqa: S108 - in the container
-    delivered = _reporter(f"{home}/site", module, results, key)
+    names = Names(f"{home}/site", f"m{secrets.token_hex(8)}", results, secrets.token_hex(32))
+    runner = of_runner(tests)
+    delivered = runner.delivered(names)
     copies = {path: f"{home}/tests/{number}" for number, path in enumerate(tests) if tests[path] is not None}
     delivered |= {copies[path]: content for path, content in tests.items() if content is not None}
-    script = put_together(
-        parts,
-        site=f"{home}/site",
-        module=module,
-        copies=copies,
-        deleted=[path for path, content in tests.items() if content is None],
-    )
+    deleted = [path for path, content in tests.items() if content is None]
+    script = put_together(parts, runner, names, copies=copies, deleted=deleted)
     expected = _afterwards(delivered, copies, tests, workdir)
     full = f"{results}.full"
     outcome = run_tests(RunRequest(patch, delivered, script, (results, full, *expected)))
@@ -64,17 +47,11 @@ def observe(run_tests: RunTests, patch: bytes, parts: Parts, tests: Files, workd
         outcome.applied,
         outcome.timed_out,
         outcome.exit_code,
-        read_results(outcome.collected.get(results), key)._replace(full=full in outcome.collected),
+        read_results(outcome.collected.get(results), names.key)._replace(full=full in outcome.collected),
         tuple(path.removeprefix(f"{workdir}/").replace(home, "…") for path in tampered if outcome.applied),
         outcome.seconds,
         outcome.startup_seconds,
     )
-
-
-def _reporter(site: str, module: str, results: str, key: str) -> dict[str, bytes]:
-    source = (files("evals.grade.strict") / "reporter.py").read_bytes()
-    start = SITECUSTOMIZE.format(module=module, results=results, key=key, site=site)
-    return {f"{site}/{module}.py": source, f"{site}/sitecustomize.py": start.encode()}
 
 
 def _afterwards(

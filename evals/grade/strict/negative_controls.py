@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from random import Random
 from secrets import randbits
 
-from evals.grade.strict import mutate, suite
+from evals.grade.strict import suite
 from evals.grade.strict.delivery import observe
+from evals.grade.strict.runners import Runner, of_runner
 from evals.grade.strict.script import Parts
 from tasks.backend import RunTests
 from tasks.task import Frozen, Task
@@ -44,18 +45,20 @@ def make_controls(
 
     Raises `SandboxError`.
     """
-    by_docstring = suite.by_docstring(tests)
-    hidden = {i: suite.function_of(i, by_docstring) for i in task.patch_checks.fail_to_pass if i in baseline}
+    runner, by_docstring = of_runner(tests), suite.by_docstring(tests)
+
+    def function_of(test_id: str) -> str:
+        return by_docstring.get(test_id) or runner.function_of(test_id)
+
+    hidden = {i: function_of(i) for i in task.patch_checks.fail_to_pass if i in baseline}
     bare = set(hidden.values()) - copied
-    files, functions = broken(tests, bare, Random(randbits(64)))  # noqa: S311 - it never leaves this host
+    files, functions = broken(tests, runner, bare, Random(randbits(64)))  # noqa: S311 - it never leaves this host
     if not functions:
         return ()
     run = observe(run_tests, task.patch_checks.gold_patch.encode(), parts, files, task.brief.workdir)
     usable = run.applied and run.results.ended and not run.timed_out
     states = run.results.states if usable else {}
-    failed = {
-        i for i, s in states.items() if s == "failed" and suite.function_of(i, by_docstring) in functions
-    }
+    failed = {i for i, s in states.items() if s == "failed" and function_of(i) in functions}
     behind = suite.Reported(dict.fromkeys(failed, "failed"))
     covers = frozenset(i for i in baseline if behind.state(i) == "failed")
     made = Control(
@@ -69,14 +72,14 @@ def make_controls(
 
 
 def broken(
-    tests: suite.Files, names: set[str], random: Random
+    tests: suite.Files, runner: Runner, names: set[str], random: Random
 ) -> tuple[dict[str, bytes | None], frozenset[str]]:
     """The test files with functions of these names broken, and the names of those that must fail now."""
     changed = dict(tests)
     functions: set[str] = set()
     for path, content in tests.items():
-        if content is not None and path.endswith(".py"):
-            changed[path], found = mutate.break_bodies(content, names, random)
+        if content is not None and path.endswith(runner.suffixes):
+            changed[path], found = runner.broken(content, names, random)
             functions |= found
     return changed, frozenset(functions)
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from evals.grade.strict.runners import Names, Runner
+
 START_MARKER = ">>>>> Start Test Output"
 END_MARKER = ">>>>> End Test Output"
 EXIT_CODE_VARIABLE = "SWEBENCH_TEST_EXIT_CODE="
@@ -52,23 +54,20 @@ def take_apart(eval_script: str) -> Parts | None:
 
 
 def put_together(
-    parts: Parts, *, site: str, module: str, copies: Mapping[str, str], deleted: Sequence[str]
+    parts: Parts, runner: Runner, names: Names, *, copies: Mapping[str, str], deleted: Sequence[str]
 ) -> str:
     """The strict run's script. Its status is that of the last test command.
 
-    `site`: directory of our `sitecustomize`; `module`: the reporter's name; `copies`: repository path → delivered
-    file; `deleted`: paths that test.patch removes. Relative paths are from the directory the script starts in.
+    `copies`: repository path → delivered file; `deleted`: paths that test.patch removes. Relative paths are from the
+    directory the script starts in.
     """
     lines = ["main() {", 'start="$PWD"', *parts.setup, 'there="$PWD"; cd "$start"']
     lines += [_copy(path, source) for path, source in copies.items()]
     lines += [f"rm -rf {shlex.quote(path)}" for path in deleted]
     lines += [
         'cd "$there"',
-        f'export PYTHONPATH="{site}${{PYTHONPATH:+:$PYTHONPATH}}"',
-        f'export PYTEST_ADDOPTS="${{PYTEST_ADDOPTS:-}} -p {module} --tb=no"',
-        "export TOX_TESTENV_PASSENV='PYTHONPATH PYTEST_ADDOPTS'",
-        "export TOX_OVERRIDE=testenv.pass_env+=PYTHONPATH,PYTEST_ADDOPTS",
-        *parts.tests,
+        *runner.before(names),
+        *(runner.command(names, line) for line in parts.tests),
         "exit $?",
         "}",
         "main",

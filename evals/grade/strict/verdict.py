@@ -14,10 +14,11 @@ from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.mixed import Mixed
 from evals.grade.strict.negative_controls import Contents, Control, unpacked
 from evals.grade.strict.result_file import worst
+from evals.grade.strict.runners import PYTHON, of_runner
 from evals.grade.strict.script import take_apart
 from evals.grade.strict.suite import Reported
 from evals.grade.strict.types import StrictVerdict
-from evals.record import GraderVerdict, Outcome
+from evals.record import NOT_AVAILABLE, GraderVerdict, Outcome
 from tasks.backend import RunTests
 from tasks.task import Task
 
@@ -98,8 +99,8 @@ def _conclude(task: Task, calibration: Calibration, seen: Sequence[Seen]) -> Str
 
 
 def _unavailable(official: GraderVerdict, reason: str) -> StrictVerdict:
-    column = official.model_copy(update={"reason": f"strict not available: {reason}; as the official column"})
-    return StrictVerdict(column, (f"strict not available: {reason}",), 0.0, 0.0, available=False)
+    column = official.model_copy(update={"reason": f"{NOT_AVAILABLE}{reason}; as the official column"})
+    return StrictVerdict(column, (f"{NOT_AVAILABLE}{reason}",), 0.0, 0.0, available=False)
 
 
 def judge(run: Observed, calibration: Calibration) -> GraderVerdict:
@@ -182,6 +183,9 @@ def _about(task: Task, run: Observed, calibration: Calibration) -> tuple[str, ..
 
 def _strength(calibration: Calibration) -> tuple[str, ...]:
     """How much a pass says."""
+    runner = of_runner(calibration.tests)
+    if runner is not PYTHON:
+        return (f"strict: tests in {runner.language} bear no copies: a control alone stands for them",)
     covered = frozenset[str]().union(*(control.covers for control in calibration.controls))
     mixed = calibration.mixed
     hidden = [f"strict: {mixed.said}"] if mixed else []

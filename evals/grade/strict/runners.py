@@ -1,0 +1,196 @@
+"""Test runners by language: how their results get into the authenticated file, and how a test of theirs is broken.
+
+Python's reporter listens in the tests' own process. Go's results are taken from `go test -json`, and jest's and vitest's by
+a reporter of ours, each outside of the repository. Of other languages' runners every report is either printed by the tests
+themselves or left where they can write: there is no strict column for them, and each grade says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import PurePosixPath
+from random import Random
+from typing import NamedTuple
+
+from evals.grade.strict import mutate
+from evals.grade.strict.mutate import NAMES, Mutant
+from evals.grade.strict.suite import named
+
+SITECUSTOMIZE = """\
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+import {module}
+{module}.install({results!r}, {key!r})
+sys.path[:] = [entry for entry in sys.path if entry != {site!r}]
+spec = PathFinder.find_spec("sitecustomize", sys.path)
+if spec is not None and spec.loader is not None:
+    module = sys.modules["sitecustomize"] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+"""
+
+
+class Names(NamedTuple):
+    """Of one run, none of which can be guessed."""
+
+    site: str
+    """Directory of our own files."""
+    module: str
+    results: str
+    key: str
+
+
+class Runner(NamedTuple):
+    """What the strict grader does differently for one language."""
+
+    language: str
+    suffixes: tuple[str, ...]
+    delivered: Callable[[Names], dict[str, bytes]]
+    before: Callable[[Names], Sequence[str]]
+    """Shell lines before the test commands."""
+    command: Callable[[Names, str], str]
+    """A line of test commands, with our reporter."""
+    function_of: Callable[[str], str]
+    """The name of the function behind an id; docstrings that stand for one in Python are not its business."""
+    broken: Callable[[bytes, Iterable[str], Random], Mutant]
+    """A test file with the tests of these names made to fail."""
+
+
+def filled(name: str, names: Names) -> bytes:
+    text = (files("evals.grade.strict") / "reporters" / name).read_text("utf-8")
+    return text.replace("@KEY@", names.key).replace("@RESULTS@", names.results).encode()
+
+
+# --- Python
+
+
+def python_files(names: Names) -> dict[str, bytes]:
+    source = (files("evals.grade.strict") / "reporter.py").read_bytes()
+    start = SITECUSTOMIZE.format(module=names.module, results=names.results, key=names.key, site=names.site)
+    return {f"{names.site}/{names.module}.py": source, f"{names.site}/sitecustomize.py": start.encode()}
+
+
+def python_lines(names: Names) -> Sequence[str]:
+    return (
+        f'export PYTHONPATH="{names.site}${{PYTHONPATH:+:$PYTHONPATH}}"',
+        f'export PYTEST_ADDOPTS="${{PYTEST_ADDOPTS:-}} -p {names.module} --tb=no"',
+        "export TOX_TESTENV_PASSENV='PYTHONPATH PYTEST_ADDOPTS'",
+        "export TOX_OVERRIDE=testenv.pass_env+=PYTHONPATH,PYTEST_ADDOPTS",
+    )
+
+
+# --- Go
+
+GO_TEST = r"^func[ \t]+({names})\([ \t]*(\w+)[ \t]+\*testing\.T[ \t]*\)[ \t]*\{{"
+
+
+def go_lines(names: Names) -> Sequence[str]:
+    """The program that seals results is built before any tested code runs, with nothing of the repository's settings."""
+    built = f"{names.site}/{names.module}"
+    settings = "GOFLAGS= GOWORK=off GO111MODULE=off GOTOOLCHAIN=local CGO_ENABLED=0"
+    return (
+        f"(cd {names.site} && {settings} go build -o {built} {names.module}.go) || exit 70",
+        f'go() {{ if [ "${{1:-}}" != test ]; then command go "$@"; return; fi; shift; command go test -json "$@" '
+        f'| {built}; return "${{PIPESTATUS[0]}}"; }}',
+    )
+
+
+def go_broken(source: bytes, functions: Iterable[str], random: Random) -> Mutant:
+    """One more condition at the head of each test, which cannot hold: the rest of it runs on."""
+    wanted = "|".join(sorted(map(re.escape, functions)))
+    text, found = source.decode("utf-8", "surrogateescape"), set[str]()
+
+    def failing(match: re.Match[str]) -> str:
+        if match[2] == "_":
+            return match[0]
+        found.add(match[1])
+        small, large, name = random.randint(2, 40), random.randint(41, 99), random.choice(NAMES)
+        return (
+            f"{match[0]}\n\tif {name} := {small}; {name} != {large} "
+            f'{{\n\t\t{match[2]}.Errorf("{name} = %d, want %d", {name}, {large})\n\t}}'
+        )
+
+    changed = re.sub(GO_TEST.format(names=wanted), failing, text, flags=re.MULTILINE) if wanted else text
+    return Mutant(changed.encode("utf-8", "surrogateescape"), frozenset(found))
+
+
+# --- JavaScript and TypeScript
+
+JS_TEST = (
+    r"""\b(?:it|test)\(\s*(['"`])({names})\1\s*,\s*(?:async\s*)?(?:\(\s*\)\s*=>|function\s*\(\s*\))\s*\{{"""
+)
+RUNS_TESTS = re.compile(r"\b(?:jest|vitest)\b|\b(?:npm|yarn|pnpm)\s+(?:run\s+)?test\b")
+VITEST = re.compile(r"\bvitest\b|--reporter[= ]")
+
+
+def js_command(names: Names, line: str) -> str:
+    """Both runners take several reporters, from any path; what is piped on keeps its own."""
+    if not RUNS_TESTS.search(line):
+        return line
+    command, pipe, rest = line.partition(" | ")
+    place = f"{names.site}/{names.module}.cjs"
+    ours = f" --reporter={place}" if VITEST.search(command) else f" --reporters=default --reporters={place}"
+    return f"{command}{ours}{pipe}{rest}"
+
+
+def js_broken(source: bytes, functions: Iterable[str], random: Random) -> Mutant:
+    wanted = "|".join(sorted(map(re.escape, functions)))
+    text, found = source.decode("utf-8", "surrogateescape"), set[str]()
+
+    def failing(match: re.Match[str]) -> str:
+        found.add(match[2])
+        return f"{match[0]} expect({random.randint(2, 40)}).toBe({random.randint(41, 99)});"
+
+    changed = re.sub(JS_TEST.format(names=wanted), failing, text) if wanted else text
+    return Mutant(changed.encode("utf-8", "surrogateescape"), frozenset(found))
+
+
+PYTHON = Runner(
+    "Python", (".py",), python_files, python_lines, lambda _names, line: line,
+    lambda test_id: named(test_id).function, mutate.break_bodies,
+)  # fmt: skip
+GO = Runner(
+    "Go", (".go",), lambda names: {f"{names.site}/{names.module}.go": filled("seal.go", names)}, go_lines,
+    lambda _names, line: line, lambda test_id: test_id.partition("/")[0], go_broken,
+)  # fmt: skip
+JAVASCRIPT = Runner(
+    "JavaScript", (".js", ".ts", ".jsx", ".tsx", ".mjs", ".cjs"),
+    lambda names: {f"{names.site}/{names.module}.cjs": filled("reporter.cjs", names)},
+    lambda _names: (), js_command, lambda test_id: test_id.rpartition(" > ")[2], js_broken,
+)  # fmt: skip
+RUNNERS = (PYTHON, GO, JAVASCRIPT)
+WITHOUT = {
+    ".rs": "Rust: cargo's tests print their results themselves",
+    ".java": "Java: surefire's and JUnit's reports lie where the tests can write",
+    ".rb": "Ruby: its runners are no others than the tests' own process",
+    ".php": "PHP: PHPUnit is no other than the tests' own process",
+    ".c": "C: its runners print what the tests print",
+    ".cc": "C++: its runners print what the tests print",
+    ".cpp": "C++: its runners print what the tests print",
+    ".tcl": "C: its runners print what the tests print",
+}  # fmt: skip
+"""Suffix of a test file → why there is no strict column for it."""
+
+
+def runner_of(paths: Iterable[str]) -> Runner | None:
+    """By the test files' names; None where there is no strict grader for any."""
+    suffixes = {PurePosixPath(path).suffix for path in paths}
+    return next((runner for runner in RUNNERS if suffixes & set(runner.suffixes)), None)
+
+
+def why_none(paths: Iterable[str]) -> str:
+    """Why there is no runner for these files."""
+    suffixes = [PurePosixPath(path).suffix for path in paths]
+    known = next((WITHOUT[suffix] for suffix in suffixes if suffix in WITHOUT), "")
+    return (
+        f"no runner of its tests is known to it ({known})"
+        if known
+        else "no runner of its tests is known to it"
+    )
+
+
+def of_runner(tests: Mapping[str, object]) -> Runner:
+    """The runner of test files that are known to have one."""
+    return runner_of(tests) or PYTHON
