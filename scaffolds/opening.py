@@ -52,7 +52,7 @@ This is to be done on the machine; commands start in {workdir}:
 {issue}
 </request>
 
-Look at what is there, do the work, and check what you did. What counts is the state in which you leave the machine: \
+{skills}Look at what is there, do the work, and check what you did. What counts is the state in which you leave the machine: \
 hidden tests will look at its files, and nothing that still runs will be kept running. Then {submit}."""
 """For a task that is about a machine and not about a repository, whatever a scaffold's words are."""
 
@@ -82,6 +82,10 @@ def opening(prompt: Prompt, brief: Brief, submit: SubmitProtocol) -> Opening:
     about_machine = isinstance(brief, MachineBrief)
     system, task = Opening(MACHINE_SYSTEM, MACHINE_TASK) if about_machine else OPENINGS[prompt]
     filled = task.format(
-        repo=brief.repo, workdir=brief.workdir, issue=brief.problem_statement, submit=submit.how
+        repo=brief.repo,
+        workdir=brief.workdir,
+        issue=brief.problem_statement,
+        submit=submit.how,
+        skills=brief.told_of() if isinstance(brief, MachineBrief) else "",
     )
     return Opening(system, filled)

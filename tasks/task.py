@@ -33,8 +33,44 @@ class Brief(Frozen):
     workdir: str = "/testbed"
 
 
+class Skill(Frozen):
+    """Instructions that a task's machine has for agents that look for such."""
+
+    name: str
+    description: str
+    """When it is of use, in the task's own words."""
+    folder: str
+    """Below each of the places."""
+
+
+class Skills(Frozen):
+    """What a task brings; empty for most."""
+
+    skills: tuple[Skill, ...] = ()
+    places: tuple[str, ...] = ()
+    """Absolute paths in the image, each with all of them."""
+    withheld: bool = False
+    """They are taken off the machine before the agent starts, and nobody tells it of them."""
+
+
 class MachineBrief(Brief):
     """The brief of a task that is about a machine and not about a repository; `repo` is then its category."""
+
+    skills: Skills = Field(default_factory=Skills, exclude=True)
+    """Left out of the task's hash, which covers their files."""
+
+    def told_of(self) -> str:
+        """Its skills in a model's words; "" where there are none, or they are withheld."""
+        if self.skills.withheld or not self.skills.skills:
+            return ""
+        place = self.skills.places[0]
+        listed = (
+            f"- {one.name} ({place}/{one.folder}/SKILL.md): {one.description}" for one in self.skills.skills
+        )
+        return (
+            "On the machine there are skills, each a folder with instructions and often scripts. Where a description "
+            "fits the work, read its file first and go by it:\n\n" + "\n".join(listed) + "\n\n"
+        )
 
 
 class Checks(Frozen):

@@ -93,6 +93,8 @@ class Protocol(Frozen):
     """CPU and memory of a task's container."""
     runs: int | None = Field(default=None, ge=1)
     """Whole runs averaged."""
+    skills: str | None = None
+    """`with` or `without`: whether agents were given the skills that the tasks bring."""
     excluded: str | None = None
     """Tasks left out or corrected."""
     grader: str | None = None

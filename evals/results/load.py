@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,7 +95,7 @@ def from_attempts(run: Path, manifest: manifests.Manifest, attempts: Sequence[At
         planned=len(manifest.counted_tasks),
         protocol=protocol_of(manifest, graders_named(manifest, rows)),
         conditions=manifest.conditions,
-        factors={System(manifest.model_name, name): one.factors for name, one in manifest.scaffolds.items()},
+        factors=factors_of(manifest),
         own_protocol={
             System(manifest.model_name, name): one.own_protocol for name, one in manifest.scaffolds.items()
         },
@@ -154,11 +154,26 @@ def protocol_of(manifest: manifests.Manifest, grader: str) -> Protocol:
         time_limit_seconds=plan.budget.seconds,
         resources=machine_of(plan, manifest.host).words,
         runs=plan.attempts,
+        skills=skills_of(manifest),
         excluded=f"{len(manifest.excluded)} tasks that cannot be graded here" if manifest.excluded else None,
         grader=grader,
         grading_network=grading_network(plan),
         quantization=server.get("quantization"),
     )
+
+
+def skills_of(manifest: manifests.Manifest) -> str | None:
+    """None where no task has any."""
+    return manifest.plan.skills if any(task.given and task.given.skills for task in manifest.tasks) else None
+
+
+def factors_of(manifest: manifests.Manifest) -> dict[System, Mapping[str, str]]:
+    """What each scaffold consists of, and whether it had the tasks' skills, where they have some."""
+    skills = skills_of(manifest)
+    more = {"skills": skills} if skills else {}
+    return {
+        System(manifest.model_name, name): {**one.factors, **more} for name, one in manifest.scaffolds.items()
+    }
 
 
 def grading_network(plan: RunPlan) -> str:

@@ -293,6 +293,13 @@ def merge(parts: Sequence[Results]) -> Results:
                 raise UserError(f"{part.source}: {row.task} is another version than in {first.source}")
             made[row.system, row.task] += 1
             rows.append(row._replace(attempt=made[row.system, row.task]))
+    if len({part.protocol.skills for part in parts}) > 1 and len({row.system for row in rows}) < sum(
+        len(part.systems) for part in parts
+    ):
+        raise UserError(
+            f"{', '.join(part.source for part in parts)}: with and without skills are two ways to work, and no more "
+            "attempts at one: `asclaimed compare --by run` sets them side by side"
+        )
     if any(part.subset != first.subset for part in parts):
         raise UserError(
             f"{', '.join(part.source for part in parts)} ran different subsets: estimate from one at a time"

@@ -23,7 +23,7 @@ from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.set_aside import set_aside
-from evals.run.state import flags_of_state, keep_state
+from evals.run.state import flags_of_state, keep_state, withhold_skills
 from evals.run.trajectory import StepLog
 from scaffolds.base import Mounting, Sampled, Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
@@ -206,6 +206,7 @@ def _work(
         ExchangeLog(directory) as exchanged,
         open_sandbox(context, prepared, task, key, mounts_of(scaffold)) as sandbox,
     ):
+        withhold_skills(task, sandbox)
         model = _conversation(context, scaffold, key.attempt, exchanged)
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None

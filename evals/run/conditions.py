@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from evals.run.plan import RunPlan
-from tasks.task import Frozen, Task
+from tasks.task import Frozen, MachineBrief, Task
 
 OWN_CLOCK = "seconds in which the agent is at work"
 """Time that the server was away or the machine stood still does not count: a slow server fails nobody's task."""
@@ -26,6 +26,7 @@ class Given(Frozen):
     """Bytes."""
     cpus: float | None = None
     network: bool = False
+    skills: int = 0
 
 
 class Machine(NamedTuple):
@@ -77,7 +78,11 @@ def given_by(task: Task) -> Given | None:
     if found is None:
         return None
     return Given(
-        seconds=found.agent_seconds, memory=found.memory, cpus=found.cpus, network=found.wants_network
+        seconds=found.agent_seconds,
+        memory=found.memory,
+        cpus=found.cpus,
+        network=found.wants_network,
+        skills=len(task.brief.skills.skills) if isinstance(task.brief, MachineBrief) else 0,
     )
 
 
@@ -95,6 +100,10 @@ def conditions(plan: RunPlan, given: Sequence[Given], host: Mapping[str, Any]) -
     if given:
         online = sum(one.network for one in given)
         said = "a network" if online == len(given) else f"{online} of {len(given)} a network"
+        skilled = sum(one.skills > 0 for one in given)
+        if skilled:
+            theirs = f"for {skilled} of {len(given)} tasks" if skilled < len(given) else "with"
+            yield Condition(name="skills", theirs=theirs, ours=plan.skills, same=plan.skills == "with")
         yield Condition(name="network", theirs=said if online else "none", ours="none", same=not online)
 
 

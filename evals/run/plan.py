@@ -64,6 +64,8 @@ class RunPlan(Frozen):
     tool_calls: ToolCallMode = ToolCallMode.NATIVE
     budget: Budget = Field(default_factory=Budget)
     sandbox: Limits = Field(default_factory=Limits)
+    skills: Literal["with", "without"] = "with"
+    """Of tasks that bring some: `without` takes them off the machine before the agent starts."""
     grader: str = "swebench==5.0.2"
     grading: Grading = Field(default_factory=Grading)
     margin: float | None = Field(default=None, gt=0, lt=100)

@@ -9,7 +9,7 @@ from evals.claims.claim import same_benchmark
 from evals.run.plan import RunPlan
 from tasks import catalog
 from tasks.errors import UserError
-from tasks.task import Task
+from tasks.task import MachineBrief, Task
 
 if TYPE_CHECKING:
     from evals.stats.drawn import Subset
@@ -27,12 +27,23 @@ def load_tasks(plan: RunPlan) -> list[Task]:
         seed=plan.seed,
         pro_scripts=plan.pro_scripts,
     )
+    if plan.skills == "without":
+        tasks = [withheld(task) for task in tasks]
     if plan.looks and max(plan.looks) > len(tasks):
         raise UserError(f"looks: {max(plan.looks)} is more than the {len(tasks)} tasks there are")
     if drawn:
         check_subset(drawn, tasks[0].benchmark)
         return sorted(tasks, key=lambda task: drawn.ids.index(task.id))
     return in_random_order(tasks, plan.seed or 0) if plan.looks else tasks
+
+
+def withheld(task: Task) -> Task:
+    """The same task, whose agent gets none of the skills that it brings."""
+    brief = task.brief
+    if not isinstance(brief, MachineBrief):
+        return task
+    skills = brief.skills.model_copy(update={"withheld": True})
+    return task.model_copy(update={"brief": brief.model_copy(update={"skills": skills})})
 
 
 def drawn_subset(plan: RunPlan) -> Subset | None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from pathlib import Path
 
 from evals.record import Flag, FlagKind, KeptState
 from tasks.disk import write_atomic
-from tasks.sandbox import Sandbox
+from tasks.sandbox import Sandbox, SandboxError
+from tasks.task import MachineBrief, Task
 
 CHANGES = "changes.txt"
 """In an attempt's directory: a path a line, with what became of it."""
 MOST_BYTES = 4 << 20
+WITHHOLD_SECONDS = 120.0
 REPOSITORY = "asclaimed/state"
 RUNNER = re.compile(
     r"\A(?:/(usr/)?bin/(bash|sh|dash|env|cat|echo|test|mkdir)|/etc/ld\.so\.preload|/(usr/)?lib\S*/(ld-linux\S*|libc\.so\.6)"
@@ -41,6 +44,15 @@ def keep_state(sandbox: Sandbox, directory: Path, run: str) -> KeptState:
         changed=len(state.changed),
         changes_sha256=hashlib.sha256(text).hexdigest(),
     )
+
+
+def withhold_skills(task: Task, sandbox: Sandbox) -> None:
+    """Take off the machine what this run's agents are not to have. Raises `SandboxError`."""
+    brief = task.brief
+    if isinstance(brief, MachineBrief) and brief.skills.withheld and brief.skills.places:
+        done = sandbox.exec(f"rm -rf -- {shlex.join(brief.skills.places)}", timeout=WITHHOLD_SECONDS, cwd="/")
+        if done.exit_code:
+            raise SandboxError(f"the skills of {task.id} cannot be taken off its machine")
 
 
 def one_line(change: str) -> str:

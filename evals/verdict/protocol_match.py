@@ -44,6 +44,7 @@ POINTS = {
     "turn_limit": "turn limit",
     "time_limit_seconds": "time limit (s)",
     "resources": "resources",
+    "skills": "skills",
     "grader": "grader",
     "grading_network": "network while grading",
     "quantization": "quantization",

@@ -18,7 +18,7 @@ from scaffolds.model import Model
 from scaffolds.programs.gateway import Gateway
 from scaffolds.programs.http import serve
 from scaffolds.programs.install import PREFIX, installed
-from scaffolds.programs.program import Program
+from scaffolds.programs.program import Program, filled_in
 from tasks.errors import MachineError
 from tasks.sandbox import Command, ProgramSandbox, Sandbox, SandboxError, SandboxGone
 from tasks.task import Brief
@@ -58,7 +58,7 @@ class ProgramAgent:
             sandbox.forward(PORT, partial(serve, gateway))
             sandbox.write(TASK_FILE, self.program.told(brief).encode())
             before = self._dropped(sandbox)
-            code, printed = follow(sandbox, script(self.program, gateway), gateway)
+            code, printed = follow(sandbox, script(self.program, gateway, brief), gateway)
             gateway.close()
             result.stop = self._ended(code, printed, gateway, result)
             result.transcript = self._transcript(sandbox) or printed
@@ -124,7 +124,7 @@ class ProgramAgent:
         return b""
 
 
-def script(program: Program, gateway: Gateway) -> str:
+def script(program: Program, gateway: Gateway, brief: Brief) -> str:
     """What is run: the environment, and then the file's own lines."""
     given = {
         "HOME": HOME,
@@ -143,14 +143,9 @@ def script(program: Program, gateway: Gateway) -> str:
         'echo "export PATH=\'$PATH\'" >"$HOME/.profile"',  # a login shell of the agent's keeps what the image set
         'TASK=$(cat "$TASK_FILE")',
         *(f"export {name}={filled_in(value)}" for name, value in program.environment.items()),
+        *program.skills_lines(brief),
     ]
     return "\n".join([*lines, program.run])
-
-
-def filled_in(value: str) -> str:
-    """A bash word in which `$NAME` alone means something."""
-    escaped = "".join(f"\\{c}" if c in '"\\`' else c for c in value)
-    return f'"{escaped}"'
 
 
 def follow(sandbox: ProgramSandbox, text: str, gateway: Gateway) -> tuple[int, bytes]:

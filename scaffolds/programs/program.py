@@ -7,6 +7,7 @@ model's context in tokens) and a HOME of its own outside the repository, and beg
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 from scaffolds.base import Budget
 from scaffolds.opening import REPORT
 from scaffolds.sampling import Sampling
-from tasks.task import Brief, Frozen
+from tasks.task import Brief, Frozen, MachineBrief
 
 NPM = re.compile(r"^(@[\w.-]+/)?[\w.-]+@\d[\w.+-]*$")
 PYPI = re.compile(r"^[\w.-]+==\d[\w.+!-]*$")
@@ -24,6 +25,24 @@ TASK = (
 Change the source code in {workdir} so that the report is dealt with. Hidden tests will check the behaviour; do not change \
 existing tests. Nobody can answer questions: work on until it is done."""
 )
+
+
+MACHINE_TASK = """\
+This is to be done on this machine, which has no network; you are in {workdir}:
+
+<request>
+{issue}
+</request>
+
+{skills}What counts is the state in which you leave the machine: hidden tests will look at its files, and nothing that still \
+runs will be kept running. Nobody can answer questions: work on until it is done."""
+"""For a task that is about a machine, where a file has no words of its own."""
+
+
+def filled_in(value: str) -> str:
+    """A bash word in which `$NAME` alone means something."""
+    escaped = "".join(f"\\{c}" if c in '"\\`' else c for c in value)
+    return f'"{escaped}"'
 
 
 class Program(Frozen):
@@ -49,6 +68,8 @@ class Program(Frozen):
     """What the agent is told: `{issue}`, `{workdir}` and `{repo}` are filled in."""
     transcript: str = ""
     """Bash patterns of what it writes of its own work, such as `$HOME/.x/*.jsonl`."""
+    skills: str = ""
+    """Bash word: where it looks for skills, such as `$HOME/.x/skills`; "" for a program that is told of them in its task."""
     drops: tuple[str, ...] = ()
     """Patterns in the repository of what it leaves there for itself: kept out of the patch, unless it was there before."""
     has_tools: bool = True
@@ -86,7 +107,20 @@ class Program(Frozen):
         return re.split(r"==|@", self.package)[-1]
 
     def told(self, brief: Brief) -> str:
-        return self.task.format(issue=brief.problem_statement, workdir=brief.workdir, repo=brief.repo)
+        if not isinstance(brief, MachineBrief):
+            return self.task.format(issue=brief.problem_statement, workdir=brief.workdir, repo=brief.repo)
+        skills = "" if self.skills else brief.told_of()
+        text = MACHINE_TASK if self.task == TASK else self.task
+        return text.format(
+            issue=brief.problem_statement, workdir=brief.workdir, repo=brief.repo, skills=skills
+        )
+
+    def skills_lines(self, brief: Brief) -> list[str]:
+        """Bash lines that put a task's skills where it looks for them."""
+        if not (self.skills and isinstance(brief, MachineBrief) and brief.told_of()):
+            return []
+        source, place = shlex.quote(brief.skills.places[0]), filled_in(self.skills)
+        return [f'mkdir -p "$(dirname {place})" && rm -rf {place} && cp -R {source} {place}']
 
     def in_force(self, budget: Budget, sampling: Sampling) -> dict[str, str]:
         """What a run's manifest says of it, in words."""

@@ -16,6 +16,7 @@ import yaml
 from tasks.errors import TaskError
 from tasks.harbor.config import FROM_HOST, TaskConfig, read_config
 from tasks.harbor.script import needs, report_path
+from tasks.harbor.skills import skills_of
 from tasks.swebench import SAFE_ID
 from tasks.task import ImageSpec, MachineBrief, Task, Verifier
 
@@ -43,6 +44,7 @@ def task_from_directory(directory: Path, benchmark: str) -> Task:
     config = read_config(directory / CONFIG)
     instruction = read(directory, INSTRUCTION)
     script = read(directory, TEST)
+    at = workdir(directory, config)
     category = str(config.metadata.get("category") or benchmark)
     task_id = directory.name
     if not SAFE_ID.fullmatch(task_id):
@@ -52,7 +54,11 @@ def task_from_directory(directory: Path, benchmark: str) -> Task:
         benchmark=benchmark,
         image=image(directory, config),
         brief=MachineBrief(
-            task_id=task_id, repo=category, problem_statement=instruction, workdir=workdir(directory, config)
+            task_id=task_id,
+            repo=category,
+            problem_statement=instruction,
+            workdir=at,
+            skills=skills_of(directory / "environment", at),
         ),
         checks=verifier(directory, config, script),
     )
