@@ -127,19 +127,50 @@ def test_what_one_machine_of_ours_is_not_is_refused_by_name(tmp_path: Path, toml
 
 
 @pytest.mark.parametrize(
-    ("service", "why"),
+    ("services", "why"),
     [
-        ("privileged: true\n    ports: ['80:80']", "is privileged"),
-        ("network_mode: host", "has another network"),
-        ("volumes: ['/:/host']", "mounts directories of the host"),
-        ("image: x", "needs docker compose"),
+        ("main:\n    privileged: true\n    ports: ['80:80']", "is privileged"),
+        ("main:\n    network_mode: host", "has the network 'host'"),
+        ("main:\n    volumes: ['/:/host']", "mounts /"),
+        (
+            "main:\n    volumes: ['${HOME}/.config/x:/root/.config/x:ro']",
+            "mounts ${HOME}/.config/x",
+        ),
+        ("main:\n    volumes: [{type: bind, source: ../data, target: /data}]", "mounts ../data"),
+        ("main:\n    environment: ['GH_TOKEN=${GH_TOKEN}']\n    volumes: ['/:/host']", "takes GH_TOKEN from"),
+        ("main:\n    environment: {KEY: $KEY}", "takes KEY from"),
+        ("main:\n    volumes: ['cache:/cache']", "mounts cache"),
+        ("main:\n    environment: ['MODE=fast']", "sets variables in the environment of its machine"),
+        ("main:\n    command: [redis-server]", "starts a service in its machine"),
+        ("main:\n    shm_size: 2g", "sets shm_size"),
+        ("main:\n    build: ./other", "is built from ./other"),
+        ("main:\n    image: x\n  api:\n    image: y", "has services beside its own machine (api)"),
+        ("website:\n    ports: ['80:80']\n  api:\n    image: y", "opens ports of the host"),
     ],
 )
-def test_compose_is_refused_for_the_worst_in_it(tmp_path: Path, service: str, why: str) -> None:
-    compose = f"services:\n  main:\n    {service}\n"
-    task = only(tmp_path, **{"environment__docker-compose_dot_yaml": compose})
+def test_compose_is_refused_for_the_worst_in_it(tmp_path: Path, services: str, why: str) -> None:
+    task = only(tmp_path, **{"environment__docker-compose_dot_yaml": f"services:\n  {services}\n"})
     assert task.verifier
+    assert task.verifier.refused.startswith("needs docker compose, and ")
     assert why in task.verifier.refused
+
+
+def test_a_compose_file_that_holds_what_harbor_fills_in_needs_no_compose(tmp_path: Path) -> None:
+    text = (
+        "services:\n  main:\n    build:\n      context: ${CONTEXT_DIR}\n    image: ${MAIN_IMAGE_NAME}\n"
+        "    command: [sh, -c, sleep infinity]\n    network_mode: ${NETWORK_MODE:-bridge}\n"
+        "    environment: ['TEST_DIR=${TEST_DIR}']\n"
+        "    volumes: ['${HOST_VERIFIER_LOGS_PATH}:${ENV_VERIFIER_LOGS_PATH}']\n"
+        "    deploy: {resources: {limits: {cpus: '${CPUS}'}}}\n"
+    )
+    task = only(tmp_path, **{"environment__docker-compose_dot_yaml": text})
+    assert task.verifier
+    assert not task.verifier.refused
+
+
+def test_a_broken_compose_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"sum-ledger/environment/compose\.yml: not a readable compose file"):
+        only(tmp_path, environment__compose_dot_yml="services: 3\n")
 
 
 @pytest.mark.parametrize(

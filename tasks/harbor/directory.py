@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import yaml
-
 from tasks.errors import TaskError
+from tasks.harbor import compose
 from tasks.harbor.config import FROM_HOST, TaskConfig, read_config
 from tasks.harbor.script import needs, report_path
 from tasks.harbor.skills import skills_of
@@ -21,18 +20,7 @@ from tasks.swebench import SAFE_ID
 from tasks.task import ImageSpec, MachineBrief, Task, Verifier
 
 INSTRUCTION, CONFIG, TEST, SOLUTION = "instruction.md", "task.toml", "tests/test.sh", "solution/solve.sh"
-COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
 WORKDIR = re.compile(r"^\s*(FROM|WORKDIR)\s+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
-REFUSED_IN_COMPOSE = {
-    "privileged": "is privileged",
-    "network_mode": "has another network",
-    "devices": "takes devices of the host",
-    "cap_add": "takes rights over the host",
-    "volumes": "mounts directories of the host",
-    "pid": "shares processes with the host",
-    "ports": "opens ports of the host",
-}
-"""Keys of a compose service → what it asks for, the worst first."""
 
 
 def is_task(path: Path) -> bool:
@@ -88,9 +76,10 @@ def refusal(directory: Path, config: TaskConfig, impossible: tuple[str, ...]) ->
     """Why asclaimed cannot run it; "" when it can."""
     if config.refusal:
         return config.refusal
-    for name in COMPOSE:
-        if (directory / "environment" / name).is_file():
-            return in_compose(directory / "environment" / name)
+    for name in compose.FILES:
+        path = directory / "environment" / name
+        if path.is_file() and (why := compose.refusal(path)):
+            return why
     if "$" in workdir(directory, config):
         return "has a Dockerfile that computes its working directory; `environment.workdir` in task.toml can say it"
     if impossible:
@@ -98,24 +87,12 @@ def refusal(directory: Path, config: TaskConfig, impossible: tuple[str, ...]) ->
     return ""
 
 
-def in_compose(path: Path) -> str:
-    """A compose file is refused for the worst of what it asks for, in the end for being one."""
-    where = f"{path.parents[1].name}/environment/{path.name}"
-    try:
-        services = yaml.safe_load(path.read_text(encoding="utf-8"))["services"].values()
-        asked = {key for service in services for key, value in service.items() if value}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise TaskError(f"{where}: not a readable compose file") from error
-    worst = next((why for key, why in REFUSED_IN_COMPOSE.items() if key in asked), None)
-    return f"needs docker compose, and {worst}" if worst else "needs docker compose"
-
-
 def image(directory: Path, config: TaskConfig) -> ImageSpec:
     """The published image, or what its Dockerfile makes."""
     context = directory / "environment"
     has_dockerfile = (context / "Dockerfile").is_file()
     name = config.environment.docker_image
-    if not name and not has_dockerfile and not any((context / c).is_file() for c in COMPOSE):
+    if not name and not has_dockerfile and not any((context / c).is_file() for c in compose.FILES):
         raise TaskError(f"{directory.name}: neither `docker_image` in {CONFIG} nor environment/Dockerfile")
     return ImageSpec(
         reference=name or f"asclaimed/harbor-{directory.name.lower()}",
