@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 
 
@@ -28,6 +29,12 @@ class DiskFullError(MachineError):
 
     def __str__(self) -> str:
         return f"{self.args[0]} is full: free some space and run the same command again to resume"
+
+
+def known(error: Exception) -> Exception:
+    """The error, or, for the kernel's word that no room is left, ours that says what to do."""
+    is_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return DiskFullError() if is_full else error
 
 
 class TaskError(UserError):

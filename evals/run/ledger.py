@@ -62,6 +62,13 @@ class Ledger:
             self._handle.write(line.encode() + b"\n")
             self._handle.flush()
 
+    def end(self, event: str, **facts: Any) -> None:
+        """The last line. Closed even where that does not fit on the disk: who opens it next closes a line that is torn."""
+        try:
+            self.append(event, **facts)
+        finally:
+            self.close()
+
     def close(self) -> None:
         self._handle.close()
 

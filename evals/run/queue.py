@@ -7,11 +7,10 @@ made (`executor`), what one does (`attempt`), its grading (`grading`), what a pe
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -36,7 +35,7 @@ from evals.run.tool_calls import evidence
 from scaffolds.base import Step
 from scaffolds.model import ModelError
 from tasks.backend import Backend
-from tasks.errors import DiskFullError, GoldError, TaskError, UserError
+from tasks.errors import GoldError, TaskError, UserError, known
 from tasks.sandbox import SandboxError
 from tasks.task import Task
 
@@ -52,7 +51,7 @@ class Run:
         hooks: RunHooks,
         ledger: Ledger,
     ) -> None:
-        self.tally = Tally(total=len(keys), grades=hooks.grade is not None)
+        self.tally = Tally(len(keys), hooks.grade is not None, paused=lambda: hooks.admission.paused)
         self._stopping = threading.Event()
         self._context, self._hooks, self._ledger = context, hooks, ledger
         self._executor = hooks.executor or LocalThreads(context.backend)
@@ -75,7 +74,6 @@ class Run:
         self._spoiled = Spoiled(context.directory, self.tally)
         self._tries: Counter[tuple[AttemptKey, Party]] = Counter()
         self._load = Load(context, hooks.admission, hooks.counters)
-        self.tally.paused = lambda: hooks.admission.paused
         self._todo = Backlog(self.tally, self._stopping, hooks.admission)
         self._grading = Grading(hooks.grade, context, self._tasks, graded=self._graded, guard=self._guard)
         self._keys = tuple(keys)
@@ -137,8 +135,10 @@ class Run:
         watch()
         if self._empty_turns and self._empty_turns.complaint:
             self._empty_turns.set_aside(self._context.directory)
-        self._ledger.append("work-ended", done=self.tally.done, stopped=self._stopping.is_set())
-        self._ledger.close()
+        try:
+            self._ledger.end("work-ended", done=self.tally.done, stopped=self._stopping.is_set())
+        except OSError as error:  # on the full disk, maybe, that stopped the run
+            self._fatal = self._fatal or known(error)
         if self._fatal is not None:
             raise self._fatal
 
@@ -198,12 +198,12 @@ class Run:
 
     def _die(self, error: Exception) -> None:
         """The first fatal error wins; it ends the run and is raised from `work`."""
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            error = DiskFullError()
+        error = known(error)
         with self.tally.lock:
             self._fatal = self._fatal or error
         self._stopping.set()
-        self._ledger.append("stopped", error=f"{type(error).__name__}: {error}")
+        with suppress(OSError):  # on a full disk
+            self._ledger.append("stopped", error=f"{type(error).__name__}: {error}")
 
     def settle(self, scaffolds: Collection[str]) -> None:
         """Start no more attempts of these: what is measured of them decides already."""

@@ -46,7 +46,18 @@ class Settings(NamedTuple):
             "--threads-batch": self.threads,
         }
         pairs = [part for option, value in numbers.items() for part in (option, str(value))]
-        return ["llama-server", "--model", weights, "--alias", self.name, "--host", host, *pairs, "--jinja"]
+        return [
+            "llama-server",
+            "--model",
+            weights,
+            "--alias",
+            self.name,
+            "--host",
+            host,
+            *pairs,
+            "--jinja",
+            "--metrics",
+        ]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -11,7 +11,8 @@ GRACE = 2
 """Tokens more than the cap that count as kept: some servers count the end of text."""
 COUNT = "Count from 1 to 100, one number a line, and write nothing else."
 HARBOUR = "Describe a harbour in the early morning in one sentence."
-WORDS = 24
+WORDS = 16
+"""Tokens: two answers of so many are hardly ever the same by chance."""
 CHARACTERS = 8
 """Of one token, at most, where the server counts none."""
 

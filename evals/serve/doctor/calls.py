@@ -29,7 +29,8 @@ ROOM = {Form.SHORT: 512, Form.FULL: 1024, Form.THOROUGH: 8192}
 """Tokens for an answer with a call, thoughts included."""
 ONE_CALL = {Form.SHORT: 10.0, Form.FULL: 20.0, Form.THOROUGH: 120.0}
 """Seconds for it."""
-SAMPLES = {Form.SHORT: 1, Form.FULL: 2, Form.THOROUGH: 20}
+SAMPLES = {Form.SHORT: 1, Form.FULL: 1, Form.THOROUGH: 20}
+"""Answers with one call; two with several follow, and are judged, too."""
 EMPTY = {
     EmptyTurn.SWALLOWED_CALL: ("swallowed-call", "a tool call was taken for reasoning: no content, no call"),
     EmptyTurn.THOUGHT_ONLY: ("thought-only", "an answer ended inside its reasoning: no content, no call"),
@@ -54,10 +55,14 @@ def tool_calls(patient: Patient) -> list[Finding]:
         for _ in range(SAMPLES[patient.form])
     ]
     found = {finding.name: finding for reply in replies for finding in judged(patient, reply)}
-    for vague in ("tool-calls", "no-call"):
+    for vague in VAGUE:
         if len(found) > 1:
             found.pop(vague, None)
     return list(found.values())
+
+
+VAGUE = ("tool-calls", "no-call")
+"""What one answer tells, and another may tell better."""
 
 
 def judged(patient: Patient, reply: Reply) -> list[Finding]:
@@ -105,21 +110,18 @@ def several_calls(patient: Patient) -> list[Finding]:
         )
         for stream in (True, False)
     )
-    counts = len(streamed.tool_calls), len(whole.tool_calls)
-    if counts[1] > counts[0] == 0:
-        return [
-            patient.problem(
-                "streamed-calls-lost", f"{counts[1]} calls in a whole answer, none in a streamed one"
-            )
-        ]
-    if not any(counts):
+    found = [one for reply in (streamed, whole) for one in judged(patient, reply) if one.name not in VAGUE]
+    return [*found, *_counted(patient, len(streamed.tool_calls), len(whole.tool_calls))]
+
+
+def _counted(patient: Patient, streamed: int, whole: int) -> list[Finding]:
+    if whole > streamed == 0:
+        what = f"{whole} calls in a whole answer, none in a streamed one"
+        return [patient.problem("streamed-calls-lost", what)]
+    most = max(streamed, whole)
+    if not most:
         return []  # `tool_calls` says why
-    return [
-        fine(
-            "several-calls",
-            f"{max(counts)} of 2 in one answer" + (" (one a step)" if max(counts) == 1 else ""),
-        )
-    ]
+    return [fine("several-calls", f"{most} of 2 in one answer" + " (one a step)" * (most == 1))]
 
 
 def echoed_reasoning(patient: Patient) -> list[Finding]:

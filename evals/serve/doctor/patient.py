@@ -20,6 +20,8 @@ GREETING = "This is a check by asclaimed doctor."
 """Begins every question, so that a server's log tells them from a run's."""
 SECONDS = {Form.SHORT: 10.0, Form.FULL: 50.0, Form.THOROUGH: 900.0}
 """For all questions together; what would not fit is asked smaller, or left out, and the finding says so."""
+LEAST_SECONDS = 1.0
+"""For one question, where it is asked at all."""
 WORDS = [
     "amber",
     "anchor",
@@ -115,8 +117,7 @@ class Patient:
         """One answer, with nothing of the run's sampling but its extra fields. Raises what a `Model` raises."""
         sampling = Sampling(max_tokens=cap, extra={**self.config.sampling.extra, **body})
         config = self.config.model_copy(update={"sampling": sampling, "stream": stream})
-        if self.form is Form.SHORT:
-            seconds = min(seconds, SECONDS[self.form])
+        seconds = min(seconds, max(self.left, LEAST_SECONDS))
         whole = [{"role": "system", "content": GREETING}, *messages]
         reply = OpenAIModel(config, client=self._client).complete(whole, tools=tools, seconds=seconds)
         self.served.add(reply.served)

@@ -21,6 +21,8 @@ SMALLEST = 200
 GOOD_SHARE = 0.5
 ANSWER = 16
 LEVELS = (1, 2, 4, 8, 16, 32)
+MOST_AT_ONCE = 16
+"""Where the server does not say how many it works on."""
 OUTPUT = {Form.FULL: 32, Form.THOROUGH: 256}
 
 
@@ -48,7 +50,7 @@ def prefix_cache(patient: Patient) -> list[Finding]:
 
 def _grown(patient: Patient, wanted: int) -> list[Finding]:
     window = patient.facts.window or 4096
-    size = min(wanted, patient.affordable(0.3, wanted), (window - 4 * GROWTH) // 2)
+    size = min(wanted, patient.affordable(0.2, wanted), (window - 4 * GROWTH) // 2)
     if size < SMALLEST:
         return [fine("prefix-cache", "not looked at: not enough time or window for a long prompt")]
     turns = converse(patient, size, min(GROWTH, size // 4))
@@ -118,8 +120,7 @@ def _hours_lost(patient: Patient, share: float) -> float | None:
 def throughput(patient: Patient) -> list[Finding]:
     """1, 2, 4 … at once, until more brings nothing or takes too long."""
     levels: list[Throughput] = []
-    most = max(4, 2 * (patient.facts.slots or 8))
-    for at_once in (level for level in LEVELS if level <= most):
+    for at_once in levels_for(patient.facts.slots or MOST_AT_ONCE):
         level, seconds = measure(patient, at_once)
         levels.append(level)
         grew = len(levels) < 2 or level.tokens_per_second > 1.05 * levels[-2].tokens_per_second
@@ -130,6 +131,11 @@ def throughput(patient: Patient) -> list[Finding]:
     rates = ", ".join(f"{level.at_once}: {level.tokens_per_second:,.0f}" for level in levels)
     suits = f"; {best.at_once} at once suits it (--workers {best.at_once})" if best else ""
     return [fine("throughput", f"writes, by how many at once: {rates} tokens a second{suits}")]
+
+
+def levels_for(most: int) -> list[int]:
+    """Powers of two up to what the server works on at once, and that number: what is beyond only waits."""
+    return [*(level for level in LEVELS if level < most), most]
 
 
 def measure(patient: Patient, at_once: int) -> tuple[Throughput, float]:

@@ -28,7 +28,7 @@ def within(patient: Patient) -> list[Finding]:
     """A prompt that fits the stated window, read to its end where there is time, with a word at its head and tail."""
     stated = patient.facts.window
     whole = int((WITHIN if patient.counted else UNCOUNTED) * (stated or GUESS))
-    size = patient.affordable(0.4, whole)
+    size = patient.affordable(0.25, whole)
     found = [] if stated else [patient.problem("unstated-window", "the server does not state its window")]
     if size < min(LEAST, whole):
         return [

@@ -19,6 +19,8 @@ from tests.served_run import make_task, plan_for, work
 
 TASKS = [make_task(f"t{n}") for n in range(6)]
 GROWTH = 1.1
+RECORDING = 0.1
+"""The most of a model call that its recording may be."""
 LINE = "a line of what a command printed\n"
 
 
