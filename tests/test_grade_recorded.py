@@ -178,6 +178,7 @@ def test_one_bad_row_or_case_never_stops_the_others(tmp_path: Path) -> None:
         "stranger/gold": "not_judged",
     }
     assert lines["org__thing-1/gold"]["resolved"] is True
+    assert {name for name, line in lines.items() if line["applied"]} == {"org__thing-1/gold"}
     assert lines["org__thing-1/gold"]["grader"] == official.DEFAULT
     assert done.exit_code == 1
 

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 from evals.claims.catalog import find
 from evals.cli import main
 from evals.commands.application import app
+from evals.imports.batch import UNJUDGED, Batch, ImportedAttempt, SourceVerdict
 from evals.imports.detect import detect, read
+from evals.imports.predictions import write_predictions
 from evals.imports.staging import staged
 from evals.imports.write import ImportOptions, own_name, write_run
 from evals.record import Outcome
@@ -28,6 +30,7 @@ from evals.verdict.protocol_match import Match
 from evals.verdict.verify import verify
 from scaffolds.base import Stop
 from tasks.errors import MachineError, UserError
+from tests import runs_on_disk
 
 IDS = [f"django__django-{n}" for n in range(1, 7)]
 PATCH = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n"
@@ -447,3 +450,41 @@ def test_a_system_that_solved_nothing_is_not_lost(tmp_path: Path) -> None:
     patches = tmp_path / "preds.jsonl"
     patches.write_text(json.dumps({"instance_id": IDS[0], "model_name_or_path": "m", "model_patch": PATCH}))
     assert outcomes(imported(patches, tmp_path / "run3", verdicts=alone)) == [Outcome.UNRESOLVED]
+
+
+def test_verdicts_find_their_system_or_nobody_guesses() -> None:
+    solved, failed = SourceVerdict(Outcome.RESOLVED), SourceVerdict(Outcome.UNRESOLVED)
+
+    def batch(
+        *systems: str, verdict: SourceVerdict | None = None, rest: SourceVerdict | None = None
+    ) -> Batch:
+        made = tuple(ImportedAttempt("t", system, verdict=verdict) for system in systems)
+        return Batch("k", "judge" if verdict else UNJUDGED, made, rest=rest, notes=(f"{len(made)}",))
+
+    one = batch("ours").judged_by(batch("theirs", verdict=solved))
+    assert [a.verdict for a in one.attempts] == [solved], "one system's verdicts are on the one there is"
+    assert (one.judge, one.judged, one.notes) == ("judge", True, ("1", "1"))
+    both = batch("a", "b", verdict=solved)
+    assert [a.verdict for a in batch("b").judged_by(both).attempts] == [solved]
+    with pytest.raises(UserError, match="verdicts are on 2 systems, none of them called ours"):
+        batch("ours").judged_by(both)
+    kept = Batch("k", UNJUDGED, (ImportedAttempt("other", "a", verdict=failed), ImportedAttempt("t", "a")))
+    assert [a.verdict for a in kept.judged_by(both).attempts] == [failed, solved]
+    listed = batch("a", verdict=solved, rest=failed)
+    assert [a.verdict for a in kept.judged_by(listed).attempts] == [failed, solved]
+
+
+def test_predictions_are_of_attempts_that_are_recorded_with_a_patch(tmp_path: Path) -> None:
+    run = runs_on_disk.write_run(
+        tmp_path / "run", lambda _key: Outcome.RESOLVED, tasks=3, scaffolds=("edit",)
+    )
+    for task in ("t0", "t2"):
+        (run / "edit" / task / "1" / "patch.diff").write_bytes(b"--- \xff\n")
+    (run / "edit" / "t2" / "1" / "record.json").unlink()
+    write_predictions(run, load(run))
+    (line,) = (run / "predictions.jsonl").read_text().split("\n")[:-1]
+    assert json.loads(line) == {
+        "instance_id": "t0",
+        "model_name_or_path": "Qwen3.6-27B+edit#1",
+        "model_patch": "--- \ufffd\n",
+    }

@@ -17,7 +17,7 @@ from evals.commands.replay import recorded
 from evals.run import manifest as manifests
 from evals.run.exchanges import FILE, ExchangeLog, read_exchanges
 from evals.run.plan import RunPlan
-from evals.run.replay import Replayed, TapeServer, difference, replay_attempt
+from evals.run.replay import EXCERPT, Replayed, TapeServer, difference, replay_attempt
 from scaffolds.base import Settings
 from scaffolds.model import Exchange
 from tasks.sandbox import Sandbox
@@ -242,3 +242,20 @@ def test_a_run_of_the_command_line_is_replayed_in_real_containers(tmp_path: Path
     assert same == {"key": first.model_dump(), "calls": 5, "divergence": ""}
     assert other["calls"] == 0
     assert other["divergence"].startswith("call 1: message 2 (user) differs: recorded")
+
+
+def test_a_difference_is_shown_with_what_stands_around_it() -> None:
+    long = "x" * 1000
+
+    def said(text: str) -> bytes:
+        return json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+
+    line = difference(said(f"{long}here{long}"), said(f"{long}there{long}"))
+    assert line.startswith("message 1 (user) differs: recorded '")
+    recorded, now = (part.rpartition("'")[0].rpartition("'")[2] for part in line.split(", now "))
+    assert (recorded.index("h"), now.index("t")) == (EXCERPT // 2, EXCERPT // 2)
+    assert (len(recorded), len(now)) == (EXCERPT, EXCERPT)
+    assert recorded.strip("x") == "here"
+    short = difference(said("no"), said("nobody"))
+    assert short.endswith("""recorded '{"content": "no"}', now '{"content": "nobody"}'""")
+    assert difference(b'{"a": 1}', b'{ "a": 1 }') == "the same in other bytes"

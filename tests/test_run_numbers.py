@@ -19,6 +19,8 @@ from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Par
 from evals.results.table import Results, Row, System
 from evals.run import outages as waiting
 from evals.run import same_server
+from evals.run.admission import Admission
+from evals.run.backlog import Backlog
 from evals.run.controls import PATCH_FILE, make_scaffold
 from evals.run.empty_turns import FIRST_CALLS, EmptyTurnGuard
 from evals.run.ledger import Ledger, verify
@@ -26,6 +28,7 @@ from evals.run.lock import interruptible
 from evals.run.outages import TRIES, Outages, PatientPulls, Refused
 from evals.run.plan import RunPlan, load_plan
 from evals.run.plan_tasks import check_subset, in_random_order, load_tasks
+from evals.run.spoiled import Again, Spoiled
 from evals.run.tally import Tally
 from evals.stats.subset import draw_stratified
 from scaffolds.base import Metrics, Settings, Step, Stop
@@ -400,3 +403,58 @@ def test_a_ledger_says_what_a_session_began_with_and_came_to(tmp_path: Path) -> 
     ended = [(one["done"], one["stopped"]) for one in bodies if one["event"] == "work-ended"]
     assert (began, ended) == ([(3, 0, 2), (3, 0, 2)], [(3, False), (6, False)])
     assert (bodies[0]["event"], bodies[-1]["event"]) == ("work-started", "work-ended")
+
+
+def test_what_waits_is_taken_in_order_counted_and_given_back(tmp_path: Path) -> None:
+    a1, b1, a2 = (AttemptKey(scaffold=s, task_id="t", attempt=n) for s, n in (("a", 1), ("b", 1), ("a", 2)))
+    tally, stopping = Tally(total=3), threading.Event()
+    backlog = Backlog(tally, stopping, Admission(2))
+    assert backlog.take() is None
+    backlog.extend([a1, b1, a2])
+    assert backlog.take() == a1
+    assert (set(tally.under_way), len(backlog)) == ({a1}, 2)
+    tally.ended(a1)
+    backlog.put_back(a1)
+    assert list(backlog) == [a1, b1, a2]
+    backlog.settle(["a"])
+    assert (list(backlog), tally.total) == ([b1], 1)
+    backlog.put_back(a1)
+    assert (list(backlog), tally.total) == ([b1], 0)
+    backlog.reopen(["a"], [])
+    assert (sorted(map(str, backlog)), tally.total) == (sorted(map(str, (b1, a1, a2, a1))), 3)
+    stopping.set()
+    assert backlog.take() is None
+
+
+def test_what_was_spoiled_leaves_the_counts_and_what_was_seen_through_is_only_graded_again(
+    tmp_path: Path,
+) -> None:
+    keys = {n: AttemptKey(scaffold="s", task_id=f"t{n}", attempt=1) for n in range(4)}
+    judged, lost = (
+        Grade(outcome=o, official=GraderVerdict(outcome=o), grader="g", key="k", party=party)
+        for o, party in ((Outcome.RESOLVED, None), (Outcome.NOT_JUDGED, Party.SANDBOX))
+    )
+    grades = {0: judged, 1: lost, 2: lost, 3: judged}
+    tally = Tally(done=4)
+    spoiled = Spoiled(tmp_path, tally)
+    for n, key in keys.items():
+        key.directory(tmp_path).mkdir(parents=True)
+        failure = Failure(party=Party.SANDBOX, message="gone") if n == 2 else None
+        (key.directory(tmp_path) / "record.json").write_text(
+            Record.model_validate(BARE | {"key": key, "failure": failure}).model_dump_json()
+        )
+        (key.directory(tmp_path) / "grade.json").write_text(grades[n].model_dump_json())
+        if n == 2:
+            spoiled.attempt(key)
+        tally.count(grades[n])
+        spoiled.graded(key, grades[n])
+    assert (tally.graded, tally.resolved, tally.unjudged) == (2, 2, 2)
+    assert set(spoiled.without([])) == {keys[1], keys[2]}
+    assert spoiled.without(["s"]) == []
+    again = spoiled.take_back([keys[1], keys[2]])
+    assert again == Again([keys[2]], [keys[1]])
+    assert (tally.done, tally.graded, tally.unjudged) == (3, 2, 0)
+    assert spoiled.without([]) == []
+    spoiled.quarantine([keys[0]], "another-server")
+    assert (tally.done, tally.graded, tally.resolved) == (2, 1, 1)
+    assert sorted(path.name for path in (tmp_path / "s" / "t0").iterdir()) == ["1.another-server-1"]

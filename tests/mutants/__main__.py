@@ -45,7 +45,7 @@ def main() -> None:
         with copy_of(Path(home)) as copy:
             covers = (
                 given(options.tests) if options.tests
-                else importing(ROOT / "tests") if options.importers
+                else importing(ROOT) if options.importers
                 else covering(copy, CACHE / "covering", files)
             )  # fmt: skip
             if options.tests and notice(copy, dict.fromkeys(options.tests, 60.0)):
@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--importers",
         action="store_true",
-        help="only test files that import the mutant's own module: quick, and what survives is an upper bound",
+        help="only test files that import the mutant's module, or one that does: nothing is measured, and what survives is an upper bound",
     )
     parser.add_argument("--workers", type=int, default=2)
     return parser.parse_args()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -36,7 +36,7 @@ class Covering(NamedTuple):
     files: tuple[str, ...] = ()
     """Where not empty: these, whatever they run."""
     importers: Callable[[str], list[str]] | None = None
-    """Where given: the test files that import a source file themselves, and nothing is measured."""
+    """Where given: the test files that import a source file, and nothing is measured."""
 
     def of(self, mutant: Mutant) -> dict[str, float]:
         """Seconds of each test that runs a mutant; one that runs at import concerns all tests of its file."""
@@ -78,27 +78,47 @@ def given(files: list[str]) -> Covering:
     return Covering({}, {}, tuple(files))
 
 
-def importing(tests: Path) -> Covering:
-    """By the import statements of the test files. Others may run a mutant, too: what survives here is an upper bound."""
-    return Covering({}, {}, importers=partial(importers, tests))
+def importing(root: Path) -> Covering:
+    """By import statements: a file that imports the mutant's module, or a module that does. Others may run it, too: what
+    survives here is an upper bound."""
+    return Covering({}, {}, importers=partial(importers, root))
 
 
 @cache
-def importers(tests: Path, source: str) -> list[str]:
-    """Those that import least of ours come first: a test of one module is quick to notice, and the first that does ends it."""
-    name = source.removesuffix(".py").replace("/", ".")
-    package, _, module = name.rpartition(".")
-    own = re.compile(
-        rf"^from {re.escape(name)} import|^from {re.escape(package)} import .*\b{module}\b", re.MULTILINE
-    )
-    texts = {path.name: path.read_text() for path in sorted(tests.glob("test_*.py"))}
-    chosen = sorted(
-        (name for name in texts if own.search(texts[name])), key=lambda n: len(OURS.findall(texts[n]))
-    )
-    return [f"tests/{name}" for name in chosen]
+def importers(root: Path, source: str) -> list[str]:
+    """Nearest first, and of equally near ones those that import least of ours: the first test that notices ends a trial."""
+    graph, name = imports(root), dotted(source)
+    near = {name} | {other for other, found in graph.items() if name in found and not is_test(other)}
+    chosen = [other for other, found in graph.items() if is_test(other) and found & near]
+    chosen.sort(key=lambda other: (name not in graph[other], len(graph[other]), other))
+    return [f"{other.replace('.', '/')}.py" for other in chosen]
 
 
-OURS = re.compile(r"^from (?:evals|scaffolds|tasks|tests)\b", re.MULTILINE)
+@cache
+def imports(root: Path) -> dict[str, frozenset[str]]:
+    """Module → modules that it imports, within functions as well; a name that may be a module or not counts as both."""
+    files = [path for package in (*PACKAGES, "tests") for path in sorted((root / package).rglob("*.py"))]
+    names = {dotted(str(path.relative_to(root))): path for path in files if "bundled" not in path.parts}
+    return {name: frozenset(imported(path.read_text()) & names.keys()) for name, path in names.items()}
+
+
+def imported(text: str) -> set[str]:
+    found = set[str]()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Import(aliases):
+                found |= {alias.name for alias in aliases}
+            case ast.ImportFrom(str(module), aliases, 0):
+                found |= {module, *(f"{module}.{alias.name}" for alias in aliases)}
+    return found
+
+
+def dotted(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def is_test(name: str) -> bool:
+    return name.startswith("tests.test_")
 
 
 def together(measured: Iterator[Measured]) -> Covering:
@@ -114,7 +134,7 @@ def together(measured: Iterator[Measured]) -> Covering:
 def measure(files: list[str], kept: dict[str, Path], sources: list[str]) -> int:
     """In a child: run test files and write what each of their tests ran."""
     for source in sources:  # before anything is measured: what runs at import is no test's own
-        import_module(source.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        import_module(dotted(source))
     recorder = coverage.Coverage(
         data_file=None, include=[str(Path.cwd() / package / "*") for package in PACKAGES], config_file=False
     )
