@@ -63,7 +63,7 @@ def _examine(base_url: str, model: str | None, key: str | None, *, thorough: boo
             config = _config(base_url, model, key)
             facts = probe(config)
         except MachineError as error:
-            raise UserError(f"{error}{_tls_hint(str(error))}") from None
+            raise UserError(str(error)) from None
         return examine(config, facts, Form.THOROUGH if thorough else Form.FULL, show_on(status))
 
 
@@ -89,14 +89,6 @@ def _config(base_url: str, model: str | None, key: str | None) -> ModelConfig:
             f"name the model with --model; the server has: {', '.join(names[:20]) or 'no list of them'}"
         )
     return made(names[0])
-
-
-def _tls_hint(error: str) -> str:
-    is_tls = any(word in error for word in ("SSL", "certificate", "TLS"))
-    return (
-        "; for a server without TLS write http://, for one with a certificate of its own set SSL_CERT_FILE"
-        * is_tls
-    )
 
 
 def _print(examination: Examination) -> None:

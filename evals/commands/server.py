@@ -12,7 +12,7 @@ from evals.run.manifest import Manifest, model_change
 from evals.run.plan import RunPlan
 from evals.run.same_server import ServerCheck
 from scaffolds.base import ToolCallMode
-from scaffolds.model import Served
+from scaffolds.model import ModelError, Served, Trouble
 from tasks.errors import MachineError, UserError
 
 if TYPE_CHECKING:
@@ -27,9 +27,37 @@ def probe_server(plan: RunPlan) -> dict[str, Any] | None:
         return None
     facts = _facts(plan.model)
     if plan.same_server:
-        facts |= who_answers(plan.model)
+        known = who_answers(plan.model)
+        if not known:
+            refuse_mute(plan)
+        facts |= known
         _check_name(plan.model, facts)
     return facts
+
+
+def refuse_mute(plan: RunPlan) -> None:
+    """Raises `UserError` for a server that will not answer a short prompt with the run's own settings, or never ends to.
+
+    One that is away, or loads its model, is waited for later.
+    """
+    trouble = make_short_prompt(plan)()
+    if trouble is None or trouble.kind is Trouble.DOWN:
+        return
+    look = ": look at its log" if trouble.kind is Trouble.STALLED else ""
+    raise UserError(f"{plan.model.base_url if plan.model else ''} does not chat: {trouble}{look}")
+
+
+def make_short_prompt(plan: RunPlan) -> Callable[[], ModelError | None]:
+    """How the run tells a refused prompt from a refused setting."""
+
+    def ask() -> ModelError | None:
+        from scaffolds.openai.probe import short_prompt
+        from scaffolds.tools import Submit
+
+        tools = () if plan.tool_calls.in_text else (Submit.schema,)
+        return short_prompt(plan.model, tools) if plan.model else None
+
+    return ask
 
 
 def _facts(config: ModelConfig) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from evals.commands.server import (
     make_admission,
     make_counters,
     make_server_check,
+    make_short_prompt,
     probe_server,
 )
 from evals.grade.check_tasks import excluded_tasks
@@ -41,7 +42,6 @@ from evals.run.plan_tasks import drawn_subset, load_tasks
 from evals.run.queue import Run
 from evals.run.same_server import finish_quarantine
 from scaffolds.base import Settings
-from scaffolds.model import ModelError
 from scaffolds.preset import left_out
 from tasks import catalog
 from tasks.backend import Progress
@@ -223,16 +223,3 @@ def make_waiter(plan: RunPlan) -> Callable[[Callable[[], bool]], bool]:
         return plan.model is not None and wait_until_up(plan.model, stopping)
 
     return wait
-
-
-def make_short_prompt(plan: RunPlan) -> Callable[[], ModelError | None]:
-    """How the run tells a refused prompt from a refused setting."""
-
-    def ask() -> ModelError | None:
-        from scaffolds.openai.probe import short_prompt
-        from scaffolds.tools import Submit
-
-        tools = () if plan.tool_calls.in_text else (Submit.schema,)
-        return short_prompt(plan.model, tools) if plan.model else None
-
-    return ask

@@ -30,6 +30,10 @@ UNPARSABLE_WORDS = re.compile(
 """llama-server answers 500 when the *model's* text breaks the format that its template promises."""
 WRONG_MODEL_TYPES = {"model_not_found", "NotFoundError", "not_found_error"}
 LONGEST_QUOTE = 300
+NO_KEY = " (name the variable that holds the server's key with --api-key-env)"
+NO_API = " (is --base-url the address of its API? That often ends in /v1)"
+HINTS = {401: NO_KEY, 403: NO_KEY, 404: NO_API, 405: NO_API}
+"""What to do, by status."""
 
 
 class Transient(Exception):  # noqa: N818 - a state that passes, not yet an error
@@ -84,8 +88,6 @@ def classify(status: int, raw: bytes | str | Mapping[str, Any], retry_after: str
     if status == 200 and error.code.isdigit():
         status = int(error.code)
     said = f"the server answered {status}: {error.message}"
-    if status in (401, 403):
-        said += " (name the variable that holds the server's key with --api-key-env)"
     if _is_overflow(status, error):
         return ContextOverflow(said)
     if status in (408, 409, 425, 429, 502, 503, 504) or error.kind == "unavailable_error":
@@ -95,7 +97,7 @@ def classify(status: int, raw: bytes | str | Mapping[str, Any], retry_after: str
     if UNPARSABLE_WORDS.search(error.message):
         return Unparsable(said, Trouble.REFUSED)
     if 400 <= status < 500 or status == 501 or OUR_FAULT_WORDS.search(error.message):
-        return ModelError(said, kind=Trouble.REFUSED, retryable=False)
+        return ModelError(said + HINTS.get(status, ""), kind=Trouble.REFUSED, retryable=False)
     return Transient(said, Trouble.REFUSED if status == 500 else Trouble.DOWN)
 
 

@@ -167,7 +167,7 @@ def _models(client: openai.OpenAI, config: ModelConfig) -> list[Mapping[str, Any
         body = _ask(client, "/models")
     except Transient as error:
         raise MachineError(
-            f"no model server answers at {config.base_url} ({error}): start it, or pass --base-url"
+            f"no model server answers at {config.base_url} ({error}): {_advice(config, str(error))}"
         ) from error
     except (ModelError, ContextOverflow) as error:
         if _status(error) == 404:
@@ -175,6 +175,17 @@ def _models(client: openai.OpenAI, config: ModelConfig) -> list[Mapping[str, Any
         raise UserError(f"the model server at {config.base_url} refuses us: {error}") from error
     data = body.get("data")
     return [entry for entry in data if isinstance(entry, Mapping)] if isinstance(data, list) else []
+
+
+def _advice(config: ModelConfig, error: str) -> str:
+    """What to do about a server that cannot be reached."""
+    if any(word in error for word in ("SSL", "certificate", "TLS")):
+        return (
+            "for a server without TLS write http://, for one with a certificate of its own set SSL_CERT_FILE"
+        )
+    hung_up = any(word in error for word in ("reset by peer", "disconnected without", "illegal status line"))
+    tls = "; where it speaks TLS write https://" if hung_up and config.base_url.startswith("http:") else ""
+    return f"start it, or pass --base-url{tls}"
 
 
 def _check_name(config: ModelConfig, names: tuple[str, ...], *, found: bool) -> None:

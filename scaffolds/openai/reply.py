@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaffolds.calls import valid_arguments
-from scaffolds.model import Message, Reply, Served, ToolCall, Usage
+from scaffolds.model import Message, Reply, Served, ToolCall, Trouble, Usage
 from scaffolds.openai.empty import empty_turn
 from scaffolds.openai.errors import EmptyStream, Transient, classify
 from tasks.untrusted import clean, loads
@@ -162,9 +162,9 @@ def _json(text: str) -> Mapping[str, Any]:
     try:
         value = loads(text)
     except ValueError as error:
-        raise Transient("the server sent an answer that is not JSON") from error
+        raise Transient("the server sent an answer that is not JSON", Trouble.REFUSED) from error
     if not isinstance(value, Mapping):
-        raise Transient("the server sent JSON that is no object")
+        raise Transient("the server sent JSON that is no object", Trouble.REFUSED)
     return value
 
 

@@ -5,11 +5,13 @@ Not here: what is asked, retries, and whose time ran out (`client`); what an ans
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from weakref import WeakSet
 
 import httpx2
 import openai
@@ -27,6 +29,8 @@ MOST_CLIENTS = 8
 """Servers to which a process keeps connections; the one used longest ago is closed."""
 _CLIENTS: dict[tuple[str, SecretStr, Deadlines], Client] = {}
 _SHARING = threading.Lock()
+_OPEN: WeakSet[Client] = WeakSet()
+"""Of this process; closed before it ends, for then connections are collected in any order."""
 WEB_PAGE = (
     "the server answered with a web page: give the address of its API (--base-url), which often ends in /v1"
 )
@@ -48,6 +52,7 @@ class Client(openai.OpenAI):
         self._url = str(self.base_url).rstrip("/")
         agent = {"Authorization": f"Bearer {key}", "User-Agent": self.user_agent}
         self._headers = {"Accept": "application/json", "Content-Type": "application/json", **agent}
+        _OPEN.add(self)
 
     def __del__(self) -> None:
         with suppress(Exception):  # as the SDK does for a client that it made
@@ -67,6 +72,12 @@ class Client(openai.OpenAI):
                 response.read()
             raise openai.APIStatusError(f"status {response.status_code}", response=response, body=None)
         return response
+
+
+@atexit.register
+def close_all() -> None:
+    for client in tuple(_OPEN):
+        client.close()
 
 
 def shared_client(base_url: str, api_key: SecretStr, deadlines: Deadlines) -> Client:
