@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from evals.grade.strict.values import Words, alternatives
+from evals.grade.strict.codes import copies_for
+from evals.grade.strict.values import Words, alternatives, parts_of
 from evals.grade.strict.variants import Varied, vary_file
 
 HEAD = "import unittest, pytest\n\nclass T(unittest.TestCase):\n    def test_it(self, x=None):\n        "
@@ -100,14 +101,69 @@ def test_no_place_of_a_relation_tells_what_is_asked_for(assertion: str) -> None:
     assert all(110 < count < 190 for count in seen.values()), seen
 
 
+SEVERAL = HEAD + "assert 1 + 1 == 2\n        assert 20 + 1 == 21\n        assert 30 + 1 == 31\n"
+
+
 def test_several_assertions_change_together() -> None:
-    source = HEAD + "assert 1 + 1 == 2\n        assert 20 + 1 == 21\n        assert 30 + 1 == 31\n"
-    changed, [one] = varied(source, count=6, seed=1)
+    changed, [one] = varied(SEVERAL, count=4, seed=1)
     parts = changed.split("def test_it")[1:]
     for copy, text in zip(one.copies, parts, strict=True):
         if not copy.true[0]:
             assert sum(right not in text for right in ("== 2\n", "== 21", "== 31")) >= 1
-    assert len({line for text in parts for line in text.split("\n") if "==" in line}) > 7
+    assert len({line for text in parts for line in text.split("\n") if "==" in line}) > 5
+
+
+def asked(changed: str) -> list[set[int]]:
+    """The set that each copy asks for."""
+    lists = [node.elts for node in ast.walk(ast.parse(changed)) if isinstance(node, ast.List)]
+    return [{ast.literal_eval(element) for element in elements} for elements in lists]
+
+
+@pytest.mark.parametrize("assertion", ["assert 20 + 1 == 21", "self.assertEqual(20 + 1, 21, 'no')"])
+def test_few_copies_ask_for_sets_of_many_values(assertion: str) -> None:
+    """Who believes in any other value fails a true copy; all values come about equally often."""
+    for seed in range(20):
+        changed, [one] = varied(HEAD + assertion + "\n", count=30, seed=seed)
+        assert one.coded
+        assert one.choices == (30,)
+        assert len(one.copies) == copies_for(30) == 7
+        sets, true = asked(changed), [copy.true[0] for copy in one.copies]
+        assert true == [21 in members for members in sets]
+        values = set[int]().union(*sets)
+        assert len(values) == 30
+        assert [
+            v for v in values if all(v in members for members, t in zip(sets, true, strict=True) if t)
+        ] == [21]
+        assert len({sum(v in members for members in sets) for v in values}) == 1
+        assert [run(changed, copy.name) for copy in one.copies] == true
+
+
+@pytest.mark.parametrize(
+    "assertion",
+    [
+        "assert (1 or\n  0) == 21",
+        "self.assertEqual((1 or 0), 21)",
+        "assert 21 == {'{': 21}['{']",
+        "assert len(f'{5}') == 21",
+    ],
+)
+def test_odd_writing_stays_python(assertion: str) -> None:
+    changed, [one] = varied(HEAD + assertion + "\n", count=30)
+    assert len(one.copies) >= 5
+    compile(changed, "test", "exec")
+
+
+def test_a_large_literal_is_not_repeated_without_end() -> None:
+    words = " ".join(f"word{chr(97 + n % 26)}" for n in range(600))
+    changed, [one] = varied(f"{HEAD}assert str() == '{words}'\n", count=64)
+    assert len(changed) < 40 * len(words)
+    assert not one.coded
+
+
+def test_parts_of_a_display_are_displays_of_its_kind() -> None:
+    assert set(parts_of("[1, 2, 3]")) == {"[]", "[1, 2, 3]", "[1]", "[2, 3]", "[2]", "[1, 2]", "[3]"}
+    assert set(parts_of("(1, 'a')")) == {"()", "(1, 'a')", "(1,)", "('a',)"}
+    assert list(parts_of("{1: 2}")) == []
 
 
 ROWS = """

@@ -14,7 +14,7 @@ from random import Random
 from secrets import randbits
 from typing import NamedTuple
 
-from evals.grade.strict import suite, variants
+from evals.grade.strict import codes, suite, variants
 from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.negative_controls import Contents, packed
 from evals.grade.strict.script import Parts
@@ -24,10 +24,10 @@ from tasks.task import Frozen, Task
 
 GUESSES = 1024
 """One guess in so many may get through, where the tests have room for that."""
-MOST_COPIES, MOST_IN_ALL = 32, 96
-"""Of one test, and of all."""
-SAMPLE, SMALL_SAMPLE = 24, 4
-"""PASS_TO_PASS functions that are doubled as well, and what is left of them where that costs too much."""
+MOST_VALUES, MOST_IN_ALL = 128, 96
+"""Of one test, and copies of all."""
+SAMPLE, SMALL_SAMPLE, SHARE = 24, 4, 0.1
+"""PASS_TO_PASS functions that are doubled as well: this share of them, no more and no fewer than so many."""
 MAY_COST, FREE_SECONDS = 1.2, 5.0
 """A mixed run may take so many times the plain one's seconds, and so many seconds more than that."""
 
@@ -79,23 +79,37 @@ def make_mixed(context: MixedContext) -> Mixed | None:
     """Calibrated on gold in one run, or two; None where no test bears copies. Raises `SandboxError`."""
     hidden = context.functions(context.task.patch_checks.fail_to_pass)
     known = sorted(context.functions(context.task.patch_checks.pass_to_pass) - hidden)
-    sample = context.random.sample(known, min(SAMPLE, len(known)))
-    copies = _copies_each(context, hidden)
-    tried = _attempt(context, hidden, set(sample), copies)
+    size = min(SAMPLE, max(SMALL_SAMPLE, int(SHARE * len(known))))
+    sample = context.random.sample(known, min(size, len(known)))
+    values = _values_each(context, hidden)
+    tried = _attempt(context, hidden, set(sample), values)
     if tried.mixed or not tried.good:
         return tried.mixed
     kept = [name for name in sample if name in tried.good]
-    kept, copies = kept[: max(SMALL_SAMPLE, int(len(kept) * tried.share))], max(2, int(copies * tried.share))
-    return _attempt(context, hidden & tried.good, set(kept), copies, last=True).mixed
+    kept, values = kept[: max(SMALL_SAMPLE, int(len(kept) * tried.share))], max(2, int(values * tried.share))
+    return _attempt(context, hidden & tried.good, set(kept), values, last=True).mixed
 
 
-def _copies_each(context: MixedContext, hidden: set[str]) -> int:
-    """So many that a guess is rare enough, were they shared out evenly among the tests that have room for more than two."""
-    _, drawn = _varied(context.tests, dict.fromkeys(hidden, 4), context.random)
+def _values_each(context: MixedContext, hidden: set[str]) -> int:
+    """So many that a guess is rare enough; fewer where that makes too many copies."""
+    _, drawn = _varied(context.tests, dict.fromkeys(hidden, MOST_VALUES), context.random)
     with_values = [one for one in drawn if not one.relation]
-    groups = sum(one.choices[row] > 1 for one in with_values for row in _hidden_rows(context, one))
-    needed = next((n for n in range(2, MOST_COPIES + 1) if n**groups >= GUESSES), MOST_COPIES)
-    return max(2, min(needed, MOST_IN_ALL // max(1, len(with_values))))
+    rooms = [one.choices[row] for one in with_values for row in _hidden_rows(context, one)]
+
+    def enough(values: int) -> bool:
+        return prod(min(values, room) for room in rooms) >= GUESSES
+
+    def too_many(values: int) -> bool:
+        return sum(_copies_of(one, values) for one in with_values) > MOST_IN_ALL
+
+    needed = next((n for n in range(2, MOST_VALUES) if enough(n)), MOST_VALUES)
+    return next((n for n in range(needed, 2, -1) if not too_many(n)), 2)
+
+
+def _copies_of(one: Varied, values: int) -> int:
+    """How many copies a test has, drawn for fewer values than it was."""
+    values = min(values, max(one.choices))
+    return codes.copies_for(values) if one.coded and values >= codes.WORTH else values
 
 
 def _hidden_rows(context: MixedContext, varied: Varied) -> dict[int, str]:
@@ -132,10 +146,10 @@ class Tried(NamedTuple):
 
 
 def _attempt(
-    context: MixedContext, hidden: set[str], sample: set[str], copies: int, *, last: bool = False
+    context: MixedContext, hidden: set[str], sample: set[str], values: int, *, last: bool = False
 ) -> Tried:
     """Usable when all functions bear their copies and it costs little enough, or is the last."""
-    counts = dict.fromkeys(sample, 2) | dict.fromkeys(hidden, copies)
+    counts = dict.fromkeys(sample, 2) | dict.fromkeys(hidden, values)
     files, varied = _varied(context.tests, counts, context.random)
     if not varied:
         return Tried(set(), None)
@@ -219,14 +233,20 @@ def _finished(
 
 
 def _ways(context: MixedContext, varied: list[Varied], hidden: set[str], expected: Expected) -> int:
-    """Ways to choose one of the equal copies for each FAIL_TO_PASS row, the right one among them.
+    """Ways to choose one of the values of each FAIL_TO_PASS row, the right one among them.
 
     Relations count as one way: a reader may bet on what tests assert.
     """
     false = Counter(original for original, true in expected.values() if not true)
     return prod(
-        min(one.choices[row], 1 + false[original])
+        _ways_of(one, row, false[original])
         for one in varied
         if one.name in hidden and not one.relation
         for row, original in _hidden_rows(context, one).items()
     )
+
+
+def _ways_of(one: Varied, row: int, false: int) -> int:
+    """`false`: how many of a row's false copies fail on gold; where one does not, only those tell anything."""
+    drawn = sum(not copy.true[row] for copy in one.copies)
+    return one.choices[row] if false == drawn else min(one.choices[row], 1 + false)

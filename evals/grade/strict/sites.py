@@ -1,8 +1,9 @@
 """Where a test function may change, and what may stand there: options, one of which keeps the meaning.
 
-An expected value gives way to others that could as well stand there (`values`), in several assertions at once where
-there are several; where no value is expected, a condition must hold or must not (`relations`). Rows of a `parametrize`
-that hold expected values change each for itself. Not covered: assertions that are not known here.
+An expected value gives way to sets of values that could as well stand there (`values`, `codes`), or to one of them,
+in several assertions at once where there are several; where no value is expected, a condition must hold or must not
+(`relations`). Rows of a `parametrize` that hold expected values change each for itself. Not covered: assertions that
+are not known here.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from itertools import product
 from random import Random
 from typing import NamedTuple
 
+from evals.grade.strict import codes
 from evals.grade.strict.relations import Claim, claim_of
 from evals.grade.strict.source import Edit, Function, Source
 from evals.grade.strict.values import WHOLE, Words, alternatives, drawn, is_literal, literals, mixtures
 
 SHARP = 6
 """Characters of a string that is looked for: a shorter one is found by chance."""
-MOST_CLAIMS = 2
+MOST_CLAIMS, MOST_EQUALITIES = 2, 8
+MOST_COPIES = 32
+"""Of one test, where each value stands in a copy of its own."""
 EXCEPTIONS = {
     "ValueError": 16.0, "TypeError": 5.0, "KeyError": 3.0, "AttributeError": 2.0, "RuntimeError": 2.0, "IndexError": 1.5,
     "OSError": 1.0, "SyntaxError": 1.0, "ZeroDivisionError": 0.7,
@@ -37,10 +41,12 @@ SOUGHT = {"assertIn", "assertContains", "assertTemplateUsed", "assertRegex"}
 
 
 class Site(NamedTuple):
-    """Places that change together: each copy takes one of these options, and one of them keeps the meaning."""
+    """Places that change together: each copy takes one of these options, and some of them keep the meaning."""
 
     options: tuple[tuple[Edit, ...], ...]
-    true: int
+    true: frozenset[int]
+    choices: int
+    """Values, or mixtures of values, among which a reader must find the right one."""
     relation: bool = False
 
 
@@ -69,13 +75,48 @@ def sites_of(function: Function, drawing: Drawing) -> list[Site | None]:
     nodes = list(ast.walk(ast.Module(body=function.body, type_ignores=[])))
     leaves = [leaf for node in nodes for leaf in _leaves(node, drawing)]
     if leaves:
-        return [_site(leaves, drawing)]
+        coded, one_each = _coded(nodes, drawing), _site(leaves, drawing)
+        return [coded if coded and (not one_each or 2 * coded.choices >= one_each.choices) else one_each]
     found = [claim for node in nodes if (claim := claim_of(node, drawing.text))]
     return [_claim_site(found, drawing)] if found else []
 
 
+def _coded(nodes: list[ast.AST], drawing: Drawing) -> Site | None:
+    """One equality asks for sets of values: any of those that have room for as many as wanted, else that with most."""
+    found = [equality for node in nodes if (equality := codes.equality_of(node, drawing.text))]
+    best, chosen = list[str](), None
+    for equality in drawing.random.sample(found, min(MOST_EQUALITIES, len(found))):
+        texts = _texts(equality.expected, drawing)
+        if len(texts) > len(best):
+            best, chosen = texts, equality
+        if len(best) == drawing.copies:
+            break
+    if chosen is None or len(best) < codes.WORTH:
+        return None
+    options, true = codes.edited(chosen, best, drawing.random)
+    return Site(tuple(options), true, len(best))
+
+
+def _texts(expected: ast.expr, drawing: Drawing) -> list[str]:
+    """What may stand in a literal's place, the true text first."""
+    start, end = drawing.text.span(expected)
+    most = min(drawing.copies, 2 * codes.LONG // (end - start))
+    leaves = _leaves_in(expected, drawing)
+    if not leaves or most < codes.WORTH:
+        return []
+    mixed = mixtures([leaf.texts for leaf in leaves], most, drawing.random)
+    changed = [
+        drawing.text.within(
+            start, end, [Edit(*leaf[:2], text) for leaf, text in zip(leaves, mix, strict=True)]
+        )
+        for mix in mixed
+    ]
+    return list(dict.fromkeys(changed))
+
+
 def _site(leaves: list[Leaf], drawing: Drawing) -> Site | None:
     """Some of the leaves change together; every mixture of them is as likely as the true one."""
+    drawing = drawing._replace(copies=min(drawing.copies, MOST_COPIES))
     chosen, size = list[Leaf](), 1
     for leaf in drawing.random.sample(leaves, len(leaves)):
         apart = all(leaf.end <= other.start or other.end <= leaf.start for other in chosen)
@@ -91,7 +132,7 @@ def _site(leaves: list[Leaf], drawing: Drawing) -> Site | None:
         tuple(Edit(leaf.start, leaf.end, text) for leaf, text in zip(chosen, mix, strict=True))
         for mix in options
     ]
-    return Site(tuple(edits), options.index(true))
+    return Site(tuple(edits), frozenset({options.index(true)}), len(options))
 
 
 def _claim_site(found: list[Claim], drawing: Drawing) -> Site:
@@ -108,7 +149,7 @@ def _claim_site(found: list[Claim], drawing: Drawing) -> Site:
         )
         for mix in options
     ]
-    return Site(tuple(edits), options.index(mixtures[0]), relation=True)
+    return Site(tuple(edits), frozenset({options.index(mixtures[0])}), len(options), relation=True)
 
 
 def _row_sites(function: Function, drawing: Drawing) -> list[Site | None]:

@@ -42,6 +42,14 @@ class Source:
     def of(self, node: ast.expr) -> str:
         return self.part(*self.span(node))
 
+    def within(self, start: int, end: int, edits: Iterable[Edit]) -> str:
+        """A part of the text with edits inside it made."""
+        pieces, reached = [], start
+        for edit in sorted(edits):
+            pieces += [self.part(reached, edit.start), edit.text]
+            reached = edit.end
+        return "".join([*pieces, self.part(reached, end)])
+
     def edited(self, edits: Iterable[Edit]) -> str:
         """The text with all edits made; of two that overlap the first in order counts."""
         pieces, reached = [], 0

@@ -18,7 +18,7 @@ from typing import TypeVar
 BLOCK = 8
 """Neighbours that one number is drawn from."""
 SMALL = 10
-"""Below it, numbers are drawn by how often tests expect them."""
+"""Below it, numbers are drawn by how often tests expect them; who bets on that has one of `BLOCK` before him at most."""
 WHOLE = 0.5
 """How often a list changes as a whole: an empty one cannot but, and must not be known by that."""
 NEAR = 30.0
@@ -47,9 +47,14 @@ class Words:
         }
 
     def displays(self, true: str, count: int, random: Random) -> list[str]:
-        """At most `count` other displays of the same brackets, the empty one as likely as one that stands near."""
+        """At most `count` other displays of the same brackets, the empty one as likely as one that stands near.
+
+        Where the file has too few, parts of those that it has.
+        """
         empty = true[0] + true[-1]
         others = {one for one in self._displays | {empty} if one[0] == true[0] and one != true}
+        if len(others) < count:
+            others |= {one for whole in sorted(others | {true}) for one in parts_of(whole)} - {true}
         weights = {one: NEAR if one in self._near_displays or one == empty else 1.0 for one in sorted(others)}
         return drawn(weights, count, random)
 
@@ -93,6 +98,16 @@ def _displays(tree: ast.AST) -> set[str]:
     """The lists, tuples and dicts in it that hold nothing but literals, as text."""
     found = (node for node in ast.walk(tree) if isinstance(node, ast.List | ast.Tuple | ast.Dict))
     return {ast.unparse(node) for node in found if is_literal(node)}
+
+
+def parts_of(display: str) -> Iterator[str]:
+    """Its beginnings and ends, and its elements each alone, as displays; a dict has none."""
+    node = ast.parse(display, mode="eval").body
+    if isinstance(node, ast.List | ast.Tuple):
+        elements = node.elts[:BLOCK]
+        for number, element in enumerate(elements):
+            for part in (elements[:number], elements[number:], [element]):
+                yield ast.unparse(type(node)(elts=part, ctx=ast.Load()))
 
 
 def drawn(weights: Mapping[T, float], count: int, random: Random) -> list[T]:
@@ -163,9 +178,8 @@ def neighbours(value: int, words: Words, count: int, random: Random) -> list[int
     size, unit = abs(value), 1
     sign = -1 if value < 0 else 1
     if size < SMALL:
-        weights = {
-            n: (NEAR if n in words.numbers else 1.0) / (n + 0.15) for n in range(max(SMALL, 2 * count))
-        }
+        count = min(count, BLOCK)
+        weights = {n: (NEAR if n in words.numbers else 1.0) / (n + 0.15) for n in range(2 * BLOCK)}
         weights.pop(size)
         return [value, *(sign * n for n in drawn(weights, count - 1, random) if n or value >= 0)]
     while size % 10 == 0:

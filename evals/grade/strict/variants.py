@@ -25,12 +25,17 @@ class Copy(NamedTuple):
 
 
 class Varied(NamedTuple):
-    """A function and its copies; `choices`: how many ways there are to fill each row, 1 = it does not change."""
+    """A function and its copies; `choices`: among how many values each row's right one is, 1 = it does not change."""
 
     name: str
     copies: tuple[Copy, ...]
     choices: tuple[int, ...]
     relation: bool
+
+    @property
+    def coded(self) -> bool:
+        """Whether its copies ask for sets of values."""
+        return max(self.choices) > len(self.copies)
 
 
 def vary_file(source: bytes, counts: Mapping[str, int], random: Random) -> tuple[bytes, list[Varied]]:
@@ -85,12 +90,12 @@ def _copies(
         edits = [Edit(*name.span(1), fresh)]
         for site, column in zip(sites, columns, strict=True):
             edits += site.options[column[place]] if site else ()
-        pieces.append(_edited(text, start, end, edits))
+        pieces.append(text.within(start, end, edits))
         true = tuple(
-            not site or column[place] == site.true for site, column in zip(sites, columns, strict=True)
+            not site or column[place] in site.true for site, column in zip(sites, columns, strict=True)
         )
         copies.append(Copy(fresh, true))
-    choices = tuple(len(site.options) if site else 1 for site in sites)
+    choices = tuple(site.choices if site else 1 for site in sites)
     relation = any(site.relation for site in sites if site)
     varied = Varied(function.name, tuple(copies), choices, relation)
     return Edit(start, end, f"\n\n{indent}".join(pieces)), varied
@@ -103,11 +108,3 @@ def _column(site: Site | None, number: int, random: Random) -> list[int]:
     count = len(site.options)
     column = [*range(count), *(random.randrange(count) for _ in range(number - count))]
     return random.sample(column, number)
-
-
-def _edited(text: Source, start: int, end: int, edits: list[Edit]) -> str:
-    piece, reached = [], start
-    for edit in sorted(edits):
-        piece += [text.part(reached, edit.start), edit.text]
-        reached = edit.end
-    return "".join([*piece, text.part(reached, end)])
