@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evals.commands.grade import _sum_up
 from evals.grade import check_tasks
 from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task, excluded_tasks
 from evals.grade.grader import Grader, conservative
@@ -310,3 +311,28 @@ def test_only_useless_tasks_of_a_list_are_excluded(tmp_path: Path) -> None:
     }
     assert isinstance(host["memory_mb"], int)
     assert 100 < host["memory_mb"] < 100_000_000
+
+
+def test_tasks_check_lists_the_tasks_that_a_guess_may_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    one = CheckedTask(
+        id="x__strong-1",
+        task_hash="h",
+        image="i",
+        verdict=Reliability.RELIABLE,
+        gold_passed=1,
+        nop_passed=0,
+        gold_seconds=1.0,
+        guess=1 / 1024,
+    )
+    guesses = {"x__few-1": 1 / 49, "x__relations-1": 1.0, "x__unknown-1": None}
+    weak = [one.model_copy(update={"id": name, "guess": guess}) for name, guess in guesses.items()]
+    fails = one.model_copy(update={"id": "x__fails-1", "verdict": Reliability.GOLD_FAILS, "guess": None})
+    _sum_up([one, *weak, fails], 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines[:-1]] == list(guesses), (
+        "neither the strong nor the useless one"
+    )
+    assert "once in 49" in lines[0]
+    assert "expect no values" in lines[1]
+    assert "nobody knows how often" in lines[2]
+    assert lines[-1] == "4 of 5 tasks reliable at k = 1, 1 to exclude"

@@ -263,8 +263,17 @@ def _sum_up(checked: list[CheckedTask], k: int) -> None:
     excluded = sum(task.excluded for task in checked)
     for task in checked:
         if task.weak:
-            chance = f"once in {1 / task.guess:.3g}" if task.guess else "nobody knows how often"
-            typer.echo(f"weak: {plain(task.id)}: a guess passes the strict grader {chance}", err=True)
+            typer.echo(
+                f"weak: {plain(task.id)}: a guess passes the strict grader {_how_often(task.guess)}", err=True
+            )
     typer.echo(f"{reliable} of {len(checked)} tasks reliable at k = {k}, {excluded} to exclude", err=True)
     if reliable + excluded < len(checked) or not reliable:
         raise typer.Exit(1)
+
+
+def _how_often(guess: float | None) -> str:
+    if guess is None:
+        return "nobody knows how often"
+    return (
+        "as often as not, or more: its tests expect no values" if guess == 1 else f"once in {1 / guess:.3g}"
+    )

@@ -7,20 +7,26 @@ trusted for itself. A control (the same patch must FAIL where tests are broken) 
 it from the real run, and separate runs can be told apart: by order, by clock, by the text of the tests.
 
 **The design.** One mixed run (`mixed`). Each FAIL_TO_PASS function, and a secret sample of PASS_TO_PASS, stands in the
-files several times under names of equal form (`variants`). In each copy expected values are some of several that could
-as well stand there (`sites`, `values`), the true ones among them; all of them are written anew in the same way. Where a
-test expects no value, a condition is to hold or not to hold (`relations`). A pass needs every true copy to pass and every
-false one to fail, in that one process. Who forces passes passes the false ones; who behaves fails the true ones; who
-wants to tell them apart must know the answer, which is the task. Which copy does what is known to the host alone, from
-gold's run of the same files (`baseline`); a false copy that passes there says nothing. Memory across runs, clocks and
+files several times under names of equal form (`variants`). A copy asks for one of several values that could as well stand
+there, or for a set of them (`sites`, `values`, `codes`), the true ones among them; all of them are written anew in the same
+way. Where a test expects no value, a condition is to hold or not to hold (`relations`). A pass needs every true copy to
+pass and every false one to fail, in that one process. Who forces passes passes the false ones; who behaves fails the true
+ones; who wants to tell them apart must know the answer, which is the task. Which copy does what is known to the host alone,
+from gold's run of the same files (`baseline`); a false copy that passes there says nothing. Memory across runs, clocks and
 dice are of no use: there is one run. FAIL_TO_PASS functions that bear no copies (no assertion that is known here, or a
 true copy fails on gold) stay as they are and get broken bodies in a run of their own (`negative_controls`); the runs
-come one after the other in an order that is drawn, and now and then one of them twice. The order of official and strict
-is not drawn: strict is had for official passes alone, and a mixed run that is known to be one gives nothing away.
+come one after the other in an order that is drawn, and now and then one of them twice.
+
+**Official comes first**, always: strict costs as much again and is had for official passes alone. To draw that order, too,
+would run strict on half of all failures and stop nobody: no verdict compares the two runs. Who cheats in the first alone
+fails the true copies of the second; who cheats in the second alone has failed officially; that the second is a mixed run
+its files say anyway, and which copies are true they do not.
 
 **The bound.** With n values for each row of each copied FAIL_TO_PASS test, a cheat that knows everything but the answers,
-this grader included, picks the right ones with the product of 1/n. As many copies are made as bring that to 1 in 1,024,
-where the values of the test have room and the run does not become slow. Relations do not count: tests assert more often
+this grader included, picks the right ones with the product of 1/n. n is such that this is 1 in 1,024 at most, where the
+values of the test have room for it and the run does not become slow; sets tell n values apart in about log2(n) copies. A
+cheat that throws coins has 1/2 for each copy. Values are not all as likely: who knows how often tests expect 1 or an empty
+list does better than 1/n on those, so small numbers count as 8 at most. Relations do not count: tests assert more often
 than they deny, and a reader who works out what a copy asks for may bet on that. Each grade says its bound; `tasks check`
 and reports list the tasks where it is worse than 1 in 1,000.
 

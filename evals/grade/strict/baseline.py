@@ -35,7 +35,7 @@ class Calibration(Frozen):
     tampered: tuple[str, ...] = ()
     mixed: Mixed | None = None
     """Judged in place of the tests as they are; None where no FAIL_TO_PASS test bears copies."""
-    controls: tuple[Control, ...] = ()
+    negative_controls: tuple[Control, ...] = ()
     keep: bool = True
     """False: what went wrong may go right another time; do not store."""
 
@@ -114,7 +114,7 @@ def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
         exit_code=gold.exit_code,
         tampered=gold.tampered,
         mixed=mixed,
-        controls=controls,
+        negative_controls=controls,
     )
 
 

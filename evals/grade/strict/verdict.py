@@ -61,7 +61,7 @@ Seen = tuple[Control | None, Observed]
 
 def drawn(calibration: Calibration, random: Random) -> list[Control | None]:
     """The runs, in an order that nobody can know; now and then one comes twice, so that their number tells nothing."""
-    runs: list[Control | None] = [None, *calibration.controls]
+    runs: list[Control | None] = [None, *calibration.negative_controls]
     if len(runs) > 1 and random.random() < REPEATED:
         runs.append(random.choice(runs))
     return random.sample(runs, len(runs))
@@ -186,7 +186,7 @@ def _strength(calibration: Calibration) -> tuple[str, ...]:
     runner = of_runner(calibration.tests)
     if runner is not PYTHON:
         return (f"strict: tests in {runner.language} bear no copies: a control alone stands for them",)
-    covered = frozenset[str]().union(*(control.covers for control in calibration.controls))
+    covered = frozenset[str]().union(*(control.covers for control in calibration.negative_controls))
     mixed = calibration.mixed
     hidden = [f"strict: {mixed.said}"] if mixed else []
     count = len(calibration.baseline.keys() - covered - (mixed.stands_for.keys() if mixed else set()))
