@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import subprocess
 import sys
@@ -77,6 +78,21 @@ def test_pytest_states(tmp_path: Path) -> None:
     }
 
 
+SLOW = """
+import time, unittest
+class T(unittest.TestCase):
+    def test_slow(self): time.sleep(0.2)
+    def test_quick(self): pass
+"""
+
+
+@pytest.mark.parametrize("command", [PYTEST, [sys.executable, "-m", "unittest", "test_a"]])
+def test_each_test_says_how_long_it_took(tmp_path: Path, command: list[str]) -> None:
+    took = report(tmp_path, command, {"test_a.py": SLOW}).seconds
+    assert sum(seconds >= 0.2 for name, seconds in took.items() if "test_slow" in name) == 1
+    assert all(seconds >= 0 for seconds in took.values())
+
+
 def test_ids_are_those_of_pytests_summary_below_the_root(tmp_path: Path) -> None:
     files = {"pytest.ini": "[pytest]\n", "t/test_a.py": "def test_ok(): pass\n"}
     results = report(tmp_path, ["sh", "-c", f"cd t && {sys.executable} -m pytest"], files)
@@ -146,11 +162,35 @@ def written(tmp_path: Path) -> bytes:
 
 
 def test_a_true_file_is_believed(written: bytes) -> None:
-    assert read_results(written, KEY) == Results({"a": "failed", "b": "passed"}, True, 0)
+    assert read_results(written, KEY)[:3] == ({"a": "failed", "b": "passed"}, True, 0)
 
 
 def test_no_file_means_no_results() -> None:
     assert read_results(None, KEY) == Results({}, False, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '["1-1", "test", 5, "passed", 0.1]',
+        '[[], "test", [], "passed", 0.1]',
+        '["1-1", "test", ["a"], "passed"]',
+        "{}",
+        "7",
+    ],
+)
+def test_a_line_of_another_shape_is_forged_whatever_its_code(body: str) -> None:
+    """Tested code may find the key."""
+    code = hashlib.sha256((KEY + body).encode()).hexdigest()
+    assert read_results(f"{code} {body}\n".encode(), KEY).forged == 1
+
+
+def test_a_time_that_is_none_counts_for_nothing() -> None:
+    for seconds in ('"x"', "null", "1e999", "-3.0", "9" * 400):
+        body = f'["1-1", "test", ["a"], "passed", {seconds}]'
+        code = hashlib.sha256((KEY + body).encode()).hexdigest()
+        found = read_results(f"{code} {body}\n".encode(), KEY)
+        assert (found.states, found.seconds) in (({"a": "passed"}, {"a": 0.0}), ({}, {}))
 
 
 @pytest.mark.parametrize("what", ["drop", "swap", "change", "add", "key", "tear", "noise", "repeat"])

@@ -11,7 +11,7 @@ import pytest
 from evals.grade.strict import suite
 from evals.grade.strict.baseline import Calibration
 from evals.grade.strict.delivery import Observed
-from evals.grade.strict.mixed import Mixed, affordable, expected_of
+from evals.grade.strict.mixed import Mixed, affordable, durations, expected_of, fewer
 from evals.grade.strict.negative_controls import Control
 from evals.grade.strict.result_file import Results
 from evals.grade.strict.runners import PYTHON, Names
@@ -111,9 +111,21 @@ def test_true_copies_must_pass_and_false_ones_fail(
 
 
 def test_copies_are_cut_down_to_what_they_may_cost() -> None:
-    assert affordable(1.0, 6.1) == affordable(100.0, 90.0) == affordable(100.0, 120.0) == 1
-    assert affordable(100.0, 150.0) == pytest.approx(25 / 50)
-    assert affordable(1.0, 53.0) == pytest.approx(0.1)
+    assert affordable(1.0, 2.1) == affordable(100.0, 90.0) == affordable(100.0, 120.0) == 1
+    assert affordable(100.0, 150.0) == pytest.approx(21 / 50)
+    assert affordable(1.0, 13.0) == pytest.approx(0.1)
+    assert [fewer(32, share) for share in (1.0, 0.9, 0.75, 0.5, 0.3, 0.01)] == [32, 20, 10, 3, 2, 2]
+
+
+def test_what_copies_cost_is_told_by_one_run() -> None:
+    """`b` took 9 s for three copies; as it was it would have taken 3 s, and the run 6 s less."""
+    varied = Varied("b", tuple(Copy(f"b_{n}", (n == 1,)) for n in range(3)), (3,), relation=False)
+    seconds = {"t.py::b_0": 2.0, "t.py::b_1": 4.0, "t.py::b_2": 3.0, "t.py::c": 1.0}
+    run = seen(seconds=20.0)
+    results = run.results._replace(states=dict.fromkeys(seconds, "passed"), seconds=seconds)
+    assert durations([varied], run._replace(results=results)) == (14.0, 20.0)
+    crowded = run._replace(results=results, seconds=5.0)
+    assert durations([varied], crowded) == (2.0, 5.0), "side by side: they took half of what they say"
 
 
 def test_copies_count_as_far_as_gold_does_what_they_ask_for() -> None:

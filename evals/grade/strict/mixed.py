@@ -28,7 +28,7 @@ MOST_VALUES, MOST_IN_ALL = 128, 96
 """Of one test, and copies of all."""
 SAMPLE, SMALL_SAMPLE, SHARE = 24, 4, 0.1
 """PASS_TO_PASS functions that are doubled as well: this share of them, no more and no fewer than so many."""
-MAY_COST, FREE_SECONDS = 1.2, 5.0
+MAY_COST, FREE_SECONDS = 1.2, 1.0
 """A mixed run may take so many times the plain one's seconds, and so many seconds more than that."""
 
 
@@ -86,8 +86,14 @@ def make_mixed(context: MixedContext) -> Mixed | None:
     if tried.mixed or not tried.good:
         return tried.mixed
     kept = [name for name in sample if name in tried.good]
-    kept, values = kept[: max(SMALL_SAMPLE, int(len(kept) * tried.share))], max(2, int(values * tried.share))
-    return _attempt(context, hidden & tried.good, set(kept), values, last=True).mixed
+    kept = kept[: max(SMALL_SAMPLE, int(len(kept) * tried.share))]
+    return _attempt(context, hidden & tried.good, set(kept), fewer(values, tried.share), last=True).mixed
+
+
+def fewer(values: int, share: float) -> int:
+    """The most values that this share of their copies can tell apart."""
+    most = share * codes.copies_for(values)
+    return next((n for n in range(values, 2, -1) if codes.copies_for(n) <= most), 2)
 
 
 def _values_each(context: MixedContext, hidden: set[str]) -> int:
@@ -157,12 +163,26 @@ def _attempt(
     run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
     pairs = {one.name: expected_of(one, context.plain, run) for one in varied}
     good = {name for name, expected in pairs.items() if expected is not None}
-    share = 0.0 if run.timed_out else affordable(context.plain.seconds, run.seconds)
+    share = 0.0 if run.timed_out else affordable(*durations(varied, run))
     usable = run.applied and run.results.ended and not run.timed_out and len(good) == len(varied)
     if not usable or (share < 1 and not last):
         return Tried(good, None, share)
     expected = {i: found for one in pairs.values() if one for i, found in one.items()}
     return Tried(good, _finished(context, files, varied, hidden, run, expected))
+
+
+def durations(varied: Iterable[Varied], run: Observed) -> tuple[float, float]:
+    """Seconds of a mixed run as it would be without copies, and as it was.
+
+    All of them from one run: what else the machine has to do slows both. Tests side by side count as one by one.
+    """
+    seconds, whole = run.results.seconds, run.seconds
+    copies = [
+        [sum(seconds.get(i, 0.0) for i in _of(copy.name, run)) for copy in one.copies] for one in varied
+    ]
+    extra = sum(sum(spent) - sum(spent) / len(spent) for spent in copies)
+    extra *= min(1.0, whole / max(whole, sum(seconds.values()), 1e-9))
+    return whole - extra, whole
 
 
 def affordable(plain: float, mixed: float) -> float:

@@ -16,6 +16,7 @@ import importlib.util
 import json.encoder
 import os
 import sys
+import time
 
 try:
     import resource
@@ -26,6 +27,7 @@ except ImportError:
 _open, _write, _close, _getpid = os.open, os.write, os.close, os.getpid
 _sha256, _quote = hashlib.sha256, json.encoder.encode_basestring_ascii
 _join, _relpath, _getcwd = os.path.join, os.path.relpath, os.getcwd
+_clock = time.time
 
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 _getrlimit, _setrlimit, FSIZE = (
@@ -41,13 +43,14 @@ class Channel:
         self.path, self.key = path, key
         self.stream, self.code = "", ""
 
-    def send(self, kind, names, state):
+    def send(self, kind, names, state, seconds=0.0):
         """Append one line: kind `test` or `end`; names are aliases of one test."""
         stream = "%d-%s" % (_getpid(), id(self))
         if stream != self.stream:
             self.stream, self.code = stream, ""
         listed = "[" + ", ".join(map(_quote, names)) + "]"
-        body = "[" + ", ".join([_quote(self.stream), _quote(kind), listed, _quote(state)]) + "]"
+        parts = [_quote(self.stream), _quote(kind), listed, _quote(state), "%.6f" % seconds]
+        body = "[" + ", ".join(parts) + "]"
         self.code = _sha256((self.key + self.code + body).encode("ascii")).hexdigest()
         self._append((self.code + " " + body + "\n").encode("ascii"))
 
@@ -83,6 +86,7 @@ class _Unlimited:
 
 channel = Channel("", "")
 _states = {}
+_spent = {}
 
 
 def _note(key, state):
@@ -116,6 +120,7 @@ def pytest_runtest_logreport(report):
         _states.pop(nodeid, None)
         _states.pop(("raised", nodeid), None)
         return
+    _spent[nodeid] = _spent.get(nodeid, 0.0) + float(getattr(report, "duration", 0.0))
     state = report.outcome
     if hasattr(report, "wasxfail"):
         state = "xfailed" if report.outcome == "skipped" else "passed"
@@ -124,7 +129,7 @@ def pytest_runtest_logreport(report):
     _note(nodeid, state)
     if report.when == "teardown":
         _states.pop(("raised", nodeid), None)
-        channel.send("test", [_relative(nodeid)], _states.pop(nodeid))
+        channel.send("test", [_relative(nodeid)], _states.pop(nodeid), _spent.pop(nodeid, 0.0))
 
 
 _places = []
@@ -171,6 +176,7 @@ def watch_unittest(module):
     for name, state in UNITTEST.items():
         _wrap(result, name, lambda self, test, *rest, **more: _note(id(test), more["state"]), state)
     _wrap(result, "addSubTest", _subtest, None)
+    _wrap(result, "startTest", _unittest_begins, None)
     _wrap(result, "stopTest", _unittest_done, None)
     _wrap(result, "stopTestRun", lambda self, **more: channel.send("end", [], "0"), None)
 
@@ -191,10 +197,16 @@ def _subtest(self, test, subtest, err, state):
         _note(id(test), "failed")
 
 
+def _unittest_begins(self, test, state):
+    _spent[id(test)] = _clock()
+
+
 def _unittest_done(self, test, state):
+    seconds = _clock() - _spent.pop(id(test), _clock())
     if id(test) in _states:
         described = test.shortDescription()
-        channel.send("test", [str(test)] + ([described.strip()] if described else []), _states.pop(id(test)))
+        names = [str(test)] + ([described.strip()] if described else [])
+        channel.send("test", names, _states.pop(id(test)), seconds)
 
 
 # --- SymPy --------------------------------------------------------------------------------------------------------
@@ -206,11 +218,11 @@ def watch_sympy(module):
     current = []
 
     def entering(self, function, state):
-        current[:] = [function.__name__]
+        current[:] = [function.__name__, _clock()]
 
     def outcome(self, *args, **more):
         if current:
-            channel.send("test", [current[0]], more["state"])
+            channel.send("test", [current[0]], more["state"], _clock() - current[1])
 
     _wrap(reporter, "entering_test", entering, None)
     for name, state in (("test_pass", "passed"), ("test_fail", "failed"), ("test_skip", "skipped")):
