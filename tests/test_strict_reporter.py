@@ -174,7 +174,7 @@ def test_no_file_means_no_results() -> None:
     [
         '["1-1", "test", 5, "passed", 0.1]',
         '[[], "test", [], "passed", 0.1]',
-        '["1-1", "test", ["a"], "passed"]',
+        '["1-1", "test", ["a"]]',
         "{}",
         "7",
     ],

@@ -25,7 +25,8 @@ class Results(NamedTuple):
     full: bool = False
     """The reporter could not write all its lines: tested code had limited the size of files."""
     seconds: Mapping[str, float] = MappingProxyType({})
-    """Reported id → how long it took, by the clock in the container; only on gold does anybody ask."""
+    """Reported id → how long it took, by the clock in the container, 0 where its runner's reporter does not say; only on
+    gold does anybody ask."""
 
 
 def read_results(raw: bytes | None, key: str) -> Results:
@@ -58,8 +59,8 @@ def _checked(line: bytes, key: str, codes: dict[str, str]) -> tuple[str, str, li
     """The line's content if its code is right and follows the one before; moves its stream on."""
     code, _, body = line.decode("ascii", "replace").partition(" ")
     try:
-        stream, kind, names, state, seconds = loads(body)
-    except (ValueError, TypeError):  # no JSON, or no list of five
+        stream, kind, names, state, *spent = loads(body)
+    except (ValueError, TypeError):  # no JSON, or no list of so many
         return None
     if not isinstance(stream, str) or not isinstance(names, list):
         return None
@@ -67,5 +68,5 @@ def _checked(line: bytes, key: str, codes: dict[str, str]) -> tuple[str, str, li
     if hashlib.sha256((key + before + body).encode("ascii", "replace")).hexdigest() != code:
         return None
     codes[stream] = code
-    took = seconds if isinstance(seconds, float) and 0 < seconds < inf else 0.0
+    took = next((one for one in spent if isinstance(one, float) and 0 < one < inf), 0.0)
     return stream, kind, [str(name) for name in names], str(state), took
