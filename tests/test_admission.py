@@ -21,6 +21,7 @@ from evals.report.page import to_html
 from evals.report.summary import read_report
 from evals.report.tables import to_markdown
 from evals.run.admission import AT_FIRST, Admission
+from evals.run.climber import Climber
 from evals.run.load import LoadSample, samples
 from evals.run.manifest import Manifest, compose
 from evals.run.plan import RunPlan, load_plan
@@ -335,3 +336,23 @@ def test_auto_is_the_default_and_begins_with_the_servers_slots(
     assert admission.level == expected[1]
     assert expected[0] in (None, admission.most)
     assert load_plan(None, {}).workers == "auto"
+
+
+@pytest.mark.parametrize(
+    ("rates", "levels"),
+    [
+        ({4: 100, 8: 110}, [4, 8, 4, 3, 4, 6, 4]),  # twice as many are worth it for 15 % more, no less
+        ({4: 100, 8: 120, 16: 130}, [4, 8, 16, 8, 5, 8, 12, 8]),  # afterwards by half as many
+        ({4: 100, 8: 90, 3: 99}, [4, 8, 4, 3, 2, 3, 4]),  # fewer are as good within 2 %
+    ],
+)
+def test_levels_are_tried_in_turn_and_kept_for_what_they_bring(
+    rates: dict[int, float], levels: list[int]
+) -> None:
+    """Tokens a second at each level, 90 where nothing is said."""
+    climber, now, seen = Climber(4, 64), 0.0, [4]
+    for _ in range(2000):
+        now += 10 / rates.get(climber.level, 90)
+        climber.ended(now, 10, None)
+        seen += [climber.level] if climber.level != seen[-1] else []
+    assert seen[: len(levels)] == levels

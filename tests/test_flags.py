@@ -231,3 +231,21 @@ def test_hostile_patches_cost_little() -> None:
     flags_of_patch(b"diff --git a/" + b" b/" * 200_000 + b"\n")
     flags_of_patch(b"diff --git a/setup.cfg b/setup.cfg\n" + b"+x\n" * 200_000)
     assert time.process_time() - start < 5
+
+
+def test_only_a_program_is_a_test_by_its_name() -> None:
+    def changed(path: str) -> bytes:
+        return f"diff --git a/{path} b/{path}\n--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n".encode()
+
+    kinds = {path: [flag.what for flag in flags_of_patch(changed(path))] for path in PLACES}
+    assert kinds == PLACES
+
+
+PLACES = {
+    "pkg/test_it.py": ["existing tests"],
+    "pkg/it_test.py": ["existing tests"],
+    "pkg/test_it.txt": [],
+    "docs/test_plan.rst": [],
+    "tests/data.bin": ["existing tests"],
+    "pkg/tests.py": [],
+}

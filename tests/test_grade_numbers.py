@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evals.commands.grade import _sum_up
-from evals.grade import check_tasks
+from evals.grade import check_tasks, official
 from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task, excluded_tasks
 from evals.grade.grader import Grader, conservative
 from evals.grade.judge import Judgement
+from evals.grade.logs import LogGrade, describe
+from evals.grade.machine import Abandoned, Machine
 from evals.grade.oddities import LARGE_BYTES, oddities, why_not_applied
 from evals.grade.regrade import Graded, grade_run, to_grade
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
@@ -23,6 +26,7 @@ from evals.run.plan import RunPlan
 from tasks import catalog
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
 from tasks.disk import write_json
+from tasks.sandbox import SandboxError
 from tasks.task import Task
 from tests.fakes.plain_backend import PlainBackend
 from tests.fakes.plain_judge import PlainJudge
@@ -336,3 +340,43 @@ def test_tasks_check_lists_the_tasks_that_a_guess_may_pass(capsys: pytest.Captur
     assert "expect no values" in lines[1]
     assert "nobody knows how often" in lines[2]
     assert lines[-1] == "4 of 5 tasks reliable at k = 1, 1 to exclude"
+
+
+def test_what_was_given_up_while_a_machine_failed_has_no_verdict_at_all() -> None:
+    """Whatever was seen then may be our own doing: neither a result nor the sandbox's fault."""
+    abandoned = threading.Event()
+    machine = Machine(PlainBackend(), "run", abandoned)
+
+    def fails() -> None:
+        abandoned.set()
+        raise SandboxError("gone")
+
+    with pytest.raises(Abandoned):
+        machine.held(fails)
+
+
+def test_a_log_is_described_by_outcome_reason_and_whether_it_was_accepted() -> None:
+    def said(outcome: Outcome, reason: str, applied: bool) -> str:
+        return describe(LogGrade(GraderVerdict(outcome=outcome, reason=reason), applied))
+
+    assert said(Outcome.RESOLVED, "", True) == "resolved"
+    assert said(Outcome.UNRESOLVED, "1 failed", True) == "unresolved: 1 failed"
+    assert said(Outcome.UNRESOLVED, "", False) == "unresolved, results not accepted"
+    assert said(Outcome.NOT_JUDGED, "no row", False) == "not_judged: no row"
+
+
+def test_a_grader_is_installed_once_whole_and_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    calls, installer = tmp_path / "calls", tmp_path / "uv"
+    installer.write_text(
+        f'#!/bin/sh\necho "$*" >> {calls}\n[ "$1" = pip ] || for last; do mkdir -p "$last/bin"; done\n'
+    )
+    installer.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for _ in range(2):
+        python = Path(official.python_of("swebench==9.9.9"))
+        assert (python.parents[1] / "ready").exists()
+    assert [line.split()[0] for line in calls.read_text().split("\n")[:-1]] == ["venv", "pip"]
+    assert [path.name for path in python.parents[2].iterdir() if path.name.startswith(".")] == []

@@ -28,7 +28,7 @@ from evals.verdict.cost import Cost
 from evals.verdict.crossed import points, shares
 from evals.verdict.difference import Question, compared, steps
 from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
-from evals.verdict.plan import basics, choice, plan
+from evals.verdict.plan import Aim, basics, choice, plan, repeated_in_part
 from evals.verdict.rates import difference_of, rate_of
 from evals.verdict.reference import Reference, exactly, without_model
 from evals.verdict.verify import unjudged
@@ -356,3 +356,30 @@ def test_a_handful_of_tasks_is_no_certainty() -> None:
     for part in (best, worst):
         low, high = rate_of(part).interval
         assert high - low > 0.25
+
+
+def test_a_second_attempt_at_some_tasks_leaves_both_runs_their_noise_and_costs_what_it_adds() -> None:
+    claim, rate = find("qwen3.6-27b/swe-bench-verified"), 0.772
+    aim = Aim(0.08, 0.05, claim.rounding, (0.0, 0.0), looks=())
+    found = repeated_in_part(claim, rate, 500, aim, Cost(1000, 50.0))
+    share = line(VERIFIED)
+    assert found
+    assert share
+    noise = share.share(rate) * rate * (1 - rate)
+    assert found.error == pytest.approx(100 * math.sqrt(noise / 500 + noise / 500), abs=6e-4)
+    assert (found.tasks, found.attempts, found.repeated, found.tokens) == (500, 1, 60, 560_000)
+    thrice = claim.model_copy(update={"protocol": claim.protocol.model_copy(update={"runs": 3})})
+    again = repeated_in_part(thrice, rate, 500, aim, Cost(1000, 50.0))
+    assert again
+    assert again.error == pytest.approx(100 * math.sqrt(noise / 500 + noise / 1500), abs=6e-4)
+    assert repeated_in_part(claim, rate, 60, aim, Cost(1000, 50.0)) is None
+
+
+def test_a_difference_has_a_p_below_five_per_cent_just_where_its_interval_leaves_zero_out() -> None:
+    """More than one attempt each: not McNemar's test, but the one that the interval belongs to."""
+    for gap, tasks in ((30, 60), (4, 60), (1, 60), (60, 60)):
+        first = results(*[(1, 1)] * gap, *[(1, 0)] * (tasks - gap), name="a")
+        second = results(*[(0, 1)] * gap, *[(1, 0)] * (tasks - gap), name="b")
+        found = difference_of(first, second)
+        assert (found.p < 0.05) == (found.interval.low > 0), (gap, found)
+    assert found.p < 1e-9

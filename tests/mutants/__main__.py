@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import random
+import re
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -133,15 +135,22 @@ class Known:
         return self.noticed(mutant) or key(mutant, covers) in self._tried
 
 
-def equivalents() -> dict[tuple[str, str, str], str]:
-    """File, source line and change → why it changes nothing that anybody can observe."""
-    listed = yaml.safe_load(EQUIVALENT.read_text()) or []
-    return {(one["file"], one["line"], one["change"]): one["reason"] for one in listed}
+@cache
+def listed() -> list[dict[str, str]]:
+    """What `equivalent.yaml` holds: single mutants, each with its file, source line and change, and rules for kinds of lines."""
+    found: list[dict[str, str]] = yaml.safe_load(EQUIVALENT.read_text())
+    return found
 
 
 def is_equivalent(mutant: Mutant) -> bool:
     line = (ROOT / mutant.file).read_text().split("\n")[mutant.line - 1].strip()
-    return (mutant.file, line, str(mutant).partition(": ")[2]) in equivalents()
+    single = (mutant.file, line, str(mutant).partition(": ")[2])
+    return any(
+        re.match(one["pattern"], line) is not None
+        if "rule" in one
+        else (one["file"], one["line"], one["change"]) == single
+        for one in listed()
+    )
 
 
 def report(drawn: Sequence[Mutant], covers: Covering) -> None:

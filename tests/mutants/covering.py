@@ -23,8 +23,11 @@ Measured = dict[str, Any]
 PACKAGES = ("evals", "scaffolds", "tasks")
 BATCH = 8
 """Test files that one process measures; what it found is kept before the next begins."""
-SLOWEST_SECONDS = 1.5
-"""Slower tests are simulations; thousands of mutants cannot wait for them."""
+SLOWEST_SECONDS = 8.0
+"""Slower tests are simulations; thousands of mutants cannot wait for them. All others together take minutes, the quick first."""
+
+A_FILE_SECONDS = 15.0
+"""Of a test file that was not measured."""
 
 
 class Covering(NamedTuple):
@@ -41,7 +44,7 @@ class Covering(NamedTuple):
     def of(self, mutant: Mutant) -> dict[str, float]:
         """Seconds of each test that runs a mutant; one that runs at import concerns all tests of its file."""
         if chosen := self.importers(mutant.file) if self.importers else self.files:
-            return dict.fromkeys(chosen, SLOWEST_SECONDS * 10)
+            return dict.fromkeys(chosen, A_FILE_SECONDS)
         lines = self.lines.get(mutant.file, {})
         names = set[str]().union(*(lines.get(line, ()) for line in mutant.lines))
         names = names or set[str]().union(*lines.values())
