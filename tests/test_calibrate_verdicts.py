@@ -31,6 +31,7 @@ from evals.calibrate.verdicts import (
 from evals.record import Decision, Outcome
 from evals.stats import irt, leftout
 from evals.stats.leftout import Public
+from evals.stats.rebase import noise_share
 from evals.stats.subset import parameters
 from evals.verdict.verify import verify
 
@@ -98,9 +99,7 @@ def test_small_drops_are_bet_on_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(nights.month(lower, 3, 1, rng) <= nights.NIGHTS for _ in range(20)) >= 16
 
 
-def test_real_trials_or_a_line_that_they_are_missing(
-    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_real_trials_or_a_line_that_they_are_missing(shared_data: Path, tmp_path: Path) -> None:
     """True by construction: hardly ever refused, though the noise is real."""
     systems = trials.read(shared_data / "terminal_bench2_trials.csv")
     assert len(systems) == 83
@@ -109,8 +108,9 @@ def test_real_trials_or_a_line_that_they_are_missing(
     assert found[0] > 0.8
     assert found[1] < 0.01
     assert found[2] < 0.05 + 3 * 0.015
-    monkeypatch.setattr(trials, "TRIALS", tmp_path / "none.csv")
-    assert real_noise(SMALL).lines[0].startswith("Skipped")
+    assert real_noise(SMALL._replace(folder=tmp_path)).lines == [
+        f"Skipped: {tmp_path / trials.TRIALS} is not there."
+    ]
 
 
 def test_known_answers_are_in_the_table(shared_data: Path) -> None:
@@ -187,8 +187,9 @@ def test_the_simulated_runs_are_as_noisy_as_their_section_says(noise: float, sha
     for row in bench.public.solved[world.out]:
         alike = predicted[np.abs(predicted.mean(1) - row.mean()).argmin()]
         chances = exclusions.with_noise(row, alike, noise)
-        assert exclusions.noise_share(chances) == pytest.approx(noise, abs=1e-6)
+        assert noise_share(chances) == pytest.approx(noise, abs=1e-6)
         assert chances.mean() == pytest.approx(row.mean(), abs=0.02)
+        assert np.all(chances[np.argsort(alike)[:10]] < 0.2)
 
 
 def test_power_is_what_plan_says_at_every_noise_share(shared_data: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evals.calibrate import main as calibrate
-from evals.stats import leftout
+from evals.stats import fit, leftout
 from evals.stats.estimate import Multiplier, one_run
 from evals.stats.subset import Parameters, draw_fitted, estimated, expected_error, parameters
 
@@ -115,3 +117,31 @@ def test_the_bench_notices_intervals_that_are_too_narrow() -> None:
     narrow = calibrate.summary([calibrate.told(one, Multiplier(0.5, 0.5)) for one in wide])
     assert honest == ("100.00 %", "6.00")
     assert float(narrow[0].split()[0]) < 50
+
+
+def test_the_shipped_parameters_are_what_their_command_fits(
+    known: Parameters, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks and abilities to the last digit that is kept; multipliers, here of one size and two draws, as samples allow."""
+    monkeypatch.setattr(fit, "SIZES", (100,))
+    monkeypatch.setattr(fit, "DRAWS", 2)
+    submissions = shared_data / "verified_submissions.json"
+    monkeypatch.setattr(sys, "argv", ["fit", str(submissions), "--out", str(tmp_path)])
+    fit.main()
+    shipped = Path(fit.__file__).parent / "data"
+    with (
+        np.load(tmp_path / "swebench_verified.npz") as again,
+        np.load(shipped / "swebench_verified.npz") as ours,
+    ):
+        assert again.files == ours.files
+        for name in ours.files:
+            assert again[name] == pytest.approx(ours[name], rel=1e-3, abs=1e-5)
+    said, stands = (
+        json.loads((folder / "swebench_verified.json").read_text()) for folder in (tmp_path, shipped)
+    )
+    found = said.pop("multipliers")["100"]
+    assert found == pytest.approx(stands.pop("multipliers")["100"], abs=0.25)
+    for unlike in ("date", "multipliers_from"):
+        del said[unlike], stands[unlike]
+    assert said == stands
+    assert known.multiplier(100).weak == pytest.approx(found[0], abs=0.25)

@@ -16,13 +16,14 @@ from evals.record import Decision, Outcome
 from evals.results.table import Results, Row, System, from_resolved_lists
 from evals.stats import leftout, noise
 from evals.stats.fit_noise import bounds, line
+from evals.stats.irt import general_ability, predict
 from evals.stats.power import Aim, accrual, design
-from evals.stats.rebase import carried, seen_as_part
+from evals.stats.rebase import carried, noise_share, noisier, seen_as_part
 from evals.stats.subset import draw_fitted, parameters
 from evals.verdict.compare import compare
 from evals.verdict.plan import plan
 from evals.verdict.rates import difference_of, rate_of
-from evals.verdict.reference import ERROR_FACTOR, problem_lists, run_noise
+from evals.verdict.reference import ERROR_FACTOR, problem_lists, reference, run_noise
 from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.scaffold_share import public_pairs, sentence, share
 from evals.verdict.verify import Verdict, verify
@@ -97,6 +98,35 @@ def test_a_claim_is_carried_over_as_well_as_it_says(shared_data: Path) -> None:
         assert found.low <= row[left].mean() <= found.high
     assert np.mean(np.abs(off) < 1.96) > 0.9
     assert max(raw) > 0.02
+
+
+def test_a_noisy_claimant_solves_hard_tasks_too() -> None:
+    """Then the rate without them is lower than the model says, by what `off` says; chance has no part in it."""
+    shipped = parameters("swebench-verified")
+    assert shipped is not None
+    everything = np.ones(500, bool)
+    ability, unsure = general_ability(shipped.items, 0.7, np.ones(500))
+    sure = predict(shipped.items, ability, np.zeros_like(unsure))
+    noisy = noisier(sure, 0.48, everything)
+    assert noise_share(sure) < 0.4
+    assert noise_share(noisy) == pytest.approx(0.48, abs=1e-6)
+    assert noisy.mean() == pytest.approx(sure.mean(), abs=1e-6)
+    assert np.all(np.argsort(noisy) == np.argsort(sure))
+    assert noisier(noisy, 0.3, everything) is noisy
+    left = sure >= np.quantile(sure, 0.12)
+    found = carried(shipped.items, 0.7, everything, left)
+    assert found.off == pytest.approx(found.rate - noisy[left].mean(), abs=1e-3)
+    assert found.off > 0.004
+    claim = find("qwen3.6-27b/swe-bench-verified").model_copy(update={"score": "70.0"})
+    rows = tuple(
+        Row(QWEN, task, "r", 1, Outcome.RESOLVED)
+        for task, stays in zip(shipped.ids, left, strict=True)
+        if stays
+    )
+    excluded = {task: "x" for task, stays in zip(shipped.ids, left, strict=True) if not stays}
+    against = reference(claim, 0.7, Results("x", "swe-bench-verified", rows, excluded=excluded))
+    assert against.slack == found.off
+    assert against.error == ERROR_FACTOR * found.error
 
 
 def test_the_noise_of_what_is_left_is_that_of_the_whole_benchmark_spread_over_it(shared_data: Path) -> None:

@@ -21,7 +21,7 @@ from evals.claims.claim import Claim
 from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System, Table
 from evals.stats import irt
-from evals.stats.rebase import carried
+from evals.stats.rebase import carried, noise_share, noisier
 from evals.verdict.difference import Question, evaluate
 from evals.verdict.measure import Estimand
 from evals.verdict.reference import ERROR_FACTOR, problem_lists, reference, run_noise
@@ -133,25 +133,15 @@ def by_submission(
 
 
 def with_noise(row: Chances, alike: Chances, noise: float) -> Chances:
-    """Chances (N,) with run noise of the share `noise`, between what was done (N,) and what is predicted; where even
-    the prediction is surer than that, between it and one chance for all."""
-    if noise_share(alike) >= noise:
-        return between(row, alike, noise)
-    return between(alike, np.full_like(alike, alike.mean()), noise)
+    """Chances (N,) with run noise of the share `noise`: between what was done (N,) and what is predicted; where even the
+    prediction is surer than that, the prediction with difficulty telling less, and the same rate."""
+    if noise_share(alike) < noise:
+        return noisier(alike, noise, np.ones(len(alike), bool))
 
+    def mixed(part: float) -> Chances:
+        return np.asarray((1 - part) * row + part * alike, float)
 
-def between(sure: Chances, unsure: Chances, noise: float) -> Chances:
-    def excess(part: float) -> float:
-        return noise_share((1 - part) * sure + part * unsure) - noise
-
-    part = float(optimize.brentq(excess, 0.0, 1.0))
-    return np.asarray((1 - part) * sure + part * unsure, float)
-
-
-def noise_share(chances: Chances) -> float:
-    """Mean of p(1 − p) over P(1 − P)."""
-    mean = float(chances.mean())
-    return float(np.mean(chances * (1 - chances))) / (mean * (1 - mean))
+    return mixed(float(optimize.brentq(lambda part: noise_share(mixed(part)) - noise, 0.0, 1.0)))
 
 
 def moved(chances: Chances, left: np.ndarray, by: float) -> Chances:

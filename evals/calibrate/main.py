@@ -237,7 +237,8 @@ def main() -> None:
         sys.exit(f"calibrate: no section {unknown[0]!r}; there are: {', '.join(names)}")
     public = leftout.read(given.submissions)
     fold = leftout.folds([one.team for one in public.submissions], FOLDS)
-    bench = Bench(public, leftout.worlds(public, fold), given.draws, given.seed)
+    fits = leftout.worlds(public, fold)
+    bench = Bench(public, fits, given.draws, given.seed, given.submissions.parent)
     head = [
         f"{len(public.submissions)} public submissions; half-widths in points; seed {given.seed}.",
         "In brackets: the standard error of the simulation; a rate without one is an exact sum.",

@@ -39,6 +39,8 @@ class Bench(NamedTuple):
     draws: int
     """Samples a submission and size."""
     seed: int
+    folder: Path = SUBMISSIONS.parent
+    """Of the public submissions; other public results lie beside them."""
 
 
 class Section(NamedTuple):

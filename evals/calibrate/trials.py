@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evals.calibrate.section import SUBMISSIONS, Bench, Section, percent, table
+from evals.calibrate.section import Bench, Section, percent, table
 from evals.calibrate.verdicts import Chances, claim_of, decided, refused, run_of
 from evals.record import Decision
 
-TRIALS = SUBMISSIONS.with_name("terminal_bench2_trials.csv")
+TRIALS = "terminal_bench2_trials.csv"
 EACH = 5
 SPLITS = ((1, 1), (1, 4), (2, 3))
 """Runs of the claim, and attempts of ours."""
@@ -51,9 +51,10 @@ def read(path: Path) -> list[Chances]:
 
 def real_noise(bench: Bench) -> Section:
     """Verdicts on true claims, and on claims that are off by the margin; errors are those over systems."""
-    if not TRIALS.exists():
-        return Section(TITLE, [f"Skipped: {TRIALS} is not there."])
-    systems, rows = read(TRIALS), []
+    path = bench.folder / TRIALS
+    if not path.exists():
+        return Section(TITLE, [f"Skipped: {path} is not there."])
+    systems, rows = read(path), []
     for runs, attempts in SPLITS:
         for margin in MARGINS:
             rng = np.random.default_rng((bench.seed, runs, attempts))

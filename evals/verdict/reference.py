@@ -51,7 +51,8 @@ class Reference(NamedTuple):
     error: float
     """Standard error of the prediction; 0 where nothing had to be predicted."""
     slack: float
-    """Half of what is possible, where nothing better is known: widens every interval."""
+    """How far off the rate may be to either side, in every run: half of what is possible where nothing was predicted.
+    Widens every interval."""
     low: float
     high: float
     tasks: int
@@ -65,7 +66,7 @@ class Reference(NamedTuple):
         if not self.moved:
             return ""
         predicted = (
-            f"predicted {self.rate:.1%} ± {1.96 * self.error:.1%}"
+            f"predicted {self.rate:.1%} ± {1.96 * self.error + self.slack:.1%}"
             if self.error
             else "not predicted (no fitted difficulties)"
         )
@@ -86,7 +87,7 @@ def reference(claim: Claim, claimed: float, results: Results) -> Reference:
             return exactly(claimed, int(ours.sum()))
         found = carried_over(claim.benchmark, claimed, theirs.tobytes(), ours.tobytes())
         error = ERROR_FACTOR * found.error
-        return Reference(found.rate, error, 0.0, found.low, found.high, int(ours.sum()), moved)
+        return Reference(found.rate, error, found.off, found.low, found.high, int(ours.sum()), moved)
     return without_model(claim, claimed, results)
 
 
