@@ -11,10 +11,12 @@ import pytest
 
 from evals.commands.preflight import check_graders
 from evals.grade.grader import Grader
-from evals.grade.pro import parser_output
-from evals.record import Outcome
+from evals.grade.judge import Judgement, NotJudged
+from evals.grade.pro import ProJudge, parser_output
+from evals.grade.store import KeptRun, TestFacts
+from evals.record import Outcome, Party
 from tasks import catalog, pro
-from tasks.backend import quiet
+from tasks.backend import TestLimits, quiet
 from tasks.docker.images import build, sandbox_base
 from tasks.errors import TaskError, UserError
 from tasks.task import Task
@@ -195,3 +197,72 @@ def test_the_judge_on_a_real_machine(docker_daemon: None, tmp_path: Path) -> Non
         assert (
             "the parser gave no output" in grader.grade_patch(broken, ROW["patch"].encode()).official.reason
         )
+
+
+def judged(task: Task, log: bytes, **facts: Any) -> Judgement:
+    made = KeptRun(TestFacts(key="k", image="i", applied_by="a", exit_code=0, **facts), log)
+    return ProJudge(TestLimits(seconds=7)).judge(task, made)
+
+
+def parsed(**statuses: str) -> bytes:
+    listed = [{"name": name.replace("_", " "), "status": status} for name, status in statuses.items()]
+    return b"noise\n>>>>> Parser Output\n" + json.dumps({"tests": listed}).encode()
+
+
+def test_every_graded_test_has_to_pass(tmp_path: Path) -> None:
+    task = load(tmp_path, pass_to_pass="['stays', 'too']")
+    passed = {"goes_down": "PASSED", "stays": "PASSED", "too": "PASSED"}
+    good = judged(task, parsed(**passed, other="FAILED")).column
+    assert (good.outcome, good.reason) == (Outcome.RESOLVED, "")
+    assert good.tests == {"goes down": "passed", "stays": "passed", "too": "passed"}
+    for worse, bad in (({"too": "FAILED"}, 1), ({"too": "SKIPPED", "goes_down": "ERROR"}, 2)):
+        column = judged(task, parsed(**passed | worse)).column
+        assert (column.outcome, column.reason) == (
+            Outcome.UNRESOLVED,
+            f"{bad} of 3 graded tests did not pass",
+        )
+    gone = judged(task, parsed(goes_down="PASSED", stays="PASSED")).column
+    assert (gone.outcome, gone.tests["too"]) == (Outcome.UNRESOLVED, "missing")
+
+
+def test_a_run_without_an_end_or_an_output_is_not_resolved(tmp_path: Path) -> None:
+    task = load(tmp_path)
+    whole = parsed(goes_down="PASSED")
+    for log, facts, why in (
+        (whole, {"timed_out": True}, "the tests did not end within 7 s"),
+        (whole, {"ended": "it filled the disk"}, "it filled the disk"),
+        (b"nothing", {}, "the parser gave no output; the official evaluation counts that as a failure"),
+    ):
+        column = judged(task, log, **facts).column
+        assert (column.outcome, column.reason) == (Outcome.UNRESOLVED, why)
+    assert judged(task, whole).column.outcome is Outcome.RESOLVED
+
+
+def test_a_reader_is_told_how_little_a_verdict_knows(tmp_path: Path) -> None:
+    log, full = parsed(goes_down="PASSED"), load(tmp_path, pass_to_pass="['stays']")
+
+    def said(log: bytes, **row: str) -> list[str]:
+        checks = full.checks.model_copy(update={"row": {**full.patch_checks.row, **row}})
+        return list(judged(full.model_copy(update={"checks": checks}), log).evidence)
+
+    assert said(log, **{"run_script.sh": "pytest"}) == []
+    (exit_codes,) = said(log, **{"run_script.sh": "pytest || true"})
+    assert exit_codes == "its run script swallows exit codes"
+    clean = {"run_script.sh": "pytest"}
+    for more, words in ((b"XFAIL", "expected to fail"), (b" rerun", "run again"), (b"RERUN", "run again")):
+        (line,) = said(more + log, **clean)
+        assert words in line
+    (line,) = said(log, before_repo_set_cmd="", **clean)
+    assert "no before_repo_set_cmd" in line
+    assert judged(load(tmp_path), log).evidence[0].startswith("no regression tests")
+
+
+def test_a_row_without_its_scripts_is_nobodys_failure(tmp_path: Path) -> None:
+    task = load(tmp_path)
+    request = ProJudge(TestLimits()).request(task, b"patch")
+    assert (request.patch, request.script) == (b"patch", task.patch_checks.eval_script)
+    assert {name.rpartition("/")[2] for name in request.files} == {"run_script.sh", "parser.py", "test.patch"}
+    lost = task.model_copy(update={"checks": task.checks.model_copy(update={"eval_script": None})})
+    with pytest.raises(NotJudged, match="give --pro-scripts") as refused:
+        ProJudge(TestLimits()).request(lost, b"")
+    assert refused.value.party is Party.TASK
