@@ -168,6 +168,8 @@ class Trajectory:
     """For a scaffold that chooses what the model sees; None where the model looks for itself."""
     warnings: tuple[str, ...] = ()
     """What a reader should know of an agent program; the run adds what the client noticed about the server."""
+    routes: Counter[str] = field(default_factory=Counter)
+    """By which routes an agent program asked, and how often."""
     transcript: bytes = b""
     """What an agent program wrote of its own work, and printed."""
 

@@ -180,9 +180,10 @@ def _checked(given: str, kind: type[Kind], values: dict[str, Any]) -> Kind:
 def _complaint(error: ValidationError, kind: type[BaseModel]) -> str:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"]))
+    last = where.rpartition(".")[2]
     if first["type"] == "extra_forbidden":
-        known = [*kind.model_fields, "like"]
-        return f"there is no key `{where}`{near(where, known) or '; there are ' + ', '.join(known)}"
+        known = [*Sampling.model_fields] if first["loc"][0] == "sampling" else [*kind.model_fields, "like"]
+        return f"there is no key `{where}`{near(last, known) or '; there are ' + ', '.join(known)}"
     said = first["msg"].removeprefix("Value error, ")
     return f"`{where}`: {said}" if where else said
 

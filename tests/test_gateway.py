@@ -23,6 +23,7 @@ from scaffolds.programs import http
 from scaffolds.programs.gateway import Gateway
 from scaffolds.sampling import Sampling
 from tests.fakes.openai_server import Answer, FakeServer, call, error, say
+from tests.test_scaffold_hostile import CRAMMED, SEEN
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 BASH = {"name": "bash", "description": "Runs.", "parameters": {"type": "object"}}
@@ -322,3 +323,22 @@ def test_noise_ends_the_connection_and_nothing_else() -> None:
             io.BufferedReader(sock.makefile("rb", buffering=0)).read()
             sock.close()
         assert ours.ask(CHAT, HELLO)[0] == 200
+
+
+def told(raw: bytes) -> list[dict[str, Any]]:
+    return events(raw) if raw.startswith((b"data:", b"event:")) else [json.loads(raw)]
+
+
+@pytest.mark.parametrize("name", [*SEEN, *CRAMMED])
+def test_whatever_the_model_says_is_handed_on_in_good_order(name: str) -> None:
+    """A program's own parser is not ours to guard, but each answer is JSON, and the trajectory goes to disk."""
+    answer = SEEN.get(name) or say(CRAMMED[name], reasoning_content="on and on " * 1000)
+    for mode in (ToolCallMode.NATIVE, ToolCallMode.LENIENT):
+        with desk(answer, mode=mode) as (made, _):
+            for path, body in ((CHAT, HELLO), (RESPONSES, CODEX)):
+                for stream in (True, False):
+                    status, raw = made.ask(path, {**body, "stream": stream})
+                    assert (status, bool(told(raw))) == (200, True)
+        assert made.gateway.failure is None
+        for step in made.steps:
+            json.loads(step.model_dump_json())

@@ -196,6 +196,7 @@ def test_two_scaffolds_that_differ_in_sampling_alone_say_so_wherever_they_are_co
 
 WRONG_FILES = {
     "tols: [bash]": "did you mean 'tools'?",
+    "like: base\nsampling: {temprature: 1}": "`sampling.temprature`; did you mean 'temperature'?",
     "tools: [bsh]": "did you mean 'bash'?",
     "tools: []": "agency loop needs tools",
     "tools: [bash]\nagency: oneshot": "has no tools",

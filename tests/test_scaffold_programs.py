@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import atif
 import pytest
 
 from evals.record import AttemptKey, FlagKind, Record
@@ -73,6 +74,7 @@ def attempt(tmp_path: Path, prepared: Any) -> Attempt:
         environment: str = GREETING,
         number: int = 1,
         text: str = YAML,
+        disk: int = Limits().disk,
         **budget: Any,
     ) -> Made:
         program = textwrap.indent(Path(tiny_agent.__file__).read_text(), "  ")
@@ -84,7 +86,7 @@ def attempt(tmp_path: Path, prepared: Any) -> Attempt:
             context = plain_context(
                 tmp_path / f"run-{number}",
                 backend=backend,
-                limits=Limits(),
+                limits=Limits(disk=disk),
                 settings=Settings(budget=Budget(**{"steps": 5, "seconds": 250, **budget})),
                 model=ModelConfig(
                     base_url=server.url,
@@ -115,6 +117,8 @@ def test_a_program_works_through_the_gateway_and_leaves_a_trajectory(attempt: At
         assert not {"store", "max_completion_tokens"} & body.keys()
         assert [message["role"] for message in body["messages"][:2]] == ["system", "user"]
         assert body["tools"][0]["function"].keys() == {"name", "description", "parameters"}
+    assert made.trajectory["extra"]["routes"] == {"/v1/chat/completions": 2}
+    atif.Trajectory.model_validate(made.trajectory)
     steps = made.trajectory["steps"]
     assert [step["source"] for step in steps] == ["system", "user", "agent", "agent"]
     said = steps[2]["observation"]["results"][0]["content"]
@@ -134,6 +138,8 @@ ENDINGS: dict[str, tuple[str, list[Answer], dict[str, Any], Stop]] = {
     "break-out": ("break", [EDIT], {}, Stop.SANDBOX_BROKEN),
     "budget ignored": ("insist", [EDIT], {"steps": 2}, Stop.STEP_LIMIT),
     "window": ("work", [EDIT, FULL], {}, Stop.CONTEXT_OVERFLOW),
+    "full disk": ("fill", [EDIT], {"disk": 64 << 20}, Stop.SANDBOX_BROKEN),
+    "broken arguments": ("work", [EDIT, call("bash", "{")], {}, Stop.PROGRAM_FAILED),
     "silence": ("work", [EDIT, say("")], {}, Stop.NO_TOOL_CALL),
 }
 

@@ -128,12 +128,11 @@ def factors_of(one: Definition) -> dict[str, str]:
     from scaffolds.base import Budget, ToolCallMode
     from scaffolds.sampling import SERVERS
 
-    if one.factors is None:
-        return one.in_force(Budget(), ToolCallMode.NATIVE)
-    found = one.factors.in_force(Budget(), ToolCallMode.NATIVE)
-    if one.factors.calls is None and "calls" in found:
+    found = one.in_force(Budget(), ToolCallMode.NATIVE)
+    if one.factors and one.factors.calls is None and "calls" in found:
         found["calls"] = PLANS
-    found["sampling"] = one.factors.sampling.words.replace(SERVERS, PLANS)
+    if found.get("sampling") == SERVERS:
+        found["sampling"] = PLANS
     return found
 
 

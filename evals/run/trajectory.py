@@ -63,7 +63,12 @@ class StepLog:
                 "total_steps": len(steps),
                 "extra": {"model_calls": trajectory.steps, "side_calls": trajectory.side_calls},
             },
-            "extra": {"stop": trajectory.stop, "detail": trajectory.detail, "calls": vars(trajectory.calls)},
+            "extra": {
+                "stop": trajectory.stop,
+                "detail": trajectory.detail,
+                "calls": vars(trajectory.calls),
+                **({"routes": dict(trajectory.routes)} if trajectory.routes else {}),
+            },
         }
         write_json(self._path.with_name("trajectory.json"), document)
         self._path.unlink()

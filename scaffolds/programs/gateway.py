@@ -76,6 +76,10 @@ class Gateway:
         with self._lock:
             self._under_way.pop(raw, None)
 
+    def came_by(self, route: str) -> None:
+        with self._lock:
+            self._result.routes[route] += 1
+
     def refuse(self, what: str) -> None:
         with self._lock:
             if len(self.refused) < 20 or what in self.refused:

@@ -82,10 +82,14 @@ class Handler(BaseHTTPRequestHandler):
         raw = self.body()
         if raw is None:
             return None
-        dialect = DIALECTS.get(self.path.partition("?")[0])
+        route = self.path.partition("?")[0]
+        dialect = DIALECTS.get(route)
         if dialect is None:
             return self.no_route()
-        return self.ask(dialect, raw) if self.has_token() else None
+        if not self.has_token():
+            return None
+        self.server.came_by(route)
+        return self.ask(dialect, raw)
 
     def no_route(self) -> None:
         self.server.refuse(f"no route {self.command} {self.path[:LONGEST_SHOWN]}")

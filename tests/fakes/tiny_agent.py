@@ -68,6 +68,12 @@ MISDEEDS = {
     "terminal": "import sys; sys.exit(0 if sys.stdin.isatty() else 'a terminal is needed: ' + repr(sys.stdin.read()))",
     "daemon": "import subprocess; subprocess.Popen(['setsid', 'sleep', '600']); raise SystemExit(0)",
     "break": "os.kill(-1, 9)",
+    "fill": (
+        "import time\n"
+        "for n in range(4000):\n"
+        "    Path(os.environ['HOME'], f'big{n}').write_bytes(os.urandom(1 << 23))\n"
+        "    time.sleep(0.2)"
+    ),
     "insist": "while True: ask('/chat/completions', {'messages': messages, 'tools': [TOOL], 'n': 1})",
     "stray": (
         "assert ask('/embeddings', {})['status'] == 404\n"
