@@ -138,6 +138,13 @@ def test_few_copies_ask_for_sets_of_many_values(assertion: str) -> None:
         assert [run(changed, copy.name) for copy in one.copies] == true
 
 
+@pytest.mark.parametrize(("expected", "choices"), [("0", 2), ("1", 2), ("[]", 2), ("5", 8), ("57", 30)])
+def test_what_tests_expect_most_counts_as_little(expected: str, choices: int) -> None:
+    """Whoever knows tests bets on it, among however many other values."""
+    source = f"{HEAD}x = [[1, 2, 3], [4, 5]]\n        assert f() == {expected}\n"
+    assert {varied(source, 30, seed)[1][0].choices for seed in range(5)} == {(choices,)}
+
+
 @pytest.mark.parametrize(
     "assertion",
     [

@@ -119,7 +119,7 @@ def test_copies_are_cut_down_to_what_they_may_cost() -> None:
 
 def test_what_copies_cost_is_told_by_one_run() -> None:
     """`b` took 9 s for three copies; as it was it would have taken 3 s, and the run 6 s less."""
-    varied = Varied("b", tuple(Copy(f"b_{n}", (n == 1,)) for n in range(3)), (3,), relation=False)
+    varied = Varied("b", tuple(Copy(f"b_{n}", (n == 1,)) for n in range(3)), (3,), relation=False, values=3)
     seconds = {"t.py::b_0": 2.0, "t.py::b_1": 4.0, "t.py::b_2": 3.0, "t.py::c": 1.0}
     run = seen(seconds=20.0)
     results = run.results._replace(states=dict.fromkeys(seconds, "passed"), seconds=seconds)
@@ -130,7 +130,11 @@ def test_what_copies_cost_is_told_by_one_run() -> None:
 
 def test_copies_count_as_far_as_gold_does_what_they_ask_for() -> None:
     varied = Varied(
-        "a", (Copy("a_1", (True,)), Copy("a_2", (False,)), Copy("a_3", (False,))), (3,), relation=False
+        "a",
+        (Copy("a_1", (True,)), Copy("a_2", (False,)), Copy("a_3", (False,))),
+        (3,),
+        relation=False,
+        values=3,
     )
     plain = seen()
 

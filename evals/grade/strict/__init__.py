@@ -25,10 +25,11 @@ its files say anyway, and which copies are true they do not.
 **The bound.** With n values for each row of each copied FAIL_TO_PASS test, a cheat that knows everything but the answers,
 this grader included, picks the right ones with the product of 1/n. n is such that this is 1 in 1,024 at most, where the
 values of the test have room for it and the run does not become slow; sets tell n values apart in about log2(n) copies. A
-cheat that throws coins has 1/2 for each copy. Values are not all as likely: who knows how often tests expect 1 or an empty
-list does better than 1/n on those, so small numbers count as 8 at most. Relations do not count: tests assert more often
-than they deny, and a reader who works out what a copy asks for may bet on that. Each grade says its bound; `tasks check`
-and reports list the tasks where it is worse than 1 in 1,000.
+cheat that throws coins has 1/2 for each copy. Values are not all as likely: who knows what tests expect bets on 0, 1 and
+the empty list, so one of these counts as one of two, and any other number below ten as one of eight at most. Relations
+do not count: tests assert more often than they deny, and a reader who works out what a copy asks for may bet on that. Each
+grade says its bound; `tasks check` and reports list the tasks where it is worse than 1 in 1,000: there the strongest cheat
+that we know, which reads copies as their maker does (`tests/exploits/decoder.py`), does get through.
 
 **What remains open.**
 * A task whose FAIL_TO_PASS tests all expect no value (true or false, one computed thing equal to another) stops cheats

@@ -114,7 +114,7 @@ def _values_each(context: MixedContext, hidden: set[str]) -> int:
 
 def _copies_of(one: Varied, values: int) -> int:
     """How many copies a test has, drawn for fewer values than it was."""
-    values = min(values, max(one.choices))
+    values = min(values, one.values)
     return codes.copies_for(values) if one.coded and values >= codes.WORTH else values
 
 

@@ -12,6 +12,7 @@ import ast
 import builtins
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from random import Random
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from evals.grade.strict.relations import Claim, claim_of
 from evals.grade.strict.source import Edit, Function, Source
 from evals.grade.strict.values import WHOLE, Words, alternatives, drawn, is_literal, literals, mixtures
 
+TYPICAL, TYPICAL_CHOICES = {"[]", "()", "{}", "0", "1"}, 2
+"""What whoever knows tests bets on first: no better hidden than that among any number of values."""
 SHARP = 6
 """Characters of a string that is looked for: a shorter one is found by chance."""
 MOST_CLAIMS, MOST_EQUALITIES = 2, 8
@@ -45,8 +48,10 @@ class Site(NamedTuple):
 
     options: tuple[tuple[Edit, ...], ...]
     true: frozenset[int]
+    values: int
+    """Values, or mixtures of values, that stand in the copies."""
     choices: int
-    """Values, or mixtures of values, among which a reader must find the right one."""
+    """As many equal ones a reader has to choose from: fewer where tests expect the true one often."""
     relation: bool = False
 
 
@@ -56,6 +61,10 @@ class Leaf(NamedTuple):
     start: int
     end: int
     texts: tuple[str, ...]
+
+    @property
+    def choices(self) -> int:
+        return min(len(self.texts), TYPICAL_CHOICES) if self.texts[0] in TYPICAL else len(self.texts)
 
 
 class Drawing(NamedTuple):
@@ -84,26 +93,26 @@ def sites_of(function: Function, drawing: Drawing) -> list[Site | None]:
 def _coded(nodes: list[ast.AST], drawing: Drawing) -> Site | None:
     """One equality asks for sets of values: any of those that have room for as many as wanted, else that with most."""
     found = [equality for node in nodes if (equality := codes.equality_of(node, drawing.text))]
-    best, chosen = list[str](), None
+    best, room, chosen = list[str](), 0, None
     for equality in drawing.random.sample(found, min(MOST_EQUALITIES, len(found))):
-        texts = _texts(equality.expected, drawing)
-        if len(texts) > len(best):
-            best, chosen = texts, equality
-        if len(best) == drawing.copies:
+        texts, choices = _texts(equality.expected, drawing)
+        if choices > room:
+            best, room, chosen = texts, choices, equality
+        if room == drawing.copies:
             break
     if chosen is None or len(best) < codes.WORTH:
         return None
     options, true = codes.edited(chosen, best, drawing.random)
-    return Site(tuple(options), true, len(best))
+    return Site(tuple(options), true, len(best), room)
 
 
-def _texts(expected: ast.expr, drawing: Drawing) -> list[str]:
-    """What may stand in a literal's place, the true text first."""
+def _texts(expected: ast.expr, drawing: Drawing) -> tuple[list[str], int]:
+    """What may stand in a literal's place, the true text first, and how many choices that is."""
     start, end = drawing.text.span(expected)
     most = min(drawing.copies, 2 * codes.LONG // (end - start))
     leaves = _leaves_in(expected, drawing)
     if not leaves or most < codes.WORTH:
-        return []
+        return [], 0
     mixed = mixtures([leaf.texts for leaf in leaves], most, drawing.random)
     changed = [
         drawing.text.within(
@@ -111,7 +120,8 @@ def _texts(expected: ast.expr, drawing: Drawing) -> list[str]:
         )
         for mix in mixed
     ]
-    return list(dict.fromkeys(changed))
+    texts = list(dict.fromkeys(changed))
+    return texts, min(len(texts), prod(leaf.choices for leaf in leaves))
 
 
 def _site(leaves: list[Leaf], drawing: Drawing) -> Site | None:
@@ -132,7 +142,8 @@ def _site(leaves: list[Leaf], drawing: Drawing) -> Site | None:
         tuple(Edit(leaf.start, leaf.end, text) for leaf, text in zip(chosen, mix, strict=True))
         for mix in options
     ]
-    return Site(tuple(edits), frozenset({options.index(true)}), len(options))
+    choices = min(len(options), prod(leaf.choices for leaf in chosen))
+    return Site(tuple(edits), frozenset({options.index(true)}), len(options), choices)
 
 
 def _claim_site(found: list[Claim], drawing: Drawing) -> Site:
@@ -149,7 +160,7 @@ def _claim_site(found: list[Claim], drawing: Drawing) -> Site:
         )
         for mix in options
     ]
-    return Site(tuple(edits), frozenset({options.index(mixtures[0])}), len(options), relation=True)
+    return Site(tuple(edits), frozenset({options.index(mixtures[0])}), len(options), 1, relation=True)
 
 
 def _row_sites(function: Function, drawing: Drawing) -> list[Site | None]:

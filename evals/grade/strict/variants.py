@@ -25,17 +25,19 @@ class Copy(NamedTuple):
 
 
 class Varied(NamedTuple):
-    """A function and its copies; `choices`: among how many values each row's right one is, 1 = it does not change."""
+    """A function and its copies; `choices`: among how many equal values each row's right one is, 1 = it does not change."""
 
     name: str
     copies: tuple[Copy, ...]
     choices: tuple[int, ...]
     relation: bool
+    values: int
+    """At most in one row."""
 
     @property
     def coded(self) -> bool:
         """Whether its copies ask for sets of values."""
-        return max(self.choices) > len(self.copies)
+        return self.values > len(self.copies)
 
 
 def vary_file(source: bytes, counts: Mapping[str, int], random: Random) -> tuple[bytes, list[Varied]]:
@@ -97,7 +99,8 @@ def _copies(
         copies.append(Copy(fresh, true))
     choices = tuple(site.choices if site else 1 for site in sites)
     relation = any(site.relation for site in sites if site)
-    varied = Varied(function.name, tuple(copies), choices, relation)
+    values = max(site.values for site in sites if site)
+    varied = Varied(function.name, tuple(copies), choices, relation, values)
     return Edit(start, end, f"\n\n{indent}".join(pieces)), varied
 
 
