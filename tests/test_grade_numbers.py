@@ -13,7 +13,7 @@ from evals.commands.grade import _sum_up
 from evals.grade import check_tasks, official
 from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task, excluded_tasks
 from evals.grade.grader import Grader, conservative
-from evals.grade.judge import Judgement
+from evals.grade.judge import Judgement, NotJudged
 from evals.grade.logs import LogGrade, describe
 from evals.grade.machine import Abandoned, Machine
 from evals.grade.oddities import LARGE_BYTES, oddities, why_not_applied
@@ -26,6 +26,7 @@ from evals.run.plan import RunPlan
 from tasks import catalog
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, TestLimits
 from tasks.disk import write_json
+from tasks.errors import MachineError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
 from tests.fakes.plain_backend import PlainBackend
@@ -114,6 +115,10 @@ def test_a_patch_that_does_not_apply_is_told_its_two_likeliest_reasons() -> None
             ("whether the gold patch's tests end in time here is not known: run `asclaimed tasks check`",),
         ),
         ({"exit_code": None, "timed_out": True, "ended": "it crowded"}, ()),
+        (
+            {"oom_kills": 3},
+            ("3 processes of the tests were killed at the limit on memory (sandbox.memory)",),
+        ),
     ],
 )
 def test_facts_beside_a_verdict(
@@ -380,3 +385,61 @@ def test_a_grader_is_installed_once_whole_and_found_again(
         assert (python.parents[1] / "ready").exists()
     assert [line.split()[0] for line in calls.read_text().split("\n")[:-1]] == ["venv", "pip"]
     assert [path.name for path in python.parents[2].iterdir() if path.name.startswith(".")] == []
+
+
+def test_so_many_are_graded_at_once_as_are_asked_for(task: Task, tmp_path: Path) -> None:
+    run, together = tmp_path / "run", threading.Barrier(3)
+    patches = [PATCH.replace(b"+b", b"+b%d" % n) for n in range(3)]
+    record_predictions(run, [Prediction(task.id, "m", p) for p in patches], RunPlan(tasks="bundled"), [task])
+
+    def machine(_request: RunRequest) -> RunResult:
+        together.wait(60)
+        return ran()
+
+    with grader_on(machine, task.benchmark, tmp_path / "runs") as grader:
+        graded = list(grade_run(run, grader, *to_grade(run, again=False), workers=3))
+    assert [line.grade.outcome for line in graded] == [R] * 3
+
+
+def test_a_daemon_that_went_away_is_waited_for_and_its_end_is_the_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers, abandoned = [False, True, True, True, True], threading.Event()
+    machine = Machine(PlainBackend(answers=lambda: answers.pop(0)), "run", abandoned)
+    tries = iter([SandboxError("gone"), "made"])
+
+    def work() -> str:
+        found = next(tries)
+        if isinstance(found, SandboxError):
+            raise found
+        return found
+
+    assert machine.held(work) == "made"
+    assert len(answers) == 3, "asked again until it answered"
+    monkeypatch.setattr("evals.grade.machine.DAEMON_PATIENCE", -1.0)
+    away = Machine(PlainBackend(answers=lambda: False), "run", abandoned)
+    tries = iter([SandboxError("gone")])
+    with pytest.raises(MachineError, match="went away: start it"):
+        away.held(work)
+    abandoned.set()
+    tries = iter([SandboxError("gone")])
+    with pytest.raises(Abandoned):
+        away.held(work)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [(N, Reliability.NOT_JUDGED), (U, Reliability.GOLD_FAILS), (V, Reliability.GOLD_FAILS)],
+)
+def test_a_gold_patch_that_strict_refuses_makes_a_task_useless_and_one_that_it_cannot_judge_does_not(
+    task: Task, tmp_path: Path, outcome: Outcome, verdict: Reliability
+) -> None:
+    def judged(_run: KeptRun) -> Judgement:
+        if outcome is N:
+            raise NotJudged(Party.SANDBOX, "no word")
+        return Judgement(GraderVerdict(outcome=outcome, reason="no word"))
+
+    backend = PlainBackend(tests=lambda _: ran())
+    judges = {task.benchmark: PlainJudge(judged)}
+    with Grader(strict=False, store=RunStore(tmp_path), backend=backend, judges=judges) as grader:
+        assert check_tasks.accepted_by(grader, task) == (verdict, "strict grader: no word", None)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from pydantic import ValidationError
 from evals.grade import machine
 from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.results.table import Results, Row, System
+from evals.run import manifest as manifests
 from evals.run import outages as waiting
 from evals.run import same_server
 from evals.run.admission import Admission
@@ -29,16 +32,18 @@ from evals.run.outages import TRIES, Outages, PatientPulls, Refused
 from evals.run.plan import RunPlan, load_plan
 from evals.run.plan_tasks import check_subset, in_random_order, load_tasks
 from evals.run.spoiled import Again, Spoiled
+from evals.run.state import keep_state
 from evals.run.tally import Tally
-from evals.stats.subset import draw_stratified
+from evals.stats.subset import Subset, draw_stratified
 from scaffolds.base import Metrics, Settings, Step, Stop
 from scaffolds.model import EmptyTurn, ModelError, Trouble
 from tasks.backend import Prepared, Progress
 from tasks.docker import stalls
 from tasks.errors import GoldError, MachineError, UserError
-from tasks.sandbox import ExecResult, RegistryError, SandboxError
+from tasks.sandbox import ExecResult, MachineState, RegistryError, SandboxError
 from tests.fakes.plain_backend import PlainBackend, plain_image
 from tests.fakes.plain_sandbox import PlainSandbox
+from tests.runs_on_disk import write_run
 from tests.test_run import make_run, make_task
 
 KEY = AttemptKey(scaffold="s", task_id="t", attempt=1)
@@ -458,3 +463,41 @@ def test_what_was_spoiled_leaves_the_counts_and_what_was_seen_through_is_only_gr
     spoiled.quarantine([keys[0]], "another-server")
     assert (tally.done, tally.graded, tally.resolved) == (2, 1, 1)
     assert sorted(path.name for path in (tmp_path / "s" / "t0").iterdir()) == ["1.another-server-1"]
+
+
+def test_a_plan_whose_subset_is_of_another_benchmark_is_refused(tmp_path: Path) -> None:
+    ids = [task.id for task in load_tasks(RunPlan(tasks="bundled"))]
+    file = tmp_path / "subset.json"
+    for benchmark, chosen in (("bundled", ids), ("swe-bench-verified", ids)):
+        file.write_text(draw_stratified(benchmark, dict.fromkeys(chosen, "r"), 3, 0).model_dump_json())
+        plan = RunPlan(tasks="bundled", subset=file)
+        if benchmark == "bundled":
+            drawn = Subset.model_validate_json(file.read_text()).ids
+            assert tuple(task.id for task in load_tasks(plan)) == tuple(drawn)
+        else:
+            with pytest.raises(UserError, match="drawn from swe-bench-verified and the tasks are bundled"):
+                load_tasks(plan)
+
+
+def test_what_changed_on_a_machine_is_listed_beside_the_attempt(tmp_path: Path) -> None:
+    class Changed(PlainSandbox):
+        def keep(self, name: str, labels: Mapping[str, str]) -> MachineState:
+            assert labels == {"asclaimed.run": "r"}
+            return MachineState("sha256:1", ("A /one", "C /t\nwo\x1b", "D /\udcff"))
+
+    kept = keep_state(Changed(), tmp_path, "r")
+    text = (tmp_path / "changes.txt").read_bytes()
+    assert text == b"A /one\nC /t\\nwo\\x1b\nD /\\\\udcff\n"
+    assert (kept.image, kept.changed) == ("sha256:1", 3)
+    assert kept.changes_sha256 == hashlib.sha256(text).hexdigest()
+    assert kept.name.startswith("asclaimed/state:")
+
+
+def test_a_manifest_that_is_damaged_is_named_with_the_place(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", lambda _key: None)
+    facts = json.loads((run / "manifest.json").read_text())
+    facts["plan"]["workers"] = 0
+    for text, where in (("{", "its beginning"), ("{}", "run_id"), (json.dumps(facts), "plan.workers")):
+        (run / "manifest.json").write_text(text)
+        with pytest.raises(UserError, match=rf"manifest.json cannot be read at `{where}"):
+            manifests.load(run)

@@ -15,7 +15,7 @@ from evals.record import Decision
 from evals.stats import noise, paired, sequential
 from evals.stats.equivalence import error_for_power, power_inside, tost
 from evals.stats.intervals import Estimate, clustered_mean, clustered_wilson, wilson
-from evals.stats.paired import Discordant
+from evals.stats.paired import Discordant, bracketed
 
 RNG = 20260401
 
@@ -257,3 +257,9 @@ def test_a_single_task_with_a_gap_proves_nothing() -> None:
     found = paired.paired_difference([1 / 3, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0])
     assert found.p_value == 1.0
     assert found.low < 0 < found.difference < found.high
+
+
+def test_a_bound_without_a_root_is_the_end_of_the_parameter_space() -> None:
+    assert bracketed(lambda _: 1.0, -1.0, 0.25) == -1.0
+    assert bracketed(lambda _: 1.0, 0.25, 1.0) == 1.0
+    assert bracketed(lambda x: 0.5 - x, 0.0, 1.0) == pytest.approx(0.5)
