@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.soak.containers import MOMENTS, killed_commands
+from tests.soak.crowded import SHARE, found_and_best
 from tests.soak.flat import RECORDING, crowd, is_flat, recording
 from tests.soak.killed import killed_after, on_a_disk_of, seconds_of, struck_at
 from tests.soak.weather import good_server, undisturbed, weathers
@@ -38,6 +39,9 @@ def sweep(points: int = 200) -> None:
     say(f"recording is {share:.1%} of a model call", share <= RECORDING)
     seen = crowd(2000, 64)
     say(f"2,000 attempts, 64 at once: {', '.join(map(str, seen))}", is_flat(seen, 64))
+    found, best = found_and_best()
+    told = f"{found:,.0f} tokens a second of a run that looks for its number, {best:,.0f} with the best one"
+    say(f"a server that is slower with more: {told}", found >= SHARE * best)
     with tempfile.TemporaryDirectory(prefix="asclaimed-soak-") as there:
         kills = list(killed_commands(Path(there), MOMENTS, random.Random(1)))
     wrong = [kill for kill in kills if kill.wrong]
@@ -65,7 +69,7 @@ def random_moments(fresh: Iterator[Path], url: str, good: str, points: int) -> N
 
 
 def say(line: str, good: bool) -> None:
-    print(f"{'same' if good else 'OTHER REPORT'}: {line}", flush=True)
+    print(f"{'ok' if good else 'FAILED'}: {line}", flush=True)
     assert good, line
 
 
