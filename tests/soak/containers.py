@@ -140,7 +140,7 @@ def bystanders() -> Iterator[tuple[str, ...]]:
     try:
         for labels in owners:
             words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
-            ids.append(docker("run", "-d", *words, image, "sleep", "infinity").strip())
+            ids.append(docker("run", "-d", "--network", "none", *words, image, "sleep", "infinity").strip())
         yield tuple(ids)
     finally:
         if ids:
@@ -153,4 +153,6 @@ def states(ids: Sequence[str]) -> str:
 
 
 def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(["docker", *words], capture_output=True, text=True)
+    assert done.returncode == 0, (words, done.stderr)
+    return done.stdout
