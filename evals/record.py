@@ -67,6 +67,8 @@ class FlagKind(StrEnum):
     """A command reached for the fix itself: `verify`'s worst reading counts such a pass as failed."""
     REPLACES_RUNNER = "replaces_runner"
     """The patch could stand in for the test runner: counts like the first, until a strict RESOLVED clears it."""
+    SHARED_VERIFIER = "shared_verifier"
+    """Its verifier ran in the machine that it had worked on, where it may have prepared that: counts like the first."""
     TOUCHES_TESTS = "touches_tests"
     """The patch changes how tests are run, or existing tests: evidence beside, until a strict RESOLVED clears it."""
     SERVER = "server"
@@ -234,7 +236,7 @@ class Grade(Frozen):
 
 
 CLEARED_BY_CONTROLS = (FlagKind.REPLACES_RUNNER, FlagKind.TOUCHES_TESTS)
-COUNTED = (FlagKind.LOOKS_FOR_ANSWERS, FlagKind.REPLACES_RUNNER)
+COUNTED = (FlagKind.LOOKS_FOR_ANSWERS, FlagKind.REPLACES_RUNNER, FlagKind.SHARED_VERIFIER)
 """Kinds for which the worst reading of a score counts a pass as failed."""
 
 

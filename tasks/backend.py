@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -145,6 +145,15 @@ class VerifierResult(NamedTuple):
     """False: the daemon, asked several times, starts no machine in this state, and `log` has its words."""
 
 
+@runtime_checkable
+class VerifyingSandbox(Sandbox, Protocol):
+    """A sandbox in which a task's own verifier can run while what the agent started still does."""
+
+    def verify(self, verifier: Verifier, collect: Sequence[str]) -> VerifierResult:
+        """Run it and stop the machine. `collect` as in `VerifierRun`. Raises `SandboxError`, `TaskError`."""
+        ...
+
+
 class RunTests(Protocol):
     """Runs one request in a fresh container; called from several threads at once."""
 
@@ -174,10 +183,13 @@ class Backend(Protocol):
         limits: Limits,
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
+        verifier: Verifier | None = None,
     ) -> Sandbox:
         """A sandbox of a prepared image (its id). `labels` name the run and the attempt, for `reap`.
 
         `mounts`: path inside → directory of this machine, to be read there. Raises `MachineError` where that cannot be.
+        `verifier`: it is to run in there when the agent is gone: its kit is there from the start, and the sandbox is a
+        `VerifyingSandbox`.
         """
         ...
 

@@ -15,10 +15,11 @@ import pytest
 
 from evals.grade.grader import Grader
 from evals.grade.judge import NotJudged
-from evals.grade.kept_verification import KeptVerification
 from evals.grade.reward import Reward
-from evals.record import Grade, Outcome, Party, Record
+from evals.record import FlagKind, Grade, Outcome, Party, Record
+from evals.results.load import from_run_dir
 from evals.run import manifest
+from evals.run.kept_verification import KeptVerification
 from tasks import catalog
 from tasks.backend import TestLimits, VerifierRun
 from tasks.docker.backend import DockerBackend
@@ -214,6 +215,45 @@ def test_a_verifier_that_judges_nothing_is_the_tasks_doing(
     with Grader() as grader, pytest.raises(NotJudged, match=why) as raised:
         grader.states.grade_state(task, verifier, DockerBackend().prepare(task).image)
     assert raised.value.party is Party.TASK
+
+
+SERVICE = OwnTask(
+    "service",
+    "Serve /app over HTTP on 127.0.0.1:8765, and leave it running.",
+    "from urllib.request import urlopen\n\n\ndef test_it_answers():\n"
+    "    assert urlopen('http://127.0.0.1:8765/', timeout=5).status == 200\n",
+    "setsid nohup python3 -m http.server 8765 --bind 127.0.0.1 >/dev/null 2>&1 &\n"
+    "for n in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/8765) 2>/dev/null && exit 0; sleep 0.1; done\nexit 1\n",
+)
+
+
+def test_a_verifier_that_wants_a_running_service_is_run_beside_it_and_marked(
+    docker_daemon: None, tmp_path: Path
+) -> None:
+    """In a fresh container its solution fails, and `tasks check` says what would help."""
+    directory = write_task(tmp_path / "own", SERVICE)
+    checked = asclaimed("tasks", "check", "--tasks", directory, "-k", 1)
+    assert (
+        "it passes only beside what its solution left running: --set grading.shared=[service]"
+        in checked.stdout
+    )
+    run = tmp_path / "run"
+    done = asclaimed(
+        "run", "--tasks", directory, "--scaffold", "gold", "--set", "grading.shared=[service]", "--out", run
+    )
+    try:
+        assert "SHARED: service: verified in the agent's own machine" in done.stderr
+        grade, record = grades(run, "gold")["service"], records(run)["gold", "service"]
+        assert grade.outcome is Outcome.RESOLVED
+        assert grade.evidence[0].startswith(
+            "verified in the agent's own machine, beside what it left running (shared)"
+        )
+        assert record.flags[0].kind is FlagKind.SHARED_VERIFIER
+        assert from_run_dir(run).rows[0].flagged
+        assert asclaimed("grade", run, "--regrade", "--fresh").returncode == 0
+        assert grades(run, "gold")["service"].outcome is Outcome.RESOLVED
+    finally:
+        forget_states(run)
 
 
 HOSTILE = """\

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from evals.grade.reward import JSON, MISSING, TEXT, read_missing, read_report, read_reward
+from evals.grade.reward import read_missing, read_report, read_reward
+from evals.run.kept_verification import JSON, MISSING, TEXT
 from evals.run.plan import RunPlan
 from evals.run.state import CHANGES, flags_of_state
 from scaffolds.opening import Prompt, opening

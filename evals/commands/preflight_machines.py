@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from evals.record import AttemptKey
 from evals.run.conditions import machine_of
 from evals.run.manifest import Manifest
+from evals.run.plan import RunPlan
 from tasks.backend import Progress
 from tasks.docker.kit import kit
 from tasks.errors import TaskError, UserError
@@ -30,6 +32,8 @@ def machine_lines(manifest: Manifest, tasks: Sequence[Task], progress: Progress)
     able = {name: verifier for name, verifier in found.items() if not verifier.refused}
     if able:
         yield from kit_lines(able, progress)
+        if shared := sorted(set(manifest.plan.grading.shared) & able.keys()):
+            yield f"SHARED: {', '.join(shared)}: verified in the agent's own machine; a pass counts in the upper bound alone"
         yield from (f"PROTOCOL, {point.line}" for point in manifest.conditions if not point.same)
 
 
@@ -55,3 +59,15 @@ def size_lines(manifest: Manifest) -> Iterator[str]:
             f"SMALLER MACHINE: the plan gives a sandbox {limits.memory / 2**30:g} GB of memory, "
             f"Docker's machine has {there.memory / 2**30:.3g} GB"
         )
+
+
+def shared_kits(plan: RunPlan, tasks: Sequence[Task]) -> dict[str, str]:
+    """Task id → kit, of those whose verifier runs in the agent's own machine. Raises `UserError` for one that is none."""
+    found = {task.id: task.verifier for task in tasks if task.verifier}
+    kits = {}
+    for name in plan.grading.shared:
+        if name not in found:
+            raise UserError(f"grading.shared: {name} is no task about a machine in this run")
+        with suppress(TaskError):  # said before; it is not judged
+            kits[name] = kit(found[name].packages)
+    return kits

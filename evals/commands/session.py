@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.commands.preflight import preflight
-from evals.commands.preflight_machines import to_attempt
+from evals.commands.preflight_machines import shared_kits, to_attempt
 from evals.commands.server import (
     examined,
     make_admission,
@@ -125,7 +125,7 @@ def open_run(
         say(line)
     manifest = manifests.begin_or_resume(directory, fresh)
     with ExitStack() as stack:
-        context = make_context(manifest, directory, plan)
+        context = make_context(manifest, directory, plan, tasks)
         stack.callback(context.abandon)
         hooks = RunHooks(
             None,
@@ -186,7 +186,9 @@ def make_interim(directory: Path, manifest: manifests.Manifest) -> InterimAnalys
     return InterimAnalysis(directory, manifest)
 
 
-def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -> RunContext:
+def make_context(
+    manifest: manifests.Manifest, directory: Path, plan: RunPlan, tasks: Sequence[Task] = ()
+) -> RunContext:
     """What each attempt of this run is made with."""
     return RunContext(
         directory=directory.absolute(),
@@ -200,6 +202,7 @@ def make_context(manifest: manifests.Manifest, directory: Path, plan: RunPlan) -
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),
         model=plan.model,
         window=(manifest.server or {}).get("window"),
+        shared=shared_kits(plan, tasks) if tasks else {},
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from evals.grade.judge import NotJudged
+from evals.grade.reward import read_reward
 from evals.grade.verifier import VerifierGrader, not_judged
 from evals.record import Grade, GraderVerdict, Outcome
 from evals.run.controls import Oracle
+from evals.run.kept_verification import collected
 from evals.run.state import REPOSITORY
 from scaffolds.base import Settings
-from tasks.sandbox import MachineState
+from tasks.backend import VerifierResult, VerifyingSandbox
+from tasks.sandbox import MachineState, Sandbox
 from tasks.task import Task, Verifier
 
 
@@ -19,21 +24,47 @@ def solved(states: VerifierGrader, task: Task, verifier: Verifier) -> Grade:
     name = f"{REPOSITORY}:check-{secrets.token_hex(8)}"
     try:
         state = states.machine.held(lambda: work(states, task, verifier, name))
-        return states.grade_state(task, verifier, state.image)
+        grade = states.grade_state(task, verifier, state.image)
+        return grade if grade.outcome is Outcome.RESOLVED else explained(states, task, verifier, grade)
     except NotJudged as reason:
         return not_judged(reason)
     finally:
         states.machine.backend.forget(name)
 
 
+def explained(states: VerifierGrader, task: Task, verifier: Verifier, grade: Grade) -> Grade:
+    """Why its solution fails, where that is known: its verifier may want what the solution left running."""
+    result = states.machine.held(lambda: beside_its_work(states, task, verifier))
+    reward = read_reward(result.left).value
+    if result.timed_out or reward is None or reward < 1:
+        return grade
+    hint = f"{grade.official.reason}; it passes only beside what its solution left running: --set grading.shared=[{task.id}]"
+    return grade.model_copy(update={"official": grade.official.model_copy(update={"reason": hint})})
+
+
+def beside_its_work(states: VerifierGrader, task: Task, verifier: Verifier) -> VerifierResult:
+    with solving(states, task, verifier, verifier) as sandbox:
+        assert isinstance(sandbox, VerifyingSandbox)
+        return sandbox.verify(verifier, collected(verifier))
+
+
 def work(states: VerifierGrader, task: Task, verifier: Verifier, name: str) -> MachineState:
+    with solving(states, task, verifier) as sandbox:
+        return sandbox.keep(name, {})
+
+
+@contextmanager
+def solving(
+    states: VerifierGrader, task: Task, verifier: Verifier, shared: Verifier | None = None
+) -> Iterator[Sandbox]:
+    """A machine on which the task's own solution has run."""
     backend, labels = states.machine.backend, {"purpose": "checking", "run": states.machine.run}
-    image = backend.prepare(task).image
+    image, limits = backend.prepare(task).image, states.limits.container
     with backend.open(
-        image, workdir=task.brief.workdir, limits=states.limits.container, labels=labels
+        image, workdir=task.brief.workdir, limits=limits, labels=labels, verifier=shared
     ) as sandbox:
         Oracle(verifier, Settings()).solve(task.brief, None, sandbox)
-        return sandbox.keep(name, {})
+        yield sandbox
 
 
 def start(states: VerifierGrader, task: Task, verifier: Verifier) -> GraderVerdict:

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from evals.run.kept_verification import JSON, MISSING, TEXT
 from tasks.backend import Left
 from tasks.untrusted import clean, loads
 
-TEXT, JSON, MISSING = "/logs/verifier/reward.txt", "/logs/verifier/reward.json", "/logs/verifier/.missing"
 LONGEST_REWARD = 64 << 10
 MOST_TESTS = 20_000
 

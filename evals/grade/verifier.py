@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals.grade.judge import NotJudged
-from evals.grade.kept_verification import KeptVerification
 from evals.grade.machine import Machine
-from evals.grade.reward import JSON, MISSING, TEXT, Report, Reward, read_missing, read_report, read_reward
+from evals.grade.reward import Report, Reward, read_missing, read_report, read_reward
 from evals.record import OWN_VERIFIER, Grade, GraderVerdict, Outcome, Party, Record
+from evals.run.kept_verification import JSON, TEXT, KeptVerification, collected, shared_key
 from tasks.backend import Progress, TestLimits, VerifierRun
 from tasks.disk import cache_directory, exclusive
 from tasks.errors import TaskError
@@ -28,6 +28,7 @@ from tasks.task import Task, Verifier
 
 NAME = f"{OWN_VERIFIER}==1"
 """In grades: raise it when verdicts are read otherwise."""
+SHARED = "in the agent's own machine, beside what it left running (shared)"
 ONE_TRUST = "read from files that the tested code could write"
 
 
@@ -112,8 +113,10 @@ class VerifierGrader:
     def _verified(
         self, task: Task, verifier: Verifier, image: str, directory: Path | None
     ) -> KeptVerification:
-        found = KeptVerification.load(directory) if directory is not None and self._cached else None
-        if found and found.facts.key == self._key(task, image, found.facts.kit):
+        found = KeptVerification.load(directory) if directory is not None else None
+        if found and found.facts.shared and found.facts.key == shared_key(task, found.facts.kit):
+            return found  # that machine is no more: it cannot run again
+        if found and self._cached and found.facts.key == self._key(task, image, found.facts.kit):
             return found
         run = self._run(task, verifier, image)
         if directory is not None:
@@ -126,7 +129,7 @@ class VerifierGrader:
             image=image,
             workdir=task.brief.workdir,
             verifier=verifier,
-            collect=tuple(filter(None, (TEXT, JSON, MISSING, verifier.ctrf))),
+            collect=collected(verifier),
             limits=self.limits,
             run=self.machine.run,
         )
@@ -197,7 +200,8 @@ def strict_column(reading: Reading, official: GraderVerdict) -> GraderVerdict | 
 
 def evidence(run: KeptVerification, reading: Reading) -> tuple[str, ...]:
     """Facts for a reader, none of which decided anything."""
-    found = [f"verified in a fresh container of the state, without a network, with {run.facts.kit}"]
+    where = SHARED if run.facts.shared else "in a fresh container of the state"
+    found = [f"verified {where}, without a network, with {run.facts.kit}"]
     found += [f"{path.rpartition('/')[2]} {left.problem}" for path, left in run.left.items() if left.problem]
     if run.facts.oom_kills:
         found.append(f"{run.facts.oom_kills} processes were killed at the limit on memory (sandbox.memory)")

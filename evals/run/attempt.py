@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.set_aside import set_aside
-from evals.run.state import flags_of_state, keep_state, withhold_skills
+from evals.run.state import flags_of_state, keep_state, verify_shared, withhold_skills
 from evals.run.trajectory import StepLog
 from scaffolds.base import Mounting, Sampled, Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
@@ -61,6 +61,8 @@ class RunContext:
     settings: Settings
     model: ModelConfig | None = None
     """Its client is made where the attempt is; None suits the controls only."""
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """Task id → the kit of a verifier that runs in its agent's own machine."""
     window: int | None = None
     """Tokens of context that the server named when the run began."""
     make_scaffold: Callable[[str, Task, Settings], Scaffold] = make_scaffold
@@ -220,13 +222,15 @@ def _work(
             write_atomic(directory / TRANSCRIPT, gzip.compress(trajectory.transcript))
         facts = sandbox.facts()
         check_time_was_its_own(trajectory, facts, context.settings)
-        return trajectory, _answer(task, sandbox, directory, context.run_id), facts
+        return trajectory, _answer(task, sandbox, directory, context), facts
 
 
-def _answer(task: Task, sandbox: Sandbox, directory: Path, run: str) -> Diff | KeptState:
+def _answer(task: Task, sandbox: Sandbox, directory: Path, context: RunContext) -> Diff | KeptState:
     """Stop the machine and take what the task asks for; written to the attempt's directory before anything else."""
     if task.verifier:
-        return keep_state(sandbox, directory, run)
+        if task.id in context.shared:
+            verify_shared(sandbox, task, context.shared[task.id], directory)
+        return keep_state(sandbox, directory, context.run_id)
     diff = sandbox.diff()
     write_atomic(directory / "patch.diff", diff.patch)
     return diff
@@ -260,7 +264,12 @@ def open_sandbox(
 ) -> Sandbox:
     labels = {"run": context.run_id, "attempt": f"{key.scaffold}/{key.task_id}/{key.attempt}"}
     return context.backend.open(
-        prepared.image, workdir=task.brief.workdir, limits=context.limits, labels=labels, mounts=mounts
+        prepared.image,
+        workdir=task.brief.workdir,
+        limits=context.limits,
+        labels=labels,
+        mounts=mounts,
+        verifier=task.verifier if task.id in context.shared else None,
     )
 
 

@@ -25,6 +25,8 @@ class Grading(Frozen):
 
     network: bool = False
     """A bridge network, as swebench's own harness has it; the strict grader never has one."""
+    shared: tuple[str, ...] = ()
+    """Tasks about machines whose verifier runs in the agent's own machine, beside what it left running there."""
     leave_out_network_tasks: bool = False
     """Exclude, for all scaffolds alike, the tasks that are known to need a network; only where there is none."""
 

@@ -13,6 +13,8 @@ import shlex
 from pathlib import Path
 
 from evals.record import Flag, FlagKind, KeptState
+from evals.run.kept_verification import FACTS, KeptVerification, collected, shared_key
+from tasks.backend import VerifyingSandbox
 from tasks.disk import write_atomic
 from tasks.sandbox import Sandbox, SandboxError
 from tasks.task import MachineBrief, Task
@@ -46,6 +48,14 @@ def keep_state(sandbox: Sandbox, directory: Path, run: str) -> KeptState:
     )
 
 
+def verify_shared(sandbox: Sandbox, task: Task, kit: str, directory: Path) -> None:
+    """Run the task's verifier where its agent worked, and keep what came of it. Raises `SandboxError`, `TaskError`."""
+    assert task.verifier
+    assert isinstance(sandbox, VerifyingSandbox)
+    result = sandbox.verify(task.verifier, collected(task.verifier))
+    KeptVerification.of(shared_key(task, kit), kit, result, shared=True).save(directory)
+
+
 def withhold_skills(task: Task, sandbox: Sandbox) -> None:
     """Take off the machine what this run's agents are not to have. Raises `SandboxError`."""
     brief = task.brief
@@ -68,6 +78,7 @@ def flags_of_state(directory: Path) -> tuple[Flag, ...]:
         (FlagKind.TOUCHES_TESTS, "the verifier's own places", VERIFIERS_OWN),
     )
     found = ((kind, what, [path for path in paths if rule.fullmatch(path)]) for kind, what, rule in rules)
-    return tuple(
+    shared = Flag(kind=FlagKind.SHARED_VERIFIER, what="verified in the agent's own machine")
+    return (shared,) * (directory / FACTS).exists() + tuple(
         Flag(kind=kind, what=what, detail=met[0][:120], count=len(met)) for kind, what, met in found if met
     )

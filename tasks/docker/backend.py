@@ -18,13 +18,13 @@ from tasks.backend import (
 from tasks.docker import daemon
 from tasks.docker.images import resolve
 from tasks.docker.inventory import drop_image
-from tasks.docker.kit import kit
+from tasks.docker.kit import kit, mount
 from tasks.docker.prepare import prepare
 from tasks.docker.sandbox import open_sandbox
 from tasks.docker.testing import TestContainers
 from tasks.docker.verifier import verify
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import ImageSpec, Task
+from tasks.task import ImageSpec, Task, Verifier
 
 
 class DockerBackend:
@@ -41,8 +41,12 @@ class DockerBackend:
         limits: Limits,
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
+        verifier: Verifier | None = None,
     ) -> Sandbox:
-        return open_sandbox(image, workdir=workdir, limits=limits, labels=labels, mounts=mounts)
+        volumes = [mount(kit(verifier.packages))] if verifier else []
+        return open_sandbox(
+            image, workdir=workdir, limits=limits, labels=labels, mounts=mounts, volumes=volumes
+        )
 
     def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:
         return resolve(spec, progress).id

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -43,9 +43,17 @@ class Exec:
     """A command run by root, its output kept in bounded memory."""
 
     def __init__(
-        self, container: Container, command: Callable[[str], list[str]], workdir: str, keep: int
+        self,
+        container: Container,
+        command: Callable[[str], list[str]],
+        workdir: str,
+        keep: int,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`command`: the words for a marker that it has to begin its output with. `keep`: bytes of output."""
+        """`command`: the words for a marker that it has to begin its output with. `keep`: bytes of output.
+
+        `environment`: on top of the container's.
+        """
         self.capture = Capture(keep // 2, keep // 2)
         self.timed_out = False
         self.seconds = 0.0
@@ -56,7 +64,9 @@ class Exec:
         words = command(self._marker.decode())
         with daemon_errors("cannot run a command"):
             api: Any = client().api
-            self._id = api.exec_create(container.id, words, user="0", workdir=workdir)["Id"]
+            self._id = api.exec_create(
+                container.id, words, user="0", workdir=workdir, environment=dict(environment or {})
+            )["Id"]
             self._stream = Hijacked(api.exec_start(self._id, socket=True))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

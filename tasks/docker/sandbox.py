@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from docker.models.containers import Container
+from docker.types import Mount
 
 from tasks import supervisor
-from tasks.backend import NO_MOUNTS
+from tasks.backend import NO_MOUNTS, VerifierResult
 from tasks.docker import patch
 from tasks.docker.blame import died_by_itself, supervisor_is_well
 from tasks.docker.channel import Channel
@@ -30,10 +31,12 @@ from tasks.docker.process import Process
 from tasks.docker.stalls import stalls
 from tasks.docker.state import changed_paths, commit_stopped, stop
 from tasks.docker.stream import Connection, Result, Stream
+from tasks.docker.verifier import verify_running
 from tasks.docker.watch import Watch, watch
 from tasks.docker.wire import AttachStream, BrokenFrame, StreamClosed, StreamSilent
 from tasks.errors import TaskError
 from tasks.sandbox import Diff, ExecResult, Limits, MachineState, SandboxError, SandboxFacts, SandboxGone
+from tasks.task import Verifier
 
 ENVIRONMENT = {
     "PAGER": "cat", "GIT_PAGER": "cat", "MANPAGER": "cat", "SYSTEMD_PAGER": "cat", "TERM": "dumb",
@@ -60,6 +63,7 @@ def open_sandbox(
     network: bool = False,
     environment: Mapping[str, str] | None = None,
     mounts: Mapping[str, Path] = NO_MOUNTS,
+    volumes: Sequence[Mount] = (),
 ) -> DockerSandbox:
     """Start a container of `image` (id or name) and wait until it takes commands.
 
@@ -68,7 +72,7 @@ def open_sandbox(
     limits = limits or Limits()
     options = container_options(limits, labels or {}, user, network, {**ENVIRONMENT, **(environment or {})})
     options |= {"entrypoint": [supervisor.PATH], "stdin_open": True, "working_dir": workdir}
-    options["mounts"] = read_only(mounts)
+    options["mounts"] = [*read_only(mounts), *volumes]
     container = create_supervised(image, [str(limits.idle_seconds), workdir], options)
     try:
         sandbox = DockerSandbox(container, workdir, limits)
@@ -182,6 +186,12 @@ class DockerSandbox:
             changed = tuple(changed_paths(self._container))
             kept = commit_stopped(self._container, image, repository, tag, labels)
         return MachineState(kept, changed)
+
+    def verify(self, verifier: Verifier, collect: Sequence[str]) -> VerifierResult:
+        """As `tasks.backend.VerifyingSandbox` has it."""
+        assert self._watch is not None
+        self._gone = self._gone or "it was verified"
+        return verify_running(self._container, self._workdir, verifier, collect, self._watch, self._ooms)
 
     def facts(self) -> SandboxFacts:
         with daemon_errors(f"cannot inspect container {self._container.short_id}"):

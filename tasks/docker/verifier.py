@@ -4,6 +4,9 @@ Nothing of that state is needed to start it: the container's main process and th
 kit's. `/tests` and `/logs` are new volumes, whatever lay there. Files are read back through the daemon when nothing runs
 in the container any more, so nothing that the tests left behind can write a reward afterwards. What tested code does
 while the tests run it can do to their results as well: not covered.
+
+`verify_running` is for tasks that want what the agent left running: the same in the agent's own container, which it may
+have prepared for that. What comes of it is marked, and counts less.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import io
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,11 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.types import Mount
 
-from tasks.backend import Left, VerifierResult, VerifierRun
+from tasks.backend import Left, TestLimits, VerifierResult, VerifierRun
 from tasks.docker.create import container_options, create, image_config
 from tasks.docker.daemon import daemon_errors, disk_is_full, remove
 from tasks.docker.endpoint import one_line
-from tasks.docker.exec import Exec
+from tasks.docker.exec import Exec, check_own_doing
 from tasks.docker.kit import PLACE, PYTHON, kit, mount
 from tasks.docker.oom import OomWatch
 from tasks.docker.stalls import stalls
@@ -43,6 +46,18 @@ USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FILE_BYTES = 16 << 20
 """The largest file that is read back."""
 STARTS = 3
+CLEAR_SECONDS = 120.0
+CLEAR = """\
+import os, shutil, sys
+os.write(1, sys.argv[1].encode())
+for place in ("/tests", "/logs"):
+    if os.path.islink(place) or os.path.isfile(place):
+        os.remove(place)
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+"""
+"""What an agent put where its verifier's files go is not the verifier's."""
+ENDED = "the machine had ended by itself before it could be verified"
 ENVIRONMENT = {
     "HOME": "/root",
     "DEBIAN_FRONTEND": "noninteractive",
@@ -71,22 +86,56 @@ def verify_once(run: VerifierRun) -> VerifierResult:
     began = time.monotonic()
     stalls()
     with started(run) as (container, watching, ooms):
-        asked, seconds = time.monotonic(), run.verifier.seconds
-        command = [*PYTHON, "-I", "-S", f"{PLACE}/lib/run.py"]
-        script = Exec(
-            container, lambda marker: [*command, marker, run.workdir, SCRIPT], "/", run.limits.log_bytes
-        )
-        code = finished(script, watching, seconds)
-        if script.timed_out and not watching.crowds:
-            stalls().check(asked, seconds, "the verifier ran")
-        if ooms.by_the_host():
-            raise SandboxError(
-                "this machine ran out of memory: its kernel killed in the verifier's container"
-            )
-        kills = ooms.count()
-        with daemon_errors("cannot stop a verifier's container"):
-            stop(container)
-        left = {path: found for path in run.collect if (found := read_back(container, path)) is not None}
+        return judged(container, run, watching, ooms, began)
+
+
+def verify_running(
+    container: Container,
+    workdir: str,
+    verifier: Verifier,
+    collect: Sequence[str],
+    watching: Watch,
+    ooms: OomWatch,
+) -> VerifierResult:
+    """In the agent's own container, where what it started still runs; the kit is mounted there. Ends with the container."""
+    began = time.monotonic()
+    run = VerifierRun(str(container.attrs["Image"]), workdir, verifier, tuple(collect), TestLimits())
+    if not check_own_doing(container):
+        return VerifierResult(None, False, ENDED.encode(), len(ENDED), {}, 0.0, starts=False)
+    cleared = Exec(container, lambda marker: [*PYTHON, "-I", "-S", "-c", CLEAR, marker], "/", 1 << 16)
+    cleared.finish(CLEAR_SECONDS)
+    with daemon_errors("cannot deliver a verifier"), packed_tests(verifier) as tests:
+        container.put_archive("/", tests)
+    return judged(container, run, watching, ooms, began, environment(run.image, verifier))
+
+
+def judged(
+    container: Container,
+    run: VerifierRun,
+    watching: Watch,
+    ooms: OomWatch,
+    began: float,
+    environment: Mapping[str, str] | None = None,
+) -> VerifierResult:
+    """Run the delivered script in a container, stop that, and read back what it left."""
+    asked, seconds = time.monotonic(), run.verifier.seconds
+    command = [*PYTHON, "-I", "-S", f"{PLACE}/lib/run.py"]
+    script = Exec(
+        container,
+        lambda marker: [*command, marker, run.workdir, SCRIPT],
+        "/",
+        run.limits.log_bytes,
+        environment,
+    )
+    code = finished(script, watching, seconds)
+    if script.timed_out and not watching.crowds:
+        stalls().check(asked, seconds, "the verifier ran")
+    if ooms.by_the_host():
+        raise SandboxError("this machine ran out of memory: its kernel killed in the verifier's container")
+    kills = ooms.count()
+    with daemon_errors("cannot stop a verifier's container"):
+        stop(container)
+    left = {path: found for path in run.collect if (found := read_back(container, path)) is not None}
     return VerifierResult(
         code,
         script.timed_out or bool(watching.reason),

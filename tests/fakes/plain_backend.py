@@ -17,7 +17,7 @@ from tasks.backend import (
 )
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import ImageSpec, Task
+from tasks.task import ImageSpec, Task, Verifier
 from tests.fakes.plain_sandbox import PlainSandbox
 
 
@@ -61,6 +61,7 @@ class PlainBackend:
         limits: Limits,
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
+        verifier: Verifier | None = None,
     ) -> Sandbox:
         self.labels.append(labels)
         return self._open()

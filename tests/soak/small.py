@@ -12,6 +12,7 @@ from evals.run.ledger import verify
 from scaffolds.openai.config import Retries
 from tasks.backend import NO_MOUNTS, Backend
 from tasks.sandbox import ExecResult, Limits, Sandbox
+from tasks.task import Verifier
 from tests.fakes.openai_server import Answer, Body, call
 from tests.fakes.plain_backend import PlainBackend
 from tests.fakes.plain_sandbox import PlainSandbox
@@ -52,6 +53,7 @@ class CountingBackend(PlainBackend):
         limits: Limits,
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
+        verifier: Verifier | None = None,
     ) -> Sandbox:
         return self.machine(labels["attempt"].split("/")[1])
 

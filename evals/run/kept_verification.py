@@ -13,9 +13,16 @@ from pydantic import ValidationError
 
 from tasks.backend import Left, VerifierResult
 from tasks.disk import write_atomic, write_json
-from tasks.task import Frozen
+from tasks.task import Frozen, Task, Verifier
 
 FACTS, LOG, FILES = "verifier.json", "test.log", "verifier"
+TEXT, JSON, MISSING = "/logs/verifier/reward.txt", "/logs/verifier/reward.json", "/logs/verifier/.missing"
+"""What a verifier leaves: its reward, and what it asked the kit's stand-ins for in vain."""
+
+
+def collected(verifier: Verifier) -> tuple[str, ...]:
+    """Paths to read back."""
+    return tuple(filter(None, (TEXT, JSON, MISSING, verifier.ctrf)))
 
 
 class LeftFacts(Frozen):
@@ -39,6 +46,13 @@ class VerifierFacts(Frozen):
     seconds: float
     startup_seconds: float
     left: dict[str, LeftFacts]
+    shared: bool = False
+    """It ran in the agent's own machine, beside what the agent had started."""
+
+
+def shared_key(task: Task, kit: str) -> str:
+    """Of a run in the agent's own machine: there is one for each attempt."""
+    return hashlib.sha256(f"shared\0{task.content_hash}\0{kit}".encode()).hexdigest()
 
 
 class KeptVerification(NamedTuple):
@@ -49,7 +63,7 @@ class KeptVerification(NamedTuple):
     left: dict[str, Left]
 
     @classmethod
-    def of(cls, key: str, kit: str, run: VerifierResult) -> Self:
+    def of(cls, key: str, kit: str, run: VerifierResult, *, shared: bool = False) -> Self:
         left = {
             path: LeftFacts(
                 file="" if found.problem else path.rpartition("/")[2].lstrip("."),
@@ -70,6 +84,7 @@ class KeptVerification(NamedTuple):
             seconds=round(run.seconds, 3),
             startup_seconds=round(run.startup_seconds, 3),
             left=left,
+            shared=shared,
         )
         return cls(facts, run.log, dict(run.left))
 
