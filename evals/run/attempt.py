@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.record import AttemptKey, Failure, Grade, KeptState, Record, flag_of_text, kept
+from evals.record import AttemptKey, Failure, KeptState, Record, flag_of_text
 from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
@@ -284,19 +284,6 @@ def _commands(steps: list[Step]) -> list[str]:
     return [
         str(call.arguments.get("command", "")) for step in steps for call in step.tool_calls if call.arguments
     ]
-
-
-def grade_recorded(
-    context: RunContext, key: AttemptKey, task: Task, grade: Callable[[Task, Record, Path], Grade]
-) -> Grade:
-    """Grade one recorded attempt from its directory alone and write `grade.json`; raises `Abandoned`."""
-    directory = key.directory(context.directory)
-    record = kept(Record, directory / "record.json")
-    made = grade(task, record, directory)
-    if context.abandoned:
-        raise Abandoned
-    write_json(directory / "grade.json", made)
-    return made
 
 
 def record_failure(key: AttemptKey, task: Task, context: RunContext, failure: Failure) -> Record:

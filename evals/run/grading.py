@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from evals.record import AttemptKey, Grade, Record
-from evals.run.attempt import RunContext, grade_recorded
+from evals.record import AttemptKey, Grade, Record, kept
+from evals.run.attempt import Abandoned, RunContext
+from tasks.disk import write_json
 from tasks.task import Task
 
 Grades = Callable[[Task, Record, Path], Grade]
@@ -78,3 +79,16 @@ class Grading:
 
     def _grade(self, grader: Grades, key: AttemptKey) -> None:
         self._graded(key, grade_recorded(self._context, key, self._tasks[key.task_id], grader))
+
+
+def grade_recorded(
+    context: RunContext, key: AttemptKey, task: Task, grade: Callable[[Task, Record, Path], Grade]
+) -> Grade:
+    """Grade one recorded attempt from its directory alone and write `grade.json`; raises `Abandoned`."""
+    directory = key.directory(context.directory)
+    record = kept(Record, directory / "record.json")
+    made = grade(task, record, directory)
+    if context.abandoned:
+        raise Abandoned
+    write_json(directory / "grade.json", made)
+    return made

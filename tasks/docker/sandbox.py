@@ -27,10 +27,11 @@ from tasks.docker.create import container_options, create
 from tasks.docker.daemon import architecture, daemon_errors, remove
 from tasks.docker.delivery import read_only, supervisor_mounts, unpacked
 from tasks.docker.oom import OomWatch
+from tasks.docker.paths import check_file_result, checked
 from tasks.docker.process import Process
 from tasks.docker.stalls import stalls
 from tasks.docker.state import changed_paths, commit_stopped, stop
-from tasks.docker.stream import Connection, Result, Stream
+from tasks.docker.stream import Connection, Stream
 from tasks.docker.verifier import verify_running
 from tasks.docker.watch import Watch, watch
 from tasks.docker.wire import AttachStream, BrokenFrame, StreamClosed, StreamSilent
@@ -294,16 +295,3 @@ class DockerSandbox:
             raise SandboxError(f"container {name} was killed from outside") from error
         self._gone = f"the sandbox no longer answers: {error}"
         raise SandboxGone(self._gone) from error
-
-
-def checked(path: str) -> str:
-    if "\0" in path:
-        raise OSError("a path cannot contain a NUL byte")
-    return path
-
-
-def check_file_result(result: Result, path: str) -> None:
-    if result.code == errno.EISDIR:
-        raise IsADirectoryError(f"is a directory: {path}")
-    if result.code:
-        raise OSError(f"{path}: {result.problem}")
