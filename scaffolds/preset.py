@@ -38,6 +38,8 @@ class Preset(Frozen):
     cpus: float | None = Field(default=None, gt=0)
     """Of each sandbox; so `memory_gb`, in 2^30 bytes."""
     memory_gb: float | None = Field(default=None, gt=0)
+    task_limits: bool | None = None
+    """Time, CPUs and memory are each task's own."""
     observation_characters: int | None = Field(default=None, ge=100)
     observation_lines: int | None = Field(default=None, ge=2)
     observation_shape: Shape | None = None
@@ -70,7 +72,7 @@ class Preset(Frozen):
         sampling = {name: getattr(self, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
         memory = None if self.memory_gb is None else int(self.memory_gb * 2**30)
         values: dict[str, Any] = {"scaffolds": [self.scaffold], "budget": _given(budget)}
-        values |= _given({"attempts": self.attempts})
+        values |= _given({"attempts": self.attempts, "task_limits": self.task_limits})
         if sandbox := _given({"cpus": self.cpus, "memory": memory}):
             values["sandbox"] = sandbox
         if given := _given(sampling):

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from evals.claims.catalog import find
 from evals.commands.preflight_machines import size_lines
-from evals.record import Outcome
+from evals.record import AttemptKey, Outcome
 from evals.report.findings import findings
+from evals.report.summary import summarise
 from evals.results.load import load_run
-from evals.run.conditions import Given, conditions, machine_of
+from evals.run.conditions import Given, conditions, machine_of, own_limits
 from evals.run.ledger import Ledger
 from evals.run.manifest import load
 from evals.run.plan import RunPlan, load_plan
 from evals.verdict.protocol_match import Match, match
+from scaffolds.base import Budget
+from tasks import catalog
 from tasks.sandbox import Limits
+from tests.fakes.plain_context import plain_context
+from tests.harbor_tasks import TASKS, write_task
 from tests.runs_on_disk import write_run
 
 TERMINAL = Given(seconds=900, memory=2 << 30, cpus=1, network=True)
@@ -106,3 +113,31 @@ def test_the_vendors_protocol_is_a_preset() -> None:
     )  # fmt: skip
     assert plan.model
     assert plan.model.sampling.max_tokens == claimed.max_output_tokens
+
+
+def test_the_leaderboards_limits_are_each_tasks_own(tmp_path: Path) -> None:
+    """Five attempts under them; a machine with fewer CPUs than a task gives is said to have fewer."""
+    plan = load_plan(None, {"preset": "terminal-bench-leaderboard-2"})
+    assert (plan.attempts, plan.task_limits) == (5, True)
+    found = {one.name: one for one in conditions(plan, [TERMINAL, LARGER], {"daemon_cpus": 1})}
+    assert {name: one.same for name, one in found.items()} == {
+        "time limit": True, "clock": False, "CPUs": False, "memory": True, "network": False,
+    }  # fmt: skip
+    assert found["CPUs"].ours == "the same for each, at most 1"
+    [task] = catalog.load(str(write_task(tmp_path, TASKS[0])))
+    assert task.verifier
+    limits, budget = own_limits(task.verifier, Limits(), Budget())
+    assert (limits.memory, limits.cpus, budget.seconds) == (2 << 30, 1, 90)
+    context = plain_context(tmp_path / "run", task_limits=True).fitted(task)
+    assert (context.limits.memory, context.settings.budget.seconds) == (2 << 30, 90)
+
+
+def test_the_rate_is_the_mean_of_all_attempts(tmp_path: Path) -> None:
+    """As the leaderboard has it: of five attempts each, not of the best."""
+
+    def outcome(key: AttemptKey) -> Outcome:
+        return Outcome.RESOLVED if key.attempt <= int(key.task_id[1:]) else Outcome.UNRESOLVED
+
+    run = write_run(tmp_path / "run", outcome, tasks=4, attempts=5, scaffolds=("bash",))
+    Ledger(run / "ledger.jsonl").close()
+    assert summarise(run).scores[0].rate == pytest.approx((0 + 1 + 2 + 3) / 20)

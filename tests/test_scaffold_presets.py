@@ -71,7 +71,11 @@ def test_every_number_of_a_preset_reaches_the_plan(name: str) -> None:
     plan = load_plan(None, {"preset": name, "model": {"base_url": "http://h/v1", "model": "m"}})
     assert plan.model is not None
     in_force = {**plan.budget.model_dump(), **plan.model.sampling.model_dump(), "attempts": plan.attempts}
-    in_force |= {"cpus": plan.sandbox.cpus, "memory_gb": plan.sandbox.memory / 2**30}
+    in_force |= {
+        "cpus": plan.sandbox.cpus,
+        "memory_gb": plan.sandbox.memory / 2**30,
+        "task_limits": plan.task_limits,
+    }
     assert {key: in_force[key] for key in given} == given
 
 

@@ -166,7 +166,7 @@ def hours_line(plan: RunPlan, attempts: int) -> str:
     head = f"attempts: {attempts}, " + (
         "as many at once as suit the server" if plan.workers == "auto" else f"{at_once} at once"
     )
-    if plan.model is None or plan.budget.seconds is None:
+    if plan.model is None or plan.budget.seconds is None or plan.task_limits:
         return head
     hours = attempts * plan.budget.seconds / at_once / 3600
     seconds = plan.budget.seconds

@@ -202,6 +202,7 @@ def make_context(
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),
         model=plan.model,
         window=(manifest.server or {}).get("window"),
+        task_limits=plan.task_limits,
         shared=shared_kits(plan, tasks) if tasks else {},
     )
 

@@ -130,7 +130,7 @@ class VerifierGrader:
             workdir=task.brief.workdir,
             verifier=verifier,
             collect=collected(verifier),
-            limits=self.limits,
+            limits=roomy(self.limits, verifier),
             run=self.machine.run,
         )
         self.machine.check_not_abandoned()
@@ -170,6 +170,12 @@ class VerifierGrader:
         else:
             reason = f"reward {reward:g}"
         return GraderVerdict(outcome=Outcome.UNRESOLVED, reason=reason, tests=tests)
+
+
+def roomy(limits: TestLimits, verifier: Verifier) -> TestLimits:
+    """With at least the memory that the task gives: its verifier runs on a machine of that size."""
+    memory = max(limits.container.memory, verifier.memory or 0)
+    return limits.model_copy(update={"container": limits.container.model_copy(update={"memory": memory})})
 
 
 def read(run: KeptVerification, verifier: Verifier) -> Reading:

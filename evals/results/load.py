@@ -17,6 +17,8 @@ from evals.run.looks import counted
 from evals.run.plan import RunPlan
 from tasks.errors import UserError
 
+OWN_LIMITS = "each task's own"
+
 
 class LoadedRun(NamedTuple):
     """A run directory of ours, read once for everything that is told of it."""
@@ -151,8 +153,8 @@ def protocol_of(manifest: manifests.Manifest, grader: str) -> Protocol:
         context_window=server.get("window"),
         max_output_tokens=sampling.max_tokens if sampling else None,
         turn_limit=plan.budget.steps,
-        time_limit_seconds=plan.budget.seconds,
-        resources=machine_of(plan, manifest.host).words,
+        time_limit_seconds=None if plan.task_limits else plan.budget.seconds,
+        resources=OWN_LIMITS if plan.task_limits else machine_of(plan, manifest.host).words,
         runs=plan.attempts,
         skills=skills_of(manifest),
         excluded=f"{len(manifest.excluded)} tasks that cannot be graded here" if manifest.excluded else None,

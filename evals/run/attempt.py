@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.record import AttemptKey, Failure, KeptState, Record, flag_of_text
+from evals.run.conditions import own_limits
 from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
 from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
@@ -61,6 +62,8 @@ class RunContext:
     settings: Settings
     model: ModelConfig | None = None
     """Its client is made where the attempt is; None suits the controls only."""
+    task_limits: bool = False
+    """Each attempt has the time, the CPUs and the memory that its task's own file gives."""
     shared: Mapping[str, str] = field(default_factory=dict)
     """Task id → the kit of a verifier that runs in its agent's own machine."""
     window: int | None = None
@@ -72,6 +75,13 @@ class RunContext:
     def abandoned(self) -> bool:
         """Whether the session ended under running attempts: what they then see is our doing, not the agent's."""
         return not self.session.exists()
+
+    def fitted(self, task: Task) -> RunContext:
+        """With the limits of one attempt at this task."""
+        if not (self.task_limits and task.verifier):
+            return self
+        limits, budget = own_limits(task.verifier, self.limits, self.settings.budget)
+        return replace(self, limits=limits, settings=replace(self.settings, budget=budget))
 
     def abandon(self) -> None:
         """To be called before containers are taken away from running attempts."""
@@ -108,6 +118,7 @@ def run_attempt(
 
     Raises `ModelError` and `SandboxError` after setting the remains aside.
     """
+    context = context.fitted(task)
     directory = key.directory(context.directory)
     set_aside(directory, "interrupted")
     directory.mkdir(parents=True)

@@ -11,10 +11,15 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from evals.run.plan import RunPlan
-from tasks.task import Frozen, MachineBrief, Task
+from scaffolds.base import Budget
+from tasks.sandbox import Limits
+from tasks.task import Frozen, MachineBrief, Task, Verifier
 
 OWN_CLOCK = "seconds in which the agent is at work"
 """Time that the server was away or the machine stood still does not count: a slow server fails nobody's task."""
+
+
+OWN = "the same for each"
 
 
 class Given(Frozen):
@@ -86,38 +91,55 @@ def given_by(task: Task) -> Given | None:
     )
 
 
+def own_limits(verifier: Verifier, limits: Limits, budget: Budget) -> tuple[Limits, Budget]:
+    """Both, with what the task's own file gives in the place of the plan's."""
+    size = {"memory": verifier.memory, "cpus": verifier.cpus}
+    given = {name: value for name, value in size.items() if value is not None}
+    seconds = {"seconds": verifier.agent_seconds} if verifier.agent_seconds else {}
+    return limits.model_copy(update=given), budget.model_copy(update=seconds)
+
+
 def conditions(plan: RunPlan, given: Sequence[Given], host: Mapping[str, Any]) -> Iterator[Condition]:
     """Every point that the tasks say something about. `host`: the manifest's."""
     seconds = [one.seconds for one in given if one.seconds]
-    ours = plan.budget.seconds
     if seconds:
-        theirs = f"{spread(seconds)} s"
-        limit = "no limit" if ours is None else f"{ours:g} s"
-        same = all(each == ours for each in seconds)
-        yield Condition(name="time limit", theirs=theirs, ours=limit, same=same)
+        limit = "no limit" if plan.budget.seconds is None else f"{plan.budget.seconds:g} s"
+        same = all(each == plan.budget.seconds for each in seconds)
+        yield condition("time limit", f"{spread(seconds)} s", limit, same, own=plan.task_limits)
         yield Condition(name="clock", theirs="seconds on the wall's clock", ours=OWN_CLOCK, same=False)
-    yield from of_machine(machine_of(plan, host), given)
+    yield from of_machine(machine_of(plan, host), given, plan, host)
+    skilled = sum(one.skills > 0 for one in given)
+    if skilled:
+        theirs = f"for {skilled} of {len(given)} tasks" if skilled < len(given) else "with"
+        yield Condition(name="skills", theirs=theirs, ours=plan.skills, same=plan.skills == "with")
     if given:
         online = sum(one.network for one in given)
         said = "a network" if online == len(given) else f"{online} of {len(given)} a network"
-        skilled = sum(one.skills > 0 for one in given)
-        if skilled:
-            theirs = f"for {skilled} of {len(given)} tasks" if skilled < len(given) else "with"
-            yield Condition(name="skills", theirs=theirs, ours=plan.skills, same=plan.skills == "with")
         yield Condition(name="network", theirs=said if online else "none", ours="none", same=not online)
 
 
-def of_machine(machine: Machine, given: Sequence[Given]) -> Iterator[Condition]:
+def condition(name: str, theirs: str, ours: str, same: bool, *, own: bool) -> Condition:
+    """`own`: each attempt has what its own task gives."""
+    return Condition(name=name, theirs=theirs, ours=OWN if own else ours, same=own or same)
+
+
+def of_machine(
+    machine: Machine, given: Sequence[Given], plan: RunPlan, host: Mapping[str, Any]
+) -> Iterator[Condition]:
     cpus = [one.cpus for one in given if one.cpus]
     memory = [one.memory for one in given if one.memory]
     if cpus:
-        same = all(each == machine.cpus for each in cpus)
         ours = "all but a half" if machine.cpus is None else f"{machine.cpus:g}"
-        yield Condition(name="CPUs", theirs=spread(cpus), ours=ours, same=same)
+        has = host.get(DAEMON_CPUS)
+        if plan.task_limits and has is not None and max(cpus) > has:
+            yield Condition(name="CPUs", theirs=spread(cpus), ours=f"{OWN}, at most {has}", same=False)
+        else:
+            same = all(each == machine.cpus for each in cpus)
+            yield condition("CPUs", spread(cpus), ours, same, own=plan.task_limits)
     if memory:
         theirs = f"{spread([each / 2**30 for each in memory])} GB"
         same = all(each == machine.memory for each in memory)
-        yield Condition(name="memory", theirs=theirs, ours=f"{machine.memory / 2**30:.3g} GB", same=same)
+        yield condition("memory", theirs, f"{machine.memory / 2**30:.3g} GB", same, own=plan.task_limits)
 
 
 def spread(values: Sequence[float]) -> str:

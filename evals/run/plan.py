@@ -66,6 +66,8 @@ class RunPlan(Frozen):
     tool_calls: ToolCallMode = ToolCallMode.NATIVE
     budget: Budget = Field(default_factory=Budget)
     sandbox: Limits = Field(default_factory=Limits)
+    task_limits: bool = False
+    """Time, CPUs and memory of an attempt as its task's own file has them, where it says; time is agent-active here, too."""
     skills: Literal["with", "without"] = "with"
     """Of tasks that bring some: `without` takes them off the machine before the agent starts."""
     grader: str = "swebench==5.0.2"
