@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from evals.grade.strict.runners import GO, JAVASCRIPT, PYTHON, Names, runner_of, why_none
+from evals.grade.strict.runners import GO, JAVASCRIPT, PYTHON, Names, runner_of
 from evals.grade.strict.types import StrictVerdict
 from evals.grade.strict.verdict import strict_verdict
 from evals.record import GraderVerdict, Outcome
@@ -219,16 +219,34 @@ def test_a_fix_passes_and_what_forces_passes_does_not(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("path", "why"),
-    [("src/lib.rs", "Rust"), ("a/FooTest.java", "Java"), ("spec/a_spec.rb", "Ruby"), ("t/ATest.php", "PHP"), ("tests/x.tcl", "C")],
+    ("command", "why"),
+    [
+        ("RUSTFLAGS=-Awarnings cargo test --package ruff", "Rust: "), ("mvnd test -B -pl gson -Dtest=A#b", "Java: "),
+        ("bundle exec rspec a", "Ruby: "), ("vendor/bin/phpunit --testdox", "PHP: "), ("ctest --test-dir build", "C or C++: "),
+        ("npx mocha -R tap a.js", "JavaScript, and neither"), ("npx karma start x", "JavaScript, and neither"), ("./own a", "no runner"),
+    ],
 )  # fmt: skip
-def test_a_runner_whose_report_the_tests_can_write_is_named(path: str, why: str) -> None:
-    assert runner_of([path]) is None
-    assert why_none([path]).startswith(f"no runner of its tests is known to it ({why}: ")
+def test_a_runner_whose_report_the_tests_can_write_is_named(command: str, why: str) -> None:
+    """Whatever files the row's tests have beside them: ruff's are Python."""
+    found = runner_of([command], ["a.py"] if "ruff" in command else ["a.txt"])
+    assert isinstance(found, str)
+    assert found.startswith(why)
 
 
-def test_a_runner_is_known_by_the_test_files() -> None:
-    assert [runner_of([path]) for path in ("a_test.go", "a.spec.ts", "test_a.py")] == [GO, JAVASCRIPT, PYTHON]
+def test_a_runner_is_known_by_its_command_or_else_by_the_test_files() -> None:
+    commands = {
+        "go test -v ./...": GO,
+        "yarn jest a": JAVASCRIPT,
+        "npx vitest a": JAVASCRIPT,
+        "pytest -rA a": PYTHON,
+    }
+    assert {command: runner_of([command], ["x.txt"]) for command in commands} == commands
+    assert [runner_of(["./own"], [path]) for path in ("a_test.go", "a.ts", "a.py")] == [
+        GO,
+        JAVASCRIPT,
+        PYTHON,
+    ]
+    assert runner_of(["./tests/runtests.py --settings=x a"], ["a.js", "a.py"]) is PYTHON
 
 
 @pytest.mark.parametrize(

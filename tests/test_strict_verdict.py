@@ -188,7 +188,7 @@ def no_runs(request: RunRequest, /) -> RunResult:
 
 
 @pytest.mark.parametrize(
-    "script", ["echo no markers\n", ": '>>>>> Start Test Output'\nnpm test\n: '>>>>> End Test Output'\n"]
+    "script", ["echo no markers\n", ": '>>>>> Start Test Output'\ncargo test\n: '>>>>> End Test Output'\n"]
 )
 def test_where_strict_cannot_judge_it_says_so_and_why(script: str, tmp_path: Path) -> None:
     official = GraderVerdict(outcome=Outcome.RESOLVED, tests={"a": "passed"})

@@ -15,7 +15,7 @@ from evals.grade.strict import suite
 from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.mixed import Mixed, MixedContext, make_mixed
 from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
-from evals.grade.strict.runners import PYTHON, runner_of, why_none
+from evals.grade.strict.runners import PYTHON, runner_of
 from evals.grade.strict.script import Parts, take_apart
 from tasks.backend import RunRequest, RunTests
 from tasks.disk import exclusive, write_json
@@ -86,9 +86,9 @@ def _own_source() -> bytes:
 def calibrate(task: Task, parts: Parts, run_tests: RunTests) -> Calibration:
     """Run gold as it is, mixed (twice at most), and under the control of what bears no copies: four runs at most."""
     paths = suite.test_paths(task, parts.restored)
-    runner = runner_of(paths)
-    if runner is None:
-        return Calibration(reason=why_none(paths))
+    runner = runner_of(parts.tests, paths)
+    if isinstance(runner, str):
+        return Calibration(reason=runner)
     try:
         tests = suite.with_test_patch(_start_files(run_tests, paths, task), task.patch_checks.test_patch)
     except ValueError as error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from evals.grade.strict.result_file import Results, read_results
-from evals.grade.strict.runners import Names, of_runner
+from evals.grade.strict.runners import Names, Runner, runner_of
 from evals.grade.strict.script import Parts, put_together
 from evals.grade.strict.suite import Files
 from tasks.backend import RunRequest, RunTests
@@ -33,7 +33,8 @@ def observe(run_tests: RunTests, patch: bytes, parts: Parts, tests: Files, workd
     """Run the test commands once on `patch`, with `tests` as the test files. Raises `SandboxError`."""
     home, results = f"/opt/{secrets.token_hex(8)}", f"/tmp/{secrets.token_hex(8)}"  # noqa: S108 - in the container
     names = Names(f"{home}/site", f"m{secrets.token_hex(8)}", results, secrets.token_hex(32))
-    runner = of_runner(tests)
+    runner = runner_of(parts.tests, tests)
+    assert isinstance(runner, Runner), runner
     delivered = runner.delivered(names)
     copies = {path: f"{home}/tests/{number}" for number, path in enumerate(tests) if tests[path] is not None}
     delivered |= {copies[path]: content for path, content in tests.items() if content is not None}

@@ -12,7 +12,7 @@ from secrets import randbits
 
 from evals.grade.strict import suite
 from evals.grade.strict.delivery import observe
-from evals.grade.strict.runners import Runner, of_runner
+from evals.grade.strict.runners import Runner, runner_of
 from evals.grade.strict.script import Parts
 from tasks.backend import RunTests
 from tasks.task import Frozen, Task
@@ -45,7 +45,8 @@ def make_controls(
 
     Raises `SandboxError`.
     """
-    runner, by_docstring = of_runner(tests), suite.by_docstring(tests)
+    runner, by_docstring = runner_of(parts.tests, tests), suite.by_docstring(tests)
+    assert isinstance(runner, Runner), runner
 
     def function_of(test_id: str) -> str:
         return by_docstring.get(test_id) or runner.function_of(test_id)

@@ -2,13 +2,14 @@
 
 Python's reporter listens in the tests' own process. Go's results are taken from `go test -json`, and jest's and vitest's by
 a reporter of ours, each outside of the repository. Of other languages' runners every report is either printed by the tests
-themselves or left where they can write: there is no strict column for them, and each grade says so.
+themselves or left where they can write: there is no strict column for them, and each grade says so. Of SWE-bench
+Multilingual's 300 rows 42 run `go test`, and 17 jest or vitest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from pathlib import PurePosixPath
 from random import Random
@@ -160,37 +161,31 @@ JAVASCRIPT = Runner(
     lambda names: {f"{names.site}/{names.module}.cjs": filled("reporter.cjs", names)},
     lambda _names: (), js_command, lambda test_id: test_id.rpartition(" > ")[2], js_broken,
 )  # fmt: skip
-RUNNERS = (PYTHON, GO, JAVASCRIPT)
-WITHOUT = {
-    ".rs": "Rust: cargo's tests print their results themselves",
-    ".java": "Java: surefire's and JUnit's reports lie where the tests can write",
-    ".rb": "Ruby: its runners are no others than the tests' own process",
-    ".php": "PHP: PHPUnit is no other than the tests' own process",
-    ".c": "C: its runners print what the tests print",
-    ".cc": "C++: its runners print what the tests print",
-    ".cpp": "C++: its runners print what the tests print",
-    ".tcl": "C: its runners print what the tests print",
-}  # fmt: skip
-"""Suffix of a test file → why there is no strict column for it."""
+PRINTED = "its runner prints what the tests print"
+WRITABLE = "its runner's reports lie where the tests can write"
+SAME_PROCESS = "its runner is no other than the tests' own process"
+BY_COMMAND: tuple[tuple[re.Pattern[str], Runner | str], ...] = (
+    (re.compile(r"pytest|runtests\.py|\btox\b|bin/test\b|\bpython"), PYTHON),
+    (re.compile(r"\bgo test\b"), GO),
+    (re.compile(r"\bcargo\b"), f"Rust: {PRINTED}"),
+    (
+        re.compile(r"\b(?:mocha|karma|qunit|jasmine|ava)\b"),
+        f"JavaScript, and neither jest nor vitest: {PRINTED}",
+    ),
+    (re.compile(r"\b(?:mvn[dw]?|gradlew?|ant)\b"), f"Java: {WRITABLE}"),
+    (re.compile(r"\bphpunit\b|\bpest\b"), f"PHP: {SAME_PROCESS}"),
+    (re.compile(r"\b(?:rspec|rake|ruby|bundle)\b"), f"Ruby: {SAME_PROCESS}"),
+    (RUNS_TESTS, JAVASCRIPT),
+    (re.compile(r"\b(?:ctest|make|runtest|meson)\b"), f"C or C++: {PRINTED}"),
+)
+"""What a test command says → its runner, or why there is no strict column; the first that fits."""
+BY_SUFFIX = {suffix: runner for runner in (PYTHON, GO, JAVASCRIPT) for suffix in runner.suffixes}
 
 
-def runner_of(paths: Iterable[str]) -> Runner | None:
-    """By the test files' names; None where there is no strict grader for any."""
-    suffixes = {PurePosixPath(path).suffix for path in paths}
-    return next((runner for runner in RUNNERS if suffixes & set(runner.suffixes)), None)
-
-
-def why_none(paths: Iterable[str]) -> str:
-    """Why there is no runner for these files."""
+def runner_of(commands: Iterable[str], paths: Iterable[str]) -> Runner | str:
+    """By the row's test commands, else by the test files' names; where there is none, why."""
     suffixes = [PurePosixPath(path).suffix for path in paths]
-    known = next((WITHOUT[suffix] for suffix in suffixes if suffix in WITHOUT), "")
-    return (
-        f"no runner of its tests is known to it ({known})"
-        if known
-        else "no runner of its tests is known to it"
-    )
-
-
-def of_runner(tests: Mapping[str, object]) -> Runner:
-    """The runner of test files that are known to have one."""
-    return runner_of(tests) or PYTHON
+    text = "\n".join(commands)
+    found = (made for pattern, made in BY_COMMAND if pattern.search(text))
+    by_name = (BY_SUFFIX[suffix] for suffix in sorted(suffixes) if suffix in BY_SUFFIX)
+    return next(found, None) or next(by_name, "no runner of theirs is known to it")

@@ -14,7 +14,6 @@ from evals.grade.strict.delivery import Observed, observe
 from evals.grade.strict.mixed import Mixed
 from evals.grade.strict.negative_controls import Contents, Control, unpacked
 from evals.grade.strict.result_file import worst
-from evals.grade.strict.runners import PYTHON, of_runner
 from evals.grade.strict.script import take_apart
 from evals.grade.strict.suite import Reported
 from evals.grade.strict.types import StrictVerdict
@@ -183,9 +182,8 @@ def _about(task: Task, run: Observed, calibration: Calibration) -> tuple[str, ..
 
 def _strength(calibration: Calibration) -> tuple[str, ...]:
     """How much a pass says."""
-    runner = of_runner(calibration.tests)
-    if runner is not PYTHON:
-        return (f"strict: tests in {runner.language} bear no copies: a control alone stands for them",)
+    if not any(path.endswith(".py") for path in calibration.tests):
+        return ("strict: tests in this language bear no copies: a control alone stands for them",)
     covered = frozenset[str]().union(*(control.covers for control in calibration.negative_controls))
     mixed = calibration.mixed
     hidden = [f"strict: {mixed.said}"] if mixed else []
