@@ -13,12 +13,12 @@ import pytest
 from evals.grade.check_machines import solved, start
 from evals.grade.check_tasks import Reliability, check_machine
 from evals.grade.grader import Grader
-from evals.grade.kept_verification import FACTS, FILES, LOG, KeptVerification
 from evals.grade.machine import Machine
-from evals.grade.reward import JSON, LONGEST_REWARD, MISSING, TEXT
+from evals.grade.reward import LONGEST_REWARD
 from evals.grade.verifier import NAME, VerifierGrader
 from evals.record import AttemptKey, Grade, KeptState, Outcome, Party, Record
 from evals.run.controls import Oracle
+from evals.run.kept_verification import FACTS, FILES, JSON, LOG, MISSING, TEXT, KeptVerification
 from scaffolds.base import Settings, Step, Stop
 from tasks.backend import Left, TestLimits, VerifierResult, VerifierRun, quiet
 from tasks.errors import GoldError, TaskError

@@ -34,17 +34,21 @@ def solved(states: VerifierGrader, task: Task, verifier: Verifier) -> Grade:
 
 def explained(states: VerifierGrader, task: Task, verifier: Verifier, grade: Grade) -> Grade:
     """Why its solution fails, where that is known: its verifier may want what the solution left running."""
-    result = states.machine.held(lambda: beside_its_work(states, task, verifier))
-    reward = read_reward(result.left).value
-    if result.timed_out or reward is None or reward < 1:
+    try:
+        result = states.machine.held(lambda: beside_its_work(states, task, verifier))
+    except NotJudged:  # the grade stands all the same
+        return grade
+    reward = None if result is None or result.timed_out else read_reward(result.left).value
+    if reward is None or reward < 1:
         return grade
     hint = f"{grade.official.reason}; it passes only beside what its solution left running: --set grading.shared=[{task.id}]"
     return grade.model_copy(update={"official": grade.official.model_copy(update={"reason": hint})})
 
 
-def beside_its_work(states: VerifierGrader, task: Task, verifier: Verifier) -> VerifierResult:
+def beside_its_work(states: VerifierGrader, task: Task, verifier: Verifier) -> VerifierResult | None:
     with solving(states, task, verifier, verifier) as sandbox:
-        assert isinstance(sandbox, VerifyingSandbox)
+        if not isinstance(sandbox, VerifyingSandbox):
+            return None
         return sandbox.verify(verifier, collected(verifier))
 
 
