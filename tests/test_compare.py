@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from evals.record import Outcome
-from evals.results.table import Results, Row, System, from_resolved_lists, merge
+from evals.results.table import Results, Row, System, merge
 from evals.stats.design import inclusion
 from evals.stats.estimate import fitted_difference, one_run
 from evals.stats.subset import draw_fitted, draw_stratified, estimated_difference, parameters
 from evals.verdict.compare import By, compare
 from evals.verdict.measure import Estimand
 from tasks.errors import UserError
+from tests.published_lists import from_resolved_lists
 
 
 def listed(resolved: dict[System, list[str]], tasks: list[str]) -> Results:

@@ -10,7 +10,7 @@ from evals.record import AttemptKey, Failure, Flag, FlagKind, Grade, GraderVerdi
 from evals.results.failures import failed_by, failure
 from evals.results.load import row_of
 from evals.results.score import Attempt
-from evals.results.table import Drawn, Reading, Results, Row, System, from_resolved_lists, merge, outcome_as
+from evals.results.table import Drawn, Reading, Results, Row, System, merge, outcome_as
 from scaffolds.base import Stop
 from tasks.errors import UserError
 
@@ -81,25 +81,6 @@ def test_speed_is_of_the_tokens_that_the_model_wrote() -> None:
         == 10
     )
     assert results(row()).tokens_per_second is None
-
-
-def test_published_lists_pass_what_they_name_and_nothing_else() -> None:
-    listed = from_resolved_lists(
-        {BASH: ["a"], EDIT: []},
-        {"a": "r", "b": "r", "c": "r"},
-        benchmark="b",
-        source="s",
-        unjudged={BASH: ["c"]},
-    )
-    first = [(one.task, one.outcome, one.official, one.failure) for one in listed.rows[:3]]
-    assert first == [
-        ("a", Outcome.RESOLVED, True, ""),
-        ("b", Outcome.UNRESOLVED, False, ""),
-        ("c", Outcome.NOT_JUDGED, None, "missing"),
-    ]
-    assert {one.outcome for one in listed.rows[3:]} == {Outcome.UNRESOLVED}
-    with pytest.raises(UserError, match="'z', which is no task of b"):
-        from_resolved_lists({BASH: ["z"]}, {"a": "r"}, benchmark="b", source="s")
 
 
 def test_runs_put_together_number_their_attempts_on() -> None:

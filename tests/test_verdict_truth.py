@@ -13,7 +13,7 @@ import pytest
 
 from evals.claims.catalog import find
 from evals.record import Decision, Outcome
-from evals.results.table import Results, Row, System, from_resolved_lists
+from evals.results.table import Results, Row, System
 from evals.stats import leftout, noise
 from evals.stats.fit_noise import bounds, line
 from evals.stats.irt import general_ability, predict
@@ -27,6 +27,7 @@ from evals.verdict.reference import ERROR_FACTOR, problem_lists, reference, run_
 from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.scaffold_share import public_pairs, sentence, share
 from evals.verdict.verify import Verdict, verify
+from tests.published_lists import from_resolved_lists
 
 GLM = "20250930_zai_glm4-6"
 CLAIM = find("glm-4.6/swe-bench-verified")

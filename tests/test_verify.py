@@ -12,12 +12,13 @@ import pytest
 from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.record import Decision, Outcome
-from evals.results.table import Drawn, Results, Row, System, from_resolved_lists, merge
+from evals.results.table import Drawn, Results, Row, System, merge
 from evals.verdict.measure import Estimand
 from evals.verdict.protocol_match import Match
 from evals.verdict.reference import problem_lists
 from evals.verdict.verify import verify
 from tasks.errors import UserError
+from tests.published_lists import from_resolved_lists
 
 OURS = System("qwen3.6-27b", "edit")
 CLAIM = find("qwen3.6-27b/swe-bench-verified")
@@ -251,8 +252,3 @@ def test_merging_counts_attempts_on_and_refuses_other_versions() -> None:
     versions = [replace(one, rows=tuple(r._replace(task_hash=h) for r in one.rows)) for h in "ab"]
     with pytest.raises(UserError, match="another version"):
         merge(versions)
-
-
-def test_a_stranger_in_a_list_is_refused() -> None:
-    with pytest.raises(UserError, match="no task of"):
-        from_resolved_lists({OURS: ["x"]}, {"a": "r"}, benchmark="b", source="s")

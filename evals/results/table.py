@@ -236,35 +236,6 @@ def outcome_as(row: Row, reading: Reading) -> Outcome:
     return Outcome.UNRESOLVED if row.outcome in (Outcome.RESOLVED, Outcome.NOT_JUDGED) else row.outcome
 
 
-def from_resolved_lists(
-    resolved: Mapping[System, Iterable[str]],
-    tasks: Mapping[str, str],
-    *,
-    benchmark: str,
-    source: str,
-    unjudged: Mapping[System, Iterable[str]] | None = None,
-) -> Results:
-    """What others published: for each system the ids it resolved, of `tasks` (id → repository), one attempt each.
-
-    `unjudged` ids have no result (missing is not failed). Raises `UserError` for an id that is not a task.
-    """
-    rows: list[Row] = []
-    for system, ids in resolved.items():
-        solved, missing = set(ids), set((unjudged or {}).get(system, ()))
-        for strange in sorted(solved - tasks.keys()):
-            raise UserError(f"{source}: {system.name} resolves {strange!r}, which is no task of {benchmark}")
-        rows += [
-            listed_row(system, task, repo, task in solved, task in missing) for task, repo in tasks.items()
-        ]
-    return Results(source=source, benchmark=benchmark, rows=tuple(rows))
-
-
-def listed_row(system: System, task: str, repo: str, solved: bool, missing: bool) -> Row:
-    if missing:
-        return Row(system, task, repo, 1, Outcome.NOT_JUDGED, failure="missing")
-    return Row(system, task, repo, 1, Outcome.RESOLVED if solved else Outcome.UNRESOLVED, official=solved)
-
-
 def drawn_together(parts: Sequence[Results]) -> Drawn:
     """A whole list stays one where others try some of its tasks again."""
     every, kinds = {row.task for part in parts for row in part.rows}, {part.drawn for part in parts}

@@ -62,8 +62,8 @@ class Choice(Frozen):
     """Tasks that get one attempt more, to measure the run noise."""
 
 
-class PowerPlan(Frozen):
-    """What it takes to decide a claim. Points, not fractions."""
+class Asked(Frozen):
+    """What a plan is about. Points, not fractions."""
 
     claim: str
     claimed: float
@@ -80,6 +80,11 @@ class PowerPlan(Frozen):
     """Of the whole benchmark."""
     scaffold: str
     """Ours that is nearest to the claim's."""
+
+
+class PowerPlan(Asked):
+    """What it takes to decide a claim. Points, not fractions."""
+
     noise: str
     chosen: Choice | None
     """The fewest attempts that reach the power; None when nothing does."""
@@ -124,19 +129,10 @@ def plan(
     cost = Cost(tokens_per_attempt(measured), tokens_per_second, pace)
     best, options = decide(ways, aim, noise, power, cost, whole)
     sided, _ = decide(ways, aim._replace(at_least=True), noise, power, cost, whole)
-    looks, critical = planned_looks(ways, best, whole, alpha)
     partly = None if measured else repeated_in_part(claim, rate, whole, aim, cost)
+    looks, critical = planned_looks(ways, best, whole, alpha)
     return PowerPlan(
-        claim=claim.id,
-        claimed=round(100 * rate, 4),
-        margin=round(100 * margin, 4),
-        power=power,
-        alpha=alpha,
-        unjudged=round(100 * unjudged, 4),
-        tasks_name=tasks_option(claim.benchmark),
-        tasks_from=about_tasks(claim.benchmark),
-        tasks=whole,
-        scaffold=scaffold_like(claim),
+        **dict(asked(claim, aim, power, unjudged)),
         noise=noise.reckoned.basis,
         chosen=best,
         at_least=sided,
@@ -146,6 +142,21 @@ def plan(
         looks=looks,
         critical=critical,
         pace=pace,
+    )
+
+
+def asked(claim: Claim, aim: Aim, power: float, unjudged: float) -> Asked:
+    return Asked(
+        claim=claim.id,
+        claimed=round(100 * (claim.rate or 0.0), 4),
+        margin=round(100 * aim.margin, 4),
+        power=power,
+        alpha=aim.alpha,
+        unjudged=round(100 * unjudged, 4),
+        tasks_name=tasks_option(claim.benchmark),
+        tasks_from=about_tasks(claim.benchmark),
+        tasks=claim.tasks_assumed or 0,
+        scaffold=scaffold_like(claim),
     )
 
 
