@@ -14,24 +14,27 @@ import pytest
 
 from evals.claims.catalog import find
 from evals.claims.tasks_of import about_tasks, tasks_option
-from evals.record import Outcome
+from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System
 from evals.run.lock import run_lock
 from evals.run.trajectory import read_steps
+from evals.stats.intervals import Interval
 from evals.stats.noise import AttemptNoise, attempt_noise, df_of, line, prior
 from evals.stats.paired import Discordant, clustered_difference, tango_score
 from evals.stats.power import Design
 from evals.stats.rebase import bounds
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import parameters
+from evals.verdict import scaffold_share
 from evals.verdict.cost import Cost
 from evals.verdict.crossed import points, shares
 from evals.verdict.difference import Question, compared, steps
 from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
 from evals.verdict.plan import Aim, basics, choice, plan, repeated_in_part
-from evals.verdict.rates import difference_of, rate_of
+from evals.verdict.rates import RateFound, difference_of, rate_of
 from evals.verdict.reference import Reference, exactly, without_model
-from evals.verdict.verify import unjudged
+from evals.verdict.scaffold_range import place
+from evals.verdict.verify import Line, certain, unjudged
 from evals.verdict.words import certainty, grader_of, what_it_takes
 from tasks.errors import UserError
 
@@ -198,6 +201,74 @@ def test_what_is_certain_in_words(
     direction: str, low: float, high: float, above: float, below: float, sided: bool, words: str
 ) -> None:
     assert certainty(direction, low, high, above, below, at_least=sided) == words
+
+
+def line_between(low: float, high: float) -> Line:
+    return Line(
+        name="x",
+        tasks=9,
+        claimed=50,
+        rate=50,
+        difference=0,
+        low=low,
+        high=high,
+        decision=Decision.UNDECIDED,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ends", "direction", "above", "below", "above_sided", "below_sided"),
+    [
+        ([(-5, -1)], "certainly lower", 5, 1, 5, 1),
+        ([(-5, 3)], "not told apart", 5, 0, 5, 0),
+        ([(-3, 5)], "not told apart", 5, 0, 3, 0),
+        ([(1, 5)], "certainly higher", 5, 1, 0, 0),
+        ([(-5, 0)], "not told apart", 5, 0, 5, 0),
+        ([(0, 5)], "not told apart", 5, 0, 0, 0),
+        ([(-5, -1), (-7, -3)], "certainly lower", 7, 1, 7, 1),
+        ([(-5, -1), (-2, 2)], "not told apart", 5, 0, 5, 0),
+    ],
+)
+def test_certain_is_what_holds_in_every_reading(
+    ends: list[tuple[float, float]],
+    direction: str,
+    above: float,
+    below: float,
+    above_sided: float,
+    below_sided: float,
+) -> None:
+    lines = tuple(line_between(*each) for each in ends)
+    two, one = certain(lines, at_least=False), certain(lines, at_least=True)
+    assert (two.direction, two.reproduced_above, two.refuted_below) == (direction, above, below)
+    assert (one.direction, one.reproduced_above, one.refuted_below) == (direction, above_sided, below_sided)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "where"),
+    [
+        (0.5, "inside it"),
+        (0.7, "inside it"),
+        (0.73, "above all of them, within the noise of the nearest"),
+        (0.77, "above all of them, by more than run noise"),
+        (0.47, "below all of them, within the noise of the nearest"),
+        (0.43, "below all of them, by more than run noise"),
+    ],
+)
+def test_where_a_claim_lies_among_scaffolds(claimed: float, where: str) -> None:
+    """Half-widths of 4 points, 1.5 times as wide for several pairs: 6 points."""
+    low, high = (RateFound(rate, Interval(rate - 0.04, rate + 0.04)) for rate in (0.5, 0.7))
+    assert place(claimed, low, high, 1.5) == where
+
+
+def test_what_a_scaffold_may_account_for() -> None:
+    """Six gaps: mean −11.6, SD 6.3, one more model between −29 and +6 (Student, 5 degrees of freedom)."""
+    found = scaffold_share.share(scaffold_share.public_pairs().gaps)
+    assert (found.mean, found.sd) == pytest.approx((-11.567, 6.282), abs=1e-3)
+    assert found.predicted == pytest.approx((-29.01, 5.88), abs=0.01)
+    assert "a gap of -12.8 says nothing against the claim" in scaffold_share.sentence(VERIFIED, -12.8)
+    assert "a gap of -30.0 is more than a scaffold is known to take" in scaffold_share.sentence(VERIFIED, -30)
+    assert "+3.0 is no gap that speaks against the claim" in scaffold_share.sentence(VERIFIED, 3)
+    assert scaffold_share.sentence("terminal-bench-2.0", -12.8) == ""
 
 
 def test_two_files_are_not_two_graders() -> None:
