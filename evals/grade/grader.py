@@ -192,7 +192,7 @@ class Grader:
         return Judgement(GraderVerdict(outcome=Outcome.UNRESOLVED, reason=why_not_applied(patch)))
 
     def _wants_strict(self, tested: KeptRun, official: GraderVerdict) -> bool:
-        """A second opinion can only take a pass away: it costs several test runs, and is had for passes alone."""
+        """A second opinion can only take a pass away: it costs a test run or more, and is had for passes alone."""
         results = tested.facts.applied_by and not tested.facts.timed_out and not tested.cut
         return bool(self._strict_version and results and official.outcome is Outcome.RESOLVED)
 
