@@ -109,6 +109,7 @@ def _values_each(context: MixedContext, hidden: set[str]) -> int:
         return sum(_copies_of(one, values) for one in with_values) > MOST_IN_ALL
 
     needed = next((n for n in range(2, MOST_VALUES) if enough(n)), MOST_VALUES)
+    needed = min(MOST_VALUES, needed + (needed + 5) // 10)  # now and then fewer are drawn than wanted
     return next((n for n in range(needed, 2, -1) if not too_many(n)), 2)
 
 
