@@ -83,6 +83,15 @@ class Tried:
             self.faults.append(f"{ending}: {column}: {found!r}, not {wanted!r}")
         self.row[column] = "yes" if found == wanted else "NO"
 
+    def lacks_python(self, error: Exception) -> bool:
+        """Nothing can be said of a program whose Python the image has not; the table says so."""
+        assert self.one.program
+        python = f"python{self.one.program.python}"
+        lacks = f"{python}: not found" in str(error)
+        if lacks:
+            self.row["route"] = f"not tried: the image has no {python}"
+        return lacks
+
     def attempt(self, name: str, directory: Path) -> None:
         ending = ENDINGS[name]
         seconds = 2 * self.took + 5 if name == "endless" else SECONDS
@@ -221,6 +230,8 @@ def tried(name: str) -> Tried:
             try:
                 one.attempt(ending, Path(directory) / ending)
             except Exception as error:  # the others are tried all the same
+                if one.lacks_python(error):
+                    break
                 one.faults.append(f"{ending}: {type(error).__name__}: {error}")
     return one
 

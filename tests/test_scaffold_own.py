@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -26,8 +27,10 @@ from scaffolds.base import Budget, Settings, Stop, ToolCallMode
 from scaffolds.catalog import find
 from scaffolds.factors import difference
 from scaffolds.openai.config import ModelConfig
+from scaffolds.programs.install import npm_wrapper, wrap
+from scaffolds.programs.program import Program
 from scaffolds.sampling import Sampling
-from tasks.errors import UserError
+from tasks.errors import MachineError, UserError
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import FakeServer, call, say
 from tests.fakes.plain_backend import PlainBackend, plain_image
@@ -194,8 +197,25 @@ def test_two_scaffolds_that_differ_in_sampling_alone_say_so_wherever_they_are_co
     assert told.output == "sampling: the plan's → temperature 0.2, top_k 5\n"
 
 
+def test_what_npm_brought_beside_a_package_is_started_itself(tmp_path: Path) -> None:
+    program = Program(
+        npm="x@1.0.0", node="24.19.0", command="x", executable="x-{arch}/bin/x", run='x "$TASK"'
+    )
+    with pytest.raises(MachineError, match=r"x@1\.0\.0 brings no x-(x64|arm64)/bin/x"):
+        npm_wrapper(program, tmp_path)
+    for arch in ("x64", "arm64"):
+        (place := tmp_path / f"node_modules/x-{arch}/bin/x").parent.mkdir(parents=True)
+        place.write_text('#!/bin/sh\necho started "$@"\n')
+        place.chmod(0o755)
+    wrap(tmp_path, "x", npm_wrapper(program, tmp_path))
+    said = subprocess.run([tmp_path / "bin/x", "a b"], capture_output=True, text=True, check=True).stdout
+    assert said == "started a b\n"
+
+
 WRONG_FILES = {
     "tols: [bash]": "did you mean 'tools'?",
+    "run: x\nexecutable: y": "`executable` goes with `npm`",
+    "run: x\npypi: a==1\ncommand: a\nbuilt: [b]": "`built` has packages with their version",
     "like: base\nsampling: {temprature: 1}": "`sampling.temprature`; did you mean 'temperature'?",
     "tools: [bsh]": "did you mean 'bash'?",
     "tools: []": "agency loop needs tools",

@@ -88,6 +88,10 @@ class Program(Frozen):
             raise ValueError("`npm` is a package with its version: name@1.2.3")
         if self.pypi and not PYPI.match(self.pypi):
             raise ValueError("`pypi` is a package with its version: name==1.2.3")
+        if not all(PYPI.match(one) for one in self.built):
+            raise ValueError("`built` has packages with their version: name==1.2.3")
+        if (self.executable and not self.npm) or (self.built and not self.pypi):
+            raise ValueError("`executable` goes with `npm`, and `built` with `pypi`")
         if self.npm and not self.node:
             raise ValueError(
                 "`npm` needs `node`, the version of Node: npm takes an old release for an old Node"
