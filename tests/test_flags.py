@@ -89,6 +89,7 @@ def test_each_rule_is_flagged_once_and_paths_with_spaces_are_read() -> None:
         "ls .git/objects/pack",
         "git fetch origin",
         "git clone https://example.org/x.git",
+        "git clone --depth 1 git@example.org:x.git /tmp/x",
         "pip download Flask==2.31",
         "python -m pip install --upgrade 'flask[async]>=2'",
         "curl https://pypi.org",

@@ -380,10 +380,10 @@ def test_a_grader_is_installed_once_whole_and_found_again(
     )
     installer.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    for _ in range(2):
-        python = Path(official.python_of("swebench==9.9.9"))
+    for name in ("swebench==9.9.9", "swebench==9.9.9", "swebench==9.9.8"):
+        python = Path(official.python_of(name))
         assert (python.parents[1] / "ready").exists()
-    assert [line.split()[0] for line in calls.read_text().split("\n")[:-1]] == ["venv", "pip"]
+    assert [line.split()[0] for line in calls.read_text().split("\n")[:-1]] == ["venv", "pip"] * 2
     assert [path.name for path in python.parents[2].iterdir() if path.name.startswith(".")] == []
 
 

@@ -144,13 +144,16 @@ def listed() -> list[dict[str, str]]:
 
 def is_equivalent(mutant: Mutant) -> bool:
     line = (ROOT / mutant.file).read_text().split("\n")[mutant.line - 1].strip()
-    single = (mutant.file, line, str(mutant).partition(": ")[2])
-    return any(
-        re.match(one["pattern"], line) is not None
-        if "rule" in one
-        else (one["file"], one["line"], one["change"]) == single
-        for one in listed()
-    )
+    change = str(mutant).partition(": ")[2]
+
+    def holds(one: dict[str, str]) -> bool:
+        if one.get("change", change) != change:
+            return False
+        if "rule" in one:
+            return re.match(one["pattern"], line) is not None
+        return (one["file"], one["line"]) == (mutant.file, line)
+
+    return any(map(holds, listed()))
 
 
 def report(drawn: Sequence[Mutant], covers: Covering) -> None:
