@@ -13,8 +13,8 @@ from evals.record import Outcome
 from evals.results.table import Drawn, Results, Row, System
 from evals.stats.intervals import clustered_mean
 from evals.stats.noise import AttemptNoise, prior
-from evals.stats.sequential import Accrual, simpson
-from evals.verdict.difference import Question, compared, difference_of
+from evals.stats.sequential import Accrual, critical_values, simpson
+from evals.verdict.difference import Question, compared, difference_of, look_bound
 from evals.verdict.measure import Estimand
 from evals.verdict.plan import Choice, plan, planned_looks, scaffold_like, tokens_per_attempt
 from evals.verdict.protocol_match import Match, Point, match
@@ -189,3 +189,15 @@ def test_a_difference_on_a_sample_errs_by_the_spread_of_its_tasks(tasks: int) ->
     run = 0.02
     assert found.value == pytest.approx(gaps.mean())
     assert found.error**2 == pytest.approx(Accrual(500, spread, run, 0.0, fixed=True).variance(tasks))
+
+
+def test_looks_at_tasks_like_these_know_by_their_share_of_the_tasks() -> None:
+    rows = tuple(Row(ONE, f"t{n}", f"r{n % 4}", 1, Outcome.RESOLVED) for n in range(12))
+    results = Results(source="s", benchmark="b", rows=rows, looks=(6, 12, 18), planned=24)
+    parts = Accrual(24, 0.2, 0.1, 0.0, fixed=False)
+    like, fixed = (
+        look_bound(Question(CLAIM, 0.5, 0.1, estimand, 0.05), results, parts, float("inf"))
+        for estimand in (Estimand.LIKE_THESE, Estimand.FIXED)
+    )
+    assert like == pytest.approx(critical_values([0.25, 0.5], 0.05)[-1])
+    assert fixed == pytest.approx(critical_values(parts.fractions([6, 12], 24), 0.05)[-1])
