@@ -82,12 +82,19 @@ def test_verify_prints_a_verdict_for_each_scaffold(tmp_path: Path) -> None:
     assert only["margin_fixed_before"]
 
 
+def one_worse(key: AttemptKey) -> Outcome:
+    return Outcome.UNRESOLVED if (key.scaffold, key.task_id) == ("bash", "t1") else Outcome.RESOLVED
+
+
 def test_compare_prints_pairs(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", half, tasks=20)
     assert "better at 0, worse at 9 tasks" in asclaimed("compare", run)
     found = json.loads(asclaimed("compare", run, "--json"))
     assert found["pairs"][0]["difference"] == pytest.approx(-45)
     assert "2 repositories stand for all" in asclaimed("compare", run, "--estimand", "like-these")
+    alone = asclaimed("compare", write_run(tmp_path / "alone", one_worse, tasks=2))
+    for words in ("1 model × 2 scaffolds × 2 tasks", "worse at 1 task,", "(2 tasks)"):
+        assert words in alone
 
 
 def test_runs_of_one_system_are_told_apart_by_run(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from evals.commands.preflight_machines import machine_lines, size_lines, to_atte
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, python_of
 from evals.grade.store import KeptRun
 from evals.record import AttemptKey
+from evals.report.text import counted
 from evals.run.admission import AT_FIRST
 from evals.run.manifest import Manifest
 from evals.run.plan import RunPlan
@@ -77,7 +78,7 @@ def grading_lines(
     return [
         *image_lines(found),
         *disk_lines(wanted, found, attempts=False),
-        f"to grade: {len(keys)} attempts",
+        f"to grade: {counted(len(keys), 'attempt')}",
     ]
 
 

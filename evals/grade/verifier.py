@@ -197,7 +197,9 @@ def strict_column(reading: Reading, official: GraderVerdict) -> GraderVerdict | 
     passed = sum(status == "passed" for status in reading.report.tests.values())
     if reading.report.problem or failed or not passed:
         why = reading.report.problem or (
-            f"{len(failed)} tests failed in its report" if failed else "no test passed in its report"
+            f"{len(failed)} of {len(reading.report.tests)} tests failed in its report"
+            if failed
+            else "no test passed in its report"
         )
         reason = f"the reward is 1, but {why}"
         return GraderVerdict(outcome=Outcome.UNRESOLVED, reason=reason, tests=reading.report.tests)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from evals.report.page_figures import Band, Point, Scale, Track, scale_over, scatter, signed
 from evals.report.summary import ClaimLine, Summary, ranked
+from evals.report.text import counted
 from evals.results.score import ScaffoldScore
 from evals.results.table import Results
 from evals.verdict.compare import Comparison
@@ -131,7 +132,7 @@ def difference_forest(comparison: Comparison | None, results: Results) -> Forest
             official=None,
             value=signed(pair.difference),
             note=f"{signed(pair.low)} to {signed(pair.high)}; better at {pair.only_first}, worse at {pair.only_second}"
-            f" of {pair.tasks} tasks{p_note(pair.p_holm)}{factor_note(pair.factors)}",
+            f" of {counted(pair.tasks, 'task')}{p_note(pair.p_holm)}{factor_note(pair.factors)}",
         )
         for pair in pairs
     )

@@ -210,13 +210,13 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
 
 def pair_lines(pair: Pair) -> Iterator[str]:
     first, second = plain(pair.first, 60), plain(pair.second, 60)
-    yield f"{first} − {second}: {pair.difference:+.1f} points, 95 % {pair.low:+.1f} to {pair.high:+.1f} ({pair.tasks} tasks)"
+    yield f"{first} − {second}: {pair.difference:+.1f} points, 95 % {pair.low:+.1f} to {pair.high:+.1f} ({counted(pair.tasks, 'task')})"
     if pair.factors is not None and pair.first != pair.second:
         yield f"  the scaffolds differ in: {plain('; '.join(pair.factors) or 'nothing', 600)}"
     adjusted = (
         "" if pair.p is None or pair.p_holm is None else f", p = {pair.p:.2g}, adjusted {pair.p_holm:.2g}"
     )
-    yield f"  better at {pair.only_first}, worse at {pair.only_second} tasks{adjusted}; with all that is open: {pair.worst:+.1f} to {pair.best:+.1f}"
+    yield f"  better at {pair.only_first}, worse at {counted(pair.only_second, 'task')}{adjusted}; with all that is open: {pair.worst:+.1f} to {pair.best:+.1f}"
     if pair.only_first:
         yield f"  where the first is better, the second failed by: {causes(pair.second_failed_by)}"
     if pair.only_second:
@@ -224,7 +224,7 @@ def pair_lines(pair: Pair) -> Iterator[str]:
 
 
 def crossed_lines(found: Crossed) -> Iterator[str]:
-    yield f"{found.models} models × {found.scaffolds} scaffolds × {found.tasks} tasks; run noise: {found.noise}"
+    yield f"{counted(found.models, 'model')} × {counted(found.scaffolds, 'scaffold')} × {counted(found.tasks, 'task')}; run noise: {found.noise}"
     for one in found.over_scaffolds:
         yield f"  best minus worst scaffold, {plain(one.name, 60)}: {one.value:.1f} points, 95 % {one.low:.1f} to {one.high:.1f}"
     if moves := found.gap_moves:

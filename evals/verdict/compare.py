@@ -226,4 +226,4 @@ def limits(results: Results, parts: dict[System, Results], estimand: Estimand) -
     if max(row.attempt for row in results.rows) == 1:
         yield "one attempt at each task: a task's own luck cannot be told from its difficulty"
     if unjudged := sum(row.outcome is Outcome.NOT_JUDGED for row in results.rows):
-        yield f"{unjudged} attempts were not judged: see the bounds"
+        yield f"{unjudged} of {len(results.rows)} attempts were not judged: see the bounds"
