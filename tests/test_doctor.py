@@ -15,9 +15,10 @@ import pytest
 from evals.cli import main
 from evals.report.empty_turns import PARTIES
 from evals.serve.doctor import examine as examining
+from evals.serve.doctor import patient
 from evals.serve.doctor.examine import examine
 from evals.serve.doctor.finding import PROBLEMS, Examination, Form, Growth, Level, hours
-from evals.serve.doctor.speed import hit_share
+from evals.serve.doctor.speed import hit_share, levels_for
 from scaffolds.openai.config import ModelConfig
 from scaffolds.openai.dialects import TABLE, cure
 from scaffolds.openai.probe import probe
@@ -133,6 +134,20 @@ def test_the_short_form_asks_two_things() -> None:
         examination = look(server, Form.SHORT)
         assert len(server.requests) == 2
     assert problems(examination) == {"swallowed-call"}
+
+
+def test_a_slow_server_is_left_when_the_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads 40 tokens a second: no question may take the rest of the night."""
+    monkeypatch.setitem(patient.SECONDS, Form.FULL, 3.0)
+    with FaultyServer(setup=Setup(window=6000, prefill=40)) as server:
+        examination = look(server)
+    assert examination.seconds < 15
+    assert {"not-looked-at", "no-answer"} & {finding.name for finding in examination.findings}
+
+
+@pytest.mark.parametrize(("slots", "levels"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (16, [1, 2, 4, 8, 16])])
+def test_no_more_at_once_are_tried_than_the_server_works_on(slots: int, levels: list[int]) -> None:
+    assert levels_for(slots) == levels
 
 
 def test_hours_are_those_of_the_known_cases() -> None:

@@ -18,7 +18,7 @@ from scaffolds.sampling import Sampling
 
 PROMPT = "Describe a harbour in the early morning in one sentence."
 TOKENS = 24
-DEADLINES = Deadlines(first_byte=120, silence=30, total=180)
+DEADLINES = Deadlines(first_byte=60, silence=30, total=120)
 AT_ONCE = 4
 """A batch may round otherwise than one request does: both must say the same."""
 

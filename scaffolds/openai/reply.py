@@ -10,7 +10,7 @@ from typing import Any
 from scaffolds.calls import valid_arguments
 from scaffolds.model import Message, Reply, Served, ToolCall, Trouble, Usage
 from scaffolds.openai.empty import empty_turn
-from scaffolds.openai.errors import EmptyStream, Transient, classify
+from scaffolds.openai.errors import NO_API, EmptyStream, Transient, classify
 from tasks.untrusted import clean, loads
 
 REASONING_FIELDS = ("reasoning_content", "reasoning")
@@ -162,7 +162,7 @@ def _json(text: str) -> Mapping[str, Any]:
     try:
         value = loads(text)
     except ValueError as error:
-        raise Transient("the server sent an answer that is not JSON", Trouble.REFUSED) from error
+        raise Transient(f"the server sent an answer that is not JSON{NO_API}", Trouble.REFUSED) from error
     if not isinstance(value, Mapping):
         raise Transient("the server sent JSON that is no object", Trouble.REFUSED)
     return value

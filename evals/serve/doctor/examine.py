@@ -82,9 +82,9 @@ def greet(patient: Patient) -> None:
         patient.question("Say yes.", cap=16, seconds=HELLO_SECONDS)
     except (ModelError, ContextOverflow) as error:
         raise UserError(f"{patient.config.base_url} does not chat: {error}") from None
-    except TimeUp:
+    except TimeUp as late:
         raise UserError(
-            f"{patient.config.base_url} did not end an answer of 16 tokens in {HELLO_SECONDS:g} s: look at its log"
+            f"{patient.config.base_url} did not end an answer of 16 tokens in {late.seconds:.0f} s: look at its log"
         ) from None
 
 
