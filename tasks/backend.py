@@ -162,6 +162,26 @@ class RunTests(Protocol):
         ...
 
 
+class ImageStore(Protocol):
+    """The images of tasks that a registry has, as a run with a budget sees them. Raises as `Backend` does."""
+
+    def is_missing(self, task: Task) -> bool:
+        """Whether its image would have to be pulled."""
+        ...
+
+    def stored(self) -> int:
+        """Bytes of all images, what they share counted once."""
+        ...
+
+    def would_add(self, task: Task) -> int:
+        """Bytes that pulling its image, and closing its leaks, would add; an estimate where no registry tells."""
+        ...
+
+    def evict(self, task: Task) -> str:
+        """Remove its image and what was made of it, if asclaimed pulled it since this run began; why it stays, else ""."""
+        ...
+
+
 NO_MOUNTS: Mapping[str, Path] = MappingProxyType({})
 
 

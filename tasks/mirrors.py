@@ -56,7 +56,11 @@ def mirrored(tasks: Iterable[Task], mirrors: Sequence[str]) -> list[Task]:
     for text in mirrors:
         parse(text)
     spec = {"mirrors": tuple(mirrors)}
-    return [task.model_copy(update={"image": task.image.model_copy(update=spec)}) for task in tasks]
+    return (
+        list(tasks)
+        if not mirrors
+        else [task.model_copy(update={"image": task.image.model_copy(update=spec)}) for task in tasks]
+    )
 
 
 def names(spec: ImageSpec, machine: str) -> tuple[str, ...]:

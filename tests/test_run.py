@@ -22,6 +22,7 @@ from evals.run.attempt import Abandoned
 from evals.run.calibrations import Calibrate
 from evals.run.executor import Executor
 from evals.run.hooks import RunHooks
+from evals.run.image_supply import ImagePolicy
 from evals.run.ledger import Ledger, verify
 from evals.run.looks import Look
 from evals.run.queue import Run
@@ -87,6 +88,7 @@ def make_run(
     calibrate: Calibrate | None = None,
     idles: Callable[[], bool] = lambda: True,
     admission: Admission | None = None,
+    images: ImagePolicy | None = None,
 ) -> Run:
     directory.mkdir(parents=True, exist_ok=True)
     context = plain_context(
@@ -100,6 +102,7 @@ def make_run(
         "calibrate": calibrate,
         "idles": idles,
         "admission": admission or Admission(),
+        "images": images or ImagePolicy(),
     }
     hooks = RunHooks(grade, wait, look, short_prompt, **more)
     return Run(context, tasks, keys, hooks, Ledger(directory / "ledger.jsonl"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from evals.run import outages
 from tasks import catalog
 from tasks.docker.daemon import client
 from tasks.docker.images import resolve
-from tests.fakes.registry import Registry, registry
+from tests.fakes.registry import Registry, digest, registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_daemon")]
 IDS = ("asclaimed__purl-1", "asclaimed__abacus-1")
@@ -28,9 +29,11 @@ BUNDLED = Path(catalog.__file__).parent / "bundled"
 def served() -> Iterator[Registry]:
     with registry() as made:
         yield made
-        for name in made.known:
-            with suppress(ImageNotFound):
-                client().api.remove_image(made.image(name), noprune=True)
+        for image in client().api.images():
+            for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+                if name.startswith(f"{made.host}/"):
+                    with suppress(ImageNotFound):
+                        client().api.remove_image(name, noprune=True)
 
 
 @pytest.fixture
@@ -77,3 +80,45 @@ def test_a_run_waits_for_a_registry_that_limits_it_and_says_what_to_do_where_tha
     run_directory = tasks.parent / "run"
     assert len(list(run_directory.glob("gold/*/1/grade.json"))) == 2
     assert all('"outcome": "resolved"' in p.read_text() for p in run_directory.glob("gold/*/1/grade.json"))
+
+
+def test_what_is_used_up_goes_and_a_name_stays_the_image_that_it_was(served: Registry, tasks: Path) -> None:
+    """With room for one image at a time, and a registry in which somebody moves the names between two sessions."""
+    names = [f"x/{task_id}" for task_id in IDS]
+    first, last = (served.image(name) for name in names)
+    pinned = {served.image(name): digest(served.known[name]) for name in names}
+    options = ("--workers", "1", "--set", "images.disk=1")
+    ended = run(tasks, *options)
+    assert ended.exit_code == 0, ended.output
+    run_directory = tasks.parent / "run"
+    assert json.loads((run_directory / "manifest.json").read_bytes())["images"] == pinned
+    here = {tag for image in client().images.list() for tag in image.tags}
+    assert (first in here, last in here) == (False, True), "nothing needed the room of the last one"
+    lines = (run_directory / "ledger.jsonl").read_text().split("\n")
+    told = [json.loads(json.loads(line)["body"]) for line in lines if line]
+    (gone,) = [one for one in told if one["event"] == "image-kept"]
+    assert (gone["image"], "still held by asclaimed/" in gone["why"]) == (first, True), (
+        "this machine built it"
+    )
+    for name, other in zip(names, [served.known[name] for name in reversed(names)], strict=True):
+        served.put(name, other)
+    shutil.rmtree(run_directory / "gold")
+    client().api.remove_image(last, noprune=True)
+    client().api.pull(*last.rsplit(":", 1))
+    ended = run(tasks, *options)
+    assert ended.exit_code == 0, ended.output
+    assert f"OTHER IMAGE: {last} is another one here than the run began with" in " ".join(
+        ended.output.split()
+    )
+    records = [json.loads(path.read_bytes()) for path in run_directory.glob("gold/*/1/record.json")]
+    assert {one["image_source"].partition("@")[2] for one in records} == set(pinned.values())
+
+
+def test_a_mirror_has_the_images_of_a_registry_that_is_not_there(served: Registry, tasks: Path) -> None:
+    for file in tasks.glob("tasks/*/task.yaml"):
+        file.write_text(file.read_text().replace(served.host, "registry.invalid"))
+    ended = run(tasks, "--registry-mirror", f"registry.invalid/={served.host}/")
+    assert ended.exit_code == 0, ended.output
+    records = [json.loads(p.read_bytes()) for p in tasks.parent.glob("run/gold/*/1/record.json")]
+    assert all("@sha256:" in one["image_source"] for one in records)
+    assert {path.split("/")[3] for path in served.asked if "/manifests/" in path} == set(IDS)

@@ -12,6 +12,7 @@ from evals.commands.options import (
     IdsOption,
     JsonOption,
     LimitOption,
+    MirrorOption,
     ProScriptsOption,
     SampleOption,
     SeedOption,
@@ -217,6 +218,7 @@ def check_tasks(
     seed: SeedOption = None,
     limit: LimitOption = None,
     pro_scripts: ProScriptsOption = None,
+    registry_mirror: MirrorOption = None,
     k: Annotated[int, typer.Option("-k", help="Runs of the gold patch, and runs of no patch.", min=1)] = 3,
     grader: GraderOption = GRADER,
     workers: WorkersOption = 1,
@@ -230,12 +232,14 @@ def check_tasks(
     from evals.report.text import plain
     from tasks import catalog, selection
     from tasks.backend import TestLimits
+    from tasks.mirrors import mirrored
     from tasks.sandbox import Limits
 
     if out is not None:
         check_output(out)
     wanted = None if ids is None else selection.read_ids(ids)
     found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit, pro_scripts=pro_scripts)
+    found = mirrored(found, registry_mirror or ())
     limits = TestLimits(container=Limits(allow_unlimited=allow_unlimited), network=network)
     checked = []
     for task in reliability.check(

@@ -11,6 +11,7 @@ import typer
 
 from evals.commands import output
 from evals.commands.cache import size
+from evals.commands.images_prune import prune_images
 from evals.commands.options import (
     IdsOption,
     JsonOption,
@@ -21,13 +22,15 @@ from evals.commands.options import (
     SeedOption,
     TasksOption,
 )
-from tasks.errors import UserError
+from tasks.errors import MachineError, UserError
 
 if TYPE_CHECKING:
+    from tasks.docker.prefetch import Prefetch
     from tasks.docker.pull_plan import PullPlan
     from tasks.task import Task
 
 app = typer.Typer(help="Images of tasks: plan, prefetch, prune.", no_args_is_help=True)
+app.command("prune")(prune_images)
 
 UNITS = {
     "": 1,
@@ -56,7 +59,10 @@ def bytes_in(text: str) -> int:
 DiskOption = Annotated[
     Any,
     typer.Option(
-        "--disk", help="The most that these images may take, such as 200GB.", metavar="SIZE", parser=bytes_in
+        "--disk",
+        help="The most that these images may add to Docker's disk, such as 200GB.",
+        metavar="SIZE",
+        parser=bytes_in,
     ),
 ]
 
@@ -180,3 +186,81 @@ def impossible_lines(impossible: dict[str, str]) -> Iterator[str]:
         yield f"not to be had: {reason}"
     if len(impossible) > SHOWN:
         yield f"not to be had: {len(impossible) - SHOWN} more (--json has them all)"
+
+
+@app.command("prefetch")
+def prefetch_images(
+    tasks: TasksOption,
+    ids: IdsOption = None,
+    sample: SampleOption = None,
+    seed: SeedOption = None,
+    limit: LimitOption = None,
+    pro_scripts: ProScriptsOption = None,
+    registry_mirror: MirrorOption = None,
+    disk: DiskOption = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Pulls at a time.", metavar="N")] = 3,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to go on trying where a registry is busy or away.")
+    ] = 900.0,
+    stall: Annotated[
+        float, typer.Option(min=1, help="Seconds without progress after which a pull is begun again.")
+    ] = 180.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Pull the images of tasks that are missing; again, to go on where it stopped.
+
+    Exit code 1: some cannot be had, or --disk does not hold all; 3: no room, or no registry answers.
+    """
+    from evals.commands.run import show_on
+    from tasks.docker.prefetch import Patience, prefetch
+
+    chosen = choose(tasks, ids, sample, seed, limit, pro_scripts, registry_mirror)
+    with output.console(stderr=True).status("looking for images") as status:
+        made = prefetch(
+            chosen,
+            parallel=parallel,
+            budget=disk,
+            patience=Patience(patience=patience, stall=stall),
+            progress=show_on(status),
+        )
+    if as_json:
+        output.print_json(prefetched(made))
+    else:
+        typer.echo(", ".join(f"{count} {word}" for word, count in counts(made).items() if count))
+    for line in impossible_lines(made.failed):
+        typer.echo(line, err=True)
+    if made.left:
+        typer.echo(
+            f"{len(made.left)} images are not here: {made.why_left}; the same command goes on", err=True
+        )
+    raise typer.Exit(exit_code(made))
+
+
+def counts(made: Prefetch) -> dict[str, int]:
+    return {
+        "images were here": made.here,
+        "pulled": len(made.pulled),
+        "to be built by a run": made.to_build,
+        "not to be had": len(made.failed),
+        "left": len(made.left),
+    }
+
+
+def prefetched(made: Prefetch) -> dict[str, object]:
+    return {
+        "images": made.images,
+        "here": made.here,
+        "to_build": made.to_build,
+        "pulled": sorted(made.pulled),
+        "failed": made.failed,
+        "left": sorted(made.left),
+        "why_left": made.why_left,
+        "bytes": made.bytes,
+    }
+
+
+def exit_code(made: Prefetch) -> int:
+    """3 where the machine lacks room or network, 1 where images are missing for another reason, else 0."""
+    if made.left and not made.within_budget:
+        return MachineError.exit_code
+    return int(bool(made.failed or made.left))

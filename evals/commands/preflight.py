@@ -52,7 +52,7 @@ def preflight(
     check_images(found)
     return [
         *image_lines(found),
-        *disk_lines(todo, found),
+        *disk_lines(todo, found, budget=manifest.plan.images.disk),
         hours_line(manifest.plan, len(left)),
         *size_lines(manifest),
         *machine_lines(manifest, tasks, progress),
@@ -153,9 +153,13 @@ WORDS = {
 
 
 def disk_lines(
-    tasks: Sequence[Task], found: Mapping[str, ImageAvailability], *, attempts: bool = True
+    tasks: Sequence[Task],
+    found: Mapping[str, ImageAvailability],
+    *,
+    attempts: bool = True,
+    budget: int | None = None,
 ) -> Iterator[str]:
-    need = disk_need(tasks, found, attempts=attempts)
+    need = disk_need(tasks, found, attempts=attempts)._replace(budget=budget)
     if need.free is not None and need.total > SURELY_TOO_MUCH * need.free:
         raise MachineError(f"not enough disk: {need.line()}")
     yield f"{'disk' if need.fits else 'DISK MAY NOT BE ENOUGH'}: {need.line()}"

@@ -18,6 +18,7 @@ from evals.commands.options import (
     IdsOption,
     JsonOption,
     LimitOption,
+    MirrorOption,
     ProScriptsOption,
     SampleOption,
     SeedOption,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 OTHER_NAMES = {
     "scaffolds": "--scaffold",
     "model.api_key": "--api-key-env",
+    "images.mirrors": "--registry-mirror",
     "budget.steps": "--max-steps",
     "budget.seconds": "--max-seconds",
 }
@@ -59,6 +61,7 @@ def run(  # as long as its list of options, which the command line takes from he
     seed: SeedOption = None,
     limit: LimitOption = None,
     pro_scripts: ProScriptsOption = None,
+    registry_mirror: MirrorOption = None,
     subset: Annotated[
         Path | None, typer.Option(help="Only the tasks of a file that `asclaimed subset --json` printed.")
     ] = None,
@@ -131,6 +134,7 @@ def run(  # as long as its list of options, which the command line takes from he
         "seed": seed,
         "limit": limit,
         "pro_scripts": pro_scripts,
+        "images.mirrors": registry_mirror or None,
         "subset": subset,
         "scaffolds": scaffold or None,
         "preset": preset,

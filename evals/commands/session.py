@@ -19,6 +19,7 @@ from evals.claims.catalog import find
 from evals.claims.claim import Claim
 from evals.commands.preflight import preflight
 from evals.commands.preflight_machines import shared_kits, to_attempt
+from evals.commands.run_images import hold_images, images_at_first, make_images
 from evals.commands.server import (
     examined,
     make_admission,
@@ -124,6 +125,7 @@ def open_run(
     for line in preflight(fresh, tasks, directory, progress, grade=grade):
         say(line)
     manifest = manifests.begin_or_resume(directory, fresh)
+    tasks = hold_images(tasks, directory, manifest, say)
     with ExitStack() as stack:
         context = make_context(manifest, directory, plan, tasks)
         stack.callback(context.abandon)
@@ -134,6 +136,7 @@ def open_run(
             accept_empty_turns=plan.accept_empty_turns,
             same_server=make_server_check(plan, manifest),
             admission=make_admission(plan, manifest),
+            images=make_images(plan, manifest),
             counters=make_counters(plan, manifest),
         )
         if grade:
@@ -159,6 +162,7 @@ def compose_manifest(
         subset=drawn_subset(plan),
         claim=claim_to_verify(plan, tasks[0].benchmark),
         scaffolds=facts(plan),
+        **images_at_first(plan, tasks, directory),
         daemon={DAEMON_CPUS: daemon.cores(), DAEMON_MEMORY: daemon.facts().get("MemTotal") or None},
     )
 

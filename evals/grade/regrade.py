@@ -14,6 +14,7 @@ from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party, Recor
 from evals.run import manifest as manifests
 from evals.run.ledger import Ledger
 from evals.run.lock import run_lock
+from evals.run.pins import known_images, pinned
 from evals.run.plan_tasks import load_tasks
 from tasks.disk import write_json
 from tasks.task import Task
@@ -60,7 +61,7 @@ def to_grade(run: Path, *, again: bool) -> tuple[list[AttemptKey], dict[str, Tas
     keys = [key for key in manifest.frozen_keys() if (key.directory(run) / "record.json").exists()]
     if not again:
         keys = [key for key in keys if not _is_done(key.directory(run))]
-    return keys, {task.id: task for task in load_tasks(manifest.plan)}
+    return keys, {task.id: task for task in pinned(load_tasks(manifest.plan), known_images(run, manifest))}
 
 
 def grade_run(

@@ -58,6 +58,11 @@ class Grading:
             self._futures[key] = self._pool.submit(self._guard, act)
 
     @property
+    def pending(self) -> list[AttemptKey]:
+        """Attempts that were submitted and have no grade yet."""
+        return [key for key, future in list(self._futures.items()) if not future.done()]
+
+    @property
     def has_a_thread_to_spare(self) -> bool:
         """And one more for the next grade."""
         return self._number - sum(not future.done() for future in list(self._futures.values())) >= 2

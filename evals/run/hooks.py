@@ -11,6 +11,7 @@ from evals.run.admission import Admission
 from evals.run.calibrations import Calibrate, idles
 from evals.run.executor import Executor
 from evals.run.grading import Grades
+from evals.run.image_supply import ImagePolicy
 from evals.run.looks import Look
 from evals.run.same_server import ServerCheck
 from scaffolds.model import ModelError
@@ -41,6 +42,8 @@ class RunHooks:
     withdraw: Callable[[Collection[AttemptKey]], Collection[str]] = lambda _keys: ()
     """Told of recorded attempts that are to be made again: looks that counted them do not stand. Answers with the
     scaffolds that are undecided for it."""
+    images: ImagePolicy = field(default_factory=ImagePolicy)
+    """What is pulled ahead, and removed after its last use; nothing without a store."""
     admission: Admission = field(default_factory=Admission)
     """How many attempts may be under way."""
     counters: Callable[[], Mapping[str, float]] | None = None

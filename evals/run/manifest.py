@@ -109,6 +109,11 @@ class Manifest(Frozen):
     """What `plan.claim` said when the run began."""
     server: dict[str, Any] | None = None
     """What the model server said of itself when the run began."""
+    images: dict[str, str] = Field(default_factory=dict)
+    """Image name → what it stood for when the run began, where that was known: its digest in a registry, or `image sha256:…`
+    of one that none has."""
+    images_bytes: int | None = None
+    """What all of Docker's images took then; only where `plan.images.disk` limits what the run adds."""
     base_image: dict[str, Any] | None = None
     """For bundled tasks: which base their images stand on, by digest, and where it came from."""
     made_elsewhere: Elsewhere | None = None
@@ -171,6 +176,8 @@ def compose(
     claim: Claim | None = None,
     scaffolds: dict[str, ScaffoldFacts] | None = None,
     daemon: Mapping[str, Any] | None = None,
+    images: Mapping[str, str] | None = None,
+    images_bytes: int | None = None,
 ) -> Manifest:
     """The manifest of a new run. `daemon`: what is known of the machine that sandboxes run on."""
     if plan.grading.leave_out_network_tasks and not plan.grading.network:
@@ -188,6 +195,8 @@ def compose(
         claim=claim,
         server=server,
         base_image=base_image,
+        images=dict(images or {}),
+        images_bytes=images_bytes,
         scaffold_source=source_hash(),
         scaffolds=scaffolds or {},
         versions=versions(),

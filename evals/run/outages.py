@@ -11,9 +11,12 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from evals.record import AttemptKey, Failure, Party
+from evals.run.image_supply import ImageSupply
+from evals.run.pins import digest_in, pin
 from evals.run.same_server import SameServer
 from evals.run.tally import Tally
 from scaffolds.model import ModelError, Trouble
@@ -154,15 +157,23 @@ class Refused:
 class PatientPulls:
     """Images, where a pull that its registry may allow later is tried again.
 
-    After one image was waited for in vain, others are tried once each until the registry hands one out again.
+    After one image was waited for in vain, others are tried once each until the registry hands one out again. What a name
+    stood for first in this session, it stands for to its end.
     """
 
-    def __init__(self, tally: Tally, stopping: threading.Event) -> None:
-        self._tally, self._stopping = tally, stopping
+    def __init__(self, tally: Tally, stopping: threading.Event, supply: ImageSupply | None = None) -> None:
+        self._tally, self._stopping, self._supply = tally, stopping, supply
         self._hopeless = False
+        self._digests: dict[str, str] = {}
 
     def prepare(self, task: Task, backend: Backend) -> Prepared:
         """As the backend's, later if need be. Raises `RegistryError` when patience or the run is at its end."""
+        with self._supply.room(task) if self._supply else nullcontext():
+            prepared = self._prepare(pin(task, self._digests.get(task.image.reference, "")), backend)
+        self._digests.setdefault(task.image.reference, digest_in(prepared.digest or ""))
+        return prepared
+
+    def _prepare(self, task: Task, backend: Backend) -> Prepared:
         pause, deadline = PULL_WAITS.first, time.monotonic() + PULL_WAITS.patience
         while True:
             try:

@@ -16,6 +16,7 @@ from scaffolds.openai.config import ModelConfig
 from scaffolds.preset import under_plan
 from tasks.backend import TestLimits
 from tasks.errors import UserError, near
+from tasks.mirrors import parse
 from tasks.sandbox import Limits
 from tasks.task import Frozen
 
@@ -31,6 +32,26 @@ class Grading(Frozen):
     """Exclude, for all scaffolds alike, the tasks that are known to need a network; only where there is none."""
 
 
+class Images(Frozen):
+    """Where images come from, and how much room they may take."""
+
+    mirrors: tuple[str, ...] = ()
+    """Looked at first: `HOST[/PATH]` for Docker Hub's images, `PREFIX=REPLACEMENT` for those of a prefix."""
+    ahead: int = Field(default=2, ge=0)
+    """Images of the next tasks that are pulled while earlier ones are worked on."""
+    disk: int | None = Field(default=None, ge=1)
+    """Bytes that images of this run may add to Docker's disk: what it pulled goes after its last use, as room is needed."""
+
+    @model_validator(mode="after")
+    def are_mirrors(self) -> Images:
+        try:
+            for text in self.mirrors:
+                parse(text)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
 class RunPlan(Frozen):
     """Everything that decides what a run measures. Frozen in the manifest."""
 
@@ -40,6 +61,7 @@ class RunPlan(Frozen):
         "same_server": True,
         "workers": True,
         "graders": True,
+        "images": True,
         "model": {"base_url", "deadlines", "retries"},
     }
     """Keys that may change on a resume: they decide where and how fast, not what."""
@@ -70,6 +92,7 @@ class RunPlan(Frozen):
     """Time, CPUs and memory of an attempt as its task's own file has them, where it says; time is agent-active here, too."""
     skills: Literal["with", "without"] = "with"
     """Of tasks that bring some: `without` takes them off the machine before the agent starts."""
+    images: Images = Field(default_factory=Images)
     grader: str = "swebench==5.0.2"
     grading: Grading = Field(default_factory=Grading)
     margin: float | None = Field(default=None, gt=0, lt=100)

@@ -9,6 +9,7 @@ from evals.claims.claim import same_benchmark
 from evals.run.plan import RunPlan
 from tasks import catalog
 from tasks.errors import UserError
+from tasks.mirrors import mirrored
 from tasks.task import MachineBrief, Task
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def load_tasks(plan: RunPlan) -> list[Task]:
     )
     if plan.skills == "without":
         tasks = [withheld(task) for task in tasks]
+    tasks = mirrored(tasks, plan.images.mirrors)
     if plan.looks and max(plan.looks) > len(tasks):
         raise UserError(f"looks: {max(plan.looks)} is more than the {len(tasks)} tasks there are")
     if drawn:

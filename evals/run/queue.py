@@ -23,6 +23,7 @@ from evals.run.empty_turns import EmptyTurnGuard
 from evals.run.executor import LocalThreads
 from evals.run.grading import Grading
 from evals.run.hooks import RunHooks
+from evals.run.image_supply import ImageSupply, Uses
 from evals.run.ledger import Ledger
 from evals.run.load import Load
 from evals.run.looks import Look
@@ -55,7 +56,6 @@ class Run:
         self._stopping = threading.Event()
         self._context, self._hooks, self._ledger = context, hooks, ledger
         self._executor = hooks.executor or LocalThreads(context.backend)
-        self._pulls = PatientPulls(self.tally, self._stopping)
         self._tasks = {task.id: task for task in tasks}
         finish_quarantine(context.directory)
         check = hooks.same_server
@@ -76,11 +76,13 @@ class Run:
         self._load = Load(context, hooks.admission, hooks.counters)
         self._todo = Backlog(self.tally, self._stopping, hooks.admission)
         self._grading = Grading(hooks.grade, context, self._tasks, graded=self._graded, guard=self._guard)
+        uses = Uses(self._todo, self.tally, self._grading)
+        self._images = ImageSupply(hooks.images, self._tasks, uses, ledger, self._stopping)
+        self._pulls = PatientPulls(self.tally, self._stopping, self._images)
         self._keys = tuple(keys)
         self._to_grade: list[AttemptKey] = []
-        recorded = self._sort(keys)
         self._empty_turns = None if hooks.accept_empty_turns else EmptyTurnGuard()
-        self._tool_calls = evidence(context.directory, recorded)
+        self._tool_calls = evidence(context.directory, self._sort(keys))
 
     def _sort(self, keys: Sequence[AttemptKey]) -> list[AttemptKey]:
         """Split what is to do from what has a record, which is returned."""
@@ -125,7 +127,8 @@ class Run:
             self._check_tool_calls(last=not self._todo)
         except UserError as error:
             self._die(error)
-        with self._grading.threads(graders), self._calibrations().beside(self._grading):
+        ahead = self._images.ahead(self._context.backend)
+        with self._grading.threads(graders), self._calibrations().beside(self._grading), ahead:
             self._grading.submit(*self._to_grade)
             with self._load.listening(), self._same_server.watched() if self._same_server else nullcontext():
                 self._attempt_all(workers, watch)
@@ -145,7 +148,8 @@ class Run:
     def _calibrations(self) -> Calibrations:
         open_keys = (key for key in (*self._to_grade, *self._todo) if key.scaffold not in CONTROLS)
         tasks = {key.task_id: self._tasks[key.task_id] for key in open_keys}.values()
-        return Calibrations(self._hooks.calibrate, tasks, self._hooks.idles, self.tally, self._ledger)
+        calibrate = self._hooks.calibrate and self._images.in_turn(self._hooks.calibrate)
+        return Calibrations(calibrate, tasks, self._hooks.idles, self.tally, self._ledger)
 
     def _attempt_all(self, workers: int, watch: Callable[[], None]) -> None:
         """Until the queue is empty and every attempt in it is graded, or the run stops."""

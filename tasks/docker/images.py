@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from tasks.docker import debian
 from tasks.docker.daemon import LABEL, architecture, client, daemon_errors
 from tasks.docker.endpoint import one_line
 from tasks.docker.pull import Unreachable, pull_image
+from tasks.docker.pulled import note_pull
 from tasks.errors import TaskError
 from tasks.mirrors import names as names_of
 from tasks.sandbox import RegistryError
@@ -63,7 +65,7 @@ def resolve(spec: ImageSpec, progress: Progress = quiet) -> ImageInfo:
         return found
     for name in names:
         try:
-            return pull(name, progress)
+            return pull(name, progress, tag=spec.reference if spec.digest else "")
         except (TaskError, Unreachable):
             if spec.context is None and name == names[-1]:
                 raise
@@ -84,8 +86,13 @@ def present(reference: str) -> ImageInfo | None:
             raise
 
 
-def pull(reference: str, progress: Progress = quiet) -> ImageInfo:
-    """Fetch an image from its registry, under a lock: two processes pull it once. Raises as `pull_image` does."""
+def pull(
+    reference: str, progress: Progress = quiet, *, tag: str = "", patience: float | None = None
+) -> ImageInfo:
+    """Fetch an image from its registry, under a lock: two processes pull it once. Raises as `pull_image` does.
+
+    One that is pulled by its digest gets `tag` as well, if nothing has it: Docker takes an image without a tag for refuse.
+    """
     waits = f"waiting for another asclaimed that pulls {reference}"
     with (
         exclusive(f"image-{reference}", lambda: progress(waits, None)),
@@ -93,8 +100,12 @@ def pull(reference: str, progress: Progress = quiet) -> ImageInfo:
     ):
         if found := present(reference):
             return found
-        pull_image(reference, progress)
-        return describe(client().images.get(reference), reference, "pulled")
+        began = time.monotonic()
+        sent = pull_image(reference, progress, patience=patience)
+        info = describe(client().images.get(reference), reference, "pulled")
+        tagged = bool(tag) and present(tag) is None and client().images.get(info.id).tag(tag)
+        note_pull(info.id, (reference, tag) if tagged else (reference,), sent, time.monotonic() - began)
+        return info
 
 
 def build_context(repository: str, context: Path, progress: Progress) -> ImageInfo:

@@ -26,7 +26,11 @@ from tasks.errors import DiskFullError, TaskError
 from tasks.sandbox import RegistryError
 
 STALL_SECONDS = 180.0
-"""Without a message from the daemon, which tells of every piece that it downloads or unpacks, a pull has stalled."""
+"""Without progress, of which the daemon tells at every piece that it downloads or unpacks, a pull has stalled."""
+LEAST_PROGRESS = 100_000
+"""Bytes; less in `STALL_SECONDS` is none. A trickle would otherwise hold a run up for days."""
+RETRYING = "Retrying in"
+"""How the daemon's message begins that counts down to its own next try."""
 TICK_SECONDS = 0.5
 FINAL_STATUS = frozenset({400, 401, 403, 404})
 FINAL = re.compile(
@@ -46,21 +50,25 @@ class Unreachable(RegistryError):  # noqa: N818 - a fact about the network
     """No registry answered at all: this machine may have no network, and what can be built should be."""
 
 
-def pull_image(reference: str, progress: Progress = quiet, *, patience: float = STALL_SECONDS) -> None:
+def pull_image(reference: str, progress: Progress = quiet, *, patience: float | None = None) -> int:
     """Have the daemon fetch an image. `progress` is called at least once a second; one that raises ends the pull.
 
-    Raises `TaskError` (not found, not allowed), `RegistryError` (may work later), `DiskFullError`, and what
+    Returns the bytes that were downloaded. `patience` in seconds without progress, None = `STALL_SECONDS`. Raises `TaskError` (not found, not allowed), `RegistryError` (may work later), `DiskFullError`, and what
     docker raises when the daemon itself fails.
     """
     layers = Layers(reference, progress)
-    with registry_errors(reference), Transfer(reference, patience) as transfer:
+    with (
+        registry_errors(reference),
+        Transfer(reference, STALL_SECONDS if patience is None else patience) as transfer,
+    ):
         for message in transfer:
             if message is None:
                 layers.still_waiting(transfer.silence)
             elif "error" in message:
                 raise failure(reference, str(message["error"]))
-            else:
-                layers.heard(message)
+            elif layers.heard(message):
+                transfer.moved()
+    return layers.downloaded
 
 
 @contextmanager
@@ -99,18 +107,36 @@ class Layers:
         self._reference, self._progress = reference, progress
         self._steps: dict[str, dict[str, tuple[int, int]]] = {"Downloading": {}, "Extracting": {}}
         self._last: tuple[str, float | None] = (f"pulling {reference}", None)
+        self._told: set[tuple[str, str]] = set()
+        self._counted = 0
 
-    def heard(self, message: Message) -> None:
+    @property
+    def downloaded(self) -> int:
+        return sum(total for _, total in self._steps["Downloading"].values())
+
+    def heard(self, message: Message) -> bool:
+        """Whether that was progress: a step that a layer had not taken yet, or some more bytes."""
         detail = message.get("progressDetail") or {}
-        step = message.get("status", "")
+        step, layer = str(message.get("status", "")), str(message.get("id", ""))
         if step in self._steps and detail.get("total"):
-            self._steps[step][message["id"]] = (detail["current"], detail["total"])
+            self._steps[step][layer] = (detail["current"], detail["total"])
             self._last = self._summary(step)
         self._progress(*self._last)
+        return self._moved(step, layer)
+
+    def _moved(self, step: str, layer: str) -> bool:
+        bytes_now = sum(current for steps in self._steps.values() for current, _ in steps.values())
+        if step.startswith(RETRYING) or (
+            (step, layer) in self._told and bytes_now < self._counted + LEAST_PROGRESS
+        ):
+            return False
+        self._told.add((step, layer))
+        self._counted = bytes_now
+        return True
 
     def still_waiting(self, seconds: float) -> None:
-        """Nothing was heard for so long."""
-        note = f" (nothing heard for {seconds:.0f} s)" if seconds > 10 else ""
+        """There was no progress for so long."""
+        note = f" (no progress for {seconds:.0f} s)" if seconds > 10 else ""
         self._progress(self._last[0] + note, self._last[1])
 
     def _summary(self, step: str) -> tuple[str, float]:
@@ -128,6 +154,7 @@ class Transfer:
     def __init__(self, reference: str, patience: float) -> None:
         self.silence = 0.0
         self._reference, self._patience = reference, patience
+        self._moved = time.monotonic()
         self._heard: queue.SimpleQueue[Message | Exception | None] = queue.SimpleQueue()
         api = PullClient.from_env(timeout=int(patience) + 5).api
         assert isinstance(api, PullAPI)
@@ -135,31 +162,38 @@ class Transfer:
         self._reader = threading.Thread(target=self._read, name=f"pull {reference}", daemon=True)
 
     def __enter__(self) -> Self:
+        self.moved()
         self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._api.cut()
 
+    def moved(self) -> None:
+        """There was progress just now."""
+        self._moved = time.monotonic()
+
     def __iter__(self) -> Iterator[Message | None]:
-        began = time.monotonic()
         while True:
             try:
                 item = self._heard.get(timeout=TICK_SECONDS)
             except queue.Empty:
-                self.silence = time.monotonic() - began
-                if self.silence > self._patience:
-                    raise RegistryError(
-                        f"image {self._reference} cannot be pulled now: nothing was heard of it for {self.silence:.0f} s"
-                    ) from None
+                self._check_progress()
                 yield None
                 continue
-            began = time.monotonic()
             if item is None:
                 return
             if isinstance(item, Exception):
                 raise item
             yield item
+            self._check_progress()
+
+    def _check_progress(self) -> None:
+        self.silence = time.monotonic() - self._moved
+        if self.silence > self._patience:
+            raise RegistryError(
+                f"image {self._reference} cannot be pulled now: there was no progress for {self.silence:.0f} s"
+            )
 
     def _read(self) -> None:
         repository, tag = split(self._reference)

@@ -17,6 +17,8 @@ from tasks.docker.availability import ASK, ImageAvailability, ImageState, look, 
 from tasks.docker.daemon import architecture, client, daemon_errors, data_root, free_bytes
 from tasks.docker.images import OURS
 from tasks.docker.leaks import known_clean
+from tasks.docker.pulled import rate as measured_rate
+from tasks.docker.pulled import stack_of
 from tasks.docker.registry import Layer, ManifestFacts, chain_ids, manifest
 from tasks.docker.shelf import Course, Shelf, course
 from tasks.docker.space import BUNDLED_BYTES, CLEAN_BYTES, IMAGE_BYTES, IMAGE_SOURCE
@@ -91,13 +93,13 @@ def pull_plan(
     ask: int | None = None,
     progress: Progress = quiet,
 ) -> PullPlan:
-    """`rate` in bytes a second; `ask` at most so many images' registries, None: all, but `ASK` of Docker Hub's.
+    """`rate` in bytes a second, None: as earlier pulls here had it. `ask` at most so many images' registries, None: all, but `ASK` of Docker Hub's.
 
     Raises `SandboxError` and `MachineError` where the daemon fails.
     """
     with daemon_errors("cannot look for images"):
         needs = ask_registries(list(needs_of(tasks)), ask, progress)
-    return add_up(needs, layers_here(), budget=budget, at_once=at_once, rate=rate)
+    return add_up(needs, layers_here(), budget=budget, at_once=at_once, rate=rate or measured_rate())
 
 
 def needs_of(tasks: Sequence[Task]) -> Iterator[Need]:
@@ -145,8 +147,8 @@ def ask_one(absent: Mapping[str, ImageSpec], answers: dict[str, Asked], referenc
 def layers_here() -> list[Layer]:
     """Of every image that Docker has; their sizes do not matter."""
     with daemon_errors("cannot list images"):
-        images = client().images.list(all=True)
-        stacks = [image.attrs.get("RootFS", {}).get("Layers") or () for image in images]
+        api: Any = client().api
+        stacks = [stack_of(one["Id"]) for one in api.images()]
     return [Layer(chain, 0) for stack in stacks for chain in chain_ids(stack)]
 
 
@@ -227,6 +229,12 @@ def as_stored(need: Need, typical: tuple[Layer, ...], here: Sequence[Layer]) -> 
     there = {layer.chain for layer in here}
     sent = (layer for layer in layers_of(need, typical) if layer.chain not in there)
     return (*(Layer(layer.chain, round(layer.bytes * UNPACKED)) for layer in sent), copy)
+
+
+def stored_layers(needs: Sequence[Need]) -> dict[str, tuple[Layer, ...]]:
+    """By image that is to be pulled: its layers as stored, without a cleaned copy."""
+    typical = typical_layers([need.asked for need in needs if isinstance(need.asked, ManifestFacts)], ())
+    return {need.spec.reference: as_stored(need._replace(copy_bytes=0), typical, ()) for need in needs}
 
 
 def source_of(known: int, wanted: int) -> str:

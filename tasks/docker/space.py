@@ -34,10 +34,14 @@ class DiskNeed(NamedTuple):
     """None where the daemon's disk is not ours to look at: another machine's, or a virtual one's."""
     root: str
     """Docker's data root."""
+    budget: int | None = None
+    """What a run may add at any time, where it has a limit: it removes images after their last use."""
 
     @property
     def total(self) -> int:
-        return self.images + self.clean_copies
+        """At any time."""
+        whole = self.images + self.clean_copies
+        return whole if self.budget is None else min(whole, self.budget)
 
     @property
     def fits(self) -> bool:
@@ -48,6 +52,8 @@ class DiskNeed(NamedTuple):
         """For people."""
         has = "free space there is not known" if self.free is None else f"{gigabytes(self.free)} free"
         parts = f"images {gigabytes(self.images)}, clean copies {gigabytes(self.clean_copies)}"
+        if self.budget is not None:
+            parts += f", within images.disk of {gigabytes(self.budget)}"
         return f"about {gigabytes(self.total)} more in {self.root} ({parts}); {has}"
 
 

@@ -62,6 +62,11 @@ class RealRegistry:
         self.asked: list[tuple[str, str]] = []
         self.closing = threading.Event()
 
+    def let_go(self) -> None:
+        """End what stalls."""
+        self.closing.set()
+        self.closing = threading.Event()
+
     def image(self, name: str) -> str:
         return f"{self.host}/{name}"
 
@@ -148,7 +153,8 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
     def _pass_on(self) -> None:
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+        names = {name.lower() for name in self.headers} - {"host"}
+        headers = {name: ", ".join(self.headers.get_all(name, ())) for name in names}
         upstream = http.client.HTTPConnection(self.registry.backend, timeout=30)
         with contextlib.closing(upstream):
             upstream.request(self.command, self.path, headers=headers)

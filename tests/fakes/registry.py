@@ -54,6 +54,7 @@ class Registry:
         self.manifest = json.dumps(described).encode()
         self.known: dict[str, bytes] = {}
         """Repository → manifest, beside the one image."""
+        self.by_digest: dict[str, bytes] = {}
         self.refuse_next = 0
         """Answer so many manifests with 429, then be well."""
         self.closing = threading.Event()
@@ -65,8 +66,12 @@ class Registry:
             "config": {"mediaType": CONFIG_TYPE, "size": 1, "digest": image_id},
             "layers": [{"mediaType": LAYER_TYPE, "size": 1, "digest": layer} for layer in layers],
         }  # fmt: skip
-        self.known[name] = json.dumps(described).encode()
+        self.put(name, json.dumps(described).encode())
         return self.image(name)
+
+    def put(self, name: str, manifest: bytes) -> None:
+        """What the name stands for from now on; by its digest it stays."""
+        self.known[name] = self.by_digest[digest(manifest)] = manifest
 
     def image(self, name: str = "some/image") -> str:
         return f"{self.host}/{name}:latest"
@@ -118,8 +123,9 @@ class Handler(BaseHTTPRequestHandler):
             self.registry.refuse_next -= 1
             self._fail(429)
         else:
-            name = self.path.removeprefix("/v2/").partition("/manifests/")[0]
-            self._send(self.registry.known.get(name, self.registry.manifest), MANIFEST_TYPE)
+            name, _, tag = self.path.removeprefix("/v2/").partition("/manifests/")
+            known = self.registry.known.get(name, self.registry.manifest)
+            self._send(self.registry.by_digest.get(tag, known), MANIFEST_TYPE)
 
     def _layer(self) -> None:
         registry = self.registry

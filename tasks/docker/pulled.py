@@ -1,0 +1,185 @@
+"""Images that asclaimed pulled: which they are, how fast they came, and how to be rid of them, cleaned copies included.
+
+A note in the cache says which; an image without one is somebody else's and stays. Cleaned copies keep the layers of the
+image that they were made of, so they go with it, and those whose image is gone can go as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from docker.errors import APIError, ImageNotFound
+
+from tasks.disk import cache_directory, load_cached, write_atomic
+from tasks.docker.daemon import LABEL, client, daemon_errors
+from tasks.docker.endpoint import one_line
+from tasks.task import Frozen
+
+COPIES = "asclaimed/clean"
+YOUNG = 3600.0
+"""Seconds for which a copy without its image stays: somebody may just have made it, or be about to start from it."""
+LEAST_TIMED = 1_000_000
+"""Bytes of a pull that says something of how fast pulls are."""
+
+
+class PullNote(Frozen):
+    """One image that came from a registry because asclaimed asked for it."""
+
+    id: str
+    references: tuple[str, ...]
+    """Under which it came: only these are ever removed."""
+    pulled: float
+    """Seconds since the epoch."""
+    bytes: int
+    """As sent, without the layers that were here."""
+    seconds: float
+
+
+class Leftover(NamedTuple):
+    """What `drop` can remove: a pulled image with its copies, or copies whose image is gone."""
+
+    id: str
+    references: tuple[str, ...]
+    copies: tuple[str, ...]
+    """Names of cleaned copies."""
+    bytes: int
+    """That no other image shares."""
+    days: float
+    """Since it was pulled, or the first copy was made."""
+
+
+def note_pull(image_id: str, references: tuple[str, ...], sent: int, seconds: float) -> None:
+    """Names that were noted of this image before stay noted."""
+    file, known = file_of(image_id), note_of(image_id)
+    names = tuple(dict.fromkeys((*(known.references if known else ()), *references)))
+    note = PullNote(id=image_id, references=names, pulled=time.time(), bytes=sent, seconds=seconds)
+    file.parent.mkdir(exist_ok=True)
+    write_atomic(file, note.model_dump_json().encode())
+
+
+def notes() -> list[PullNote]:
+    files = sorted((cache_directory() / "pulled").glob("*.json"))
+    return [note for file in files if (note := load_cached(file, PullNote.model_validate_json))]
+
+
+def note_of(image_id: str) -> PullNote | None:
+    """None for an image that asclaimed did not fetch."""
+    return load_cached(file_of(image_id), PullNote.model_validate_json)
+
+
+def file_of(image_id: str) -> Path:
+    return cache_directory() / "pulled" / f"{image_id.removeprefix('sha256:')}.json"
+
+
+def rate() -> float | None:
+    """Bytes a second of pulls here, unpacking included; the median, None before the first."""
+    timed = [note.bytes / note.seconds for note in notes() if note.bytes >= LEAST_TIMED and note.seconds > 0]
+    return median(timed) if timed else None
+
+
+def leftovers() -> Iterator[Leftover]:
+    """Everything that `drop` may remove. Raises `MachineError` without a daemon, `SandboxError` where it fails."""
+    with daemon_errors("cannot list images"):
+        api: Any = client().api
+        images = {one["Id"]: one for one in api.df()["Images"] or ()}
+        stacks = {name: stack_of(name) for name in images}
+    own = {name: one["Size"] - max(0, one.get("SharedSize", 0)) for name, one in images.items()}
+    copies = {
+        name: [tag for tag in tags_of(one) if tag.startswith(f"{COPIES}:")] for name, one in images.items()
+    }
+    copies = {name: tags for name, tags in copies.items() if tags}
+    now = time.time()
+    for note in notes():
+        if note.id in images:
+            mine = [name for name in copies if stacks[name][:-1] == stacks[note.id]]
+            tags = tuple(tag for name in mine for tag in copies[name])
+            size = sum(own[name] for name in (note.id, *mine))
+            yield Leftover(note.id, note.references, tags, size, (now - note.pulled) / 86400)
+    named = [
+        name
+        for name, one in images.items()
+        if name not in copies and (tags_of(one) or one.get("RepoDigests"))
+    ]
+    sources = {stacks[name] for name in named}  # one without a name stays for the copy's sake only
+    for name, found in copies.items():
+        if stacks[name][:-1] not in sources and now - images[name]["Created"] >= YOUNG:
+            yield Leftover("", (), tuple(found), own[name], (now - images[name]["Created"]) / 86400)
+
+
+def tags_of(listed: dict[str, Any]) -> list[str]:
+    """Of an image as the daemon lists it; older ones write out that there are none."""
+    return [tag for tag in listed.get("RepoTags") or () if not tag.startswith("<none>")]
+
+
+@cache
+def stack_of(image_id: str) -> tuple[str, ...]:
+    """Its layers, the lowest first: an id never has others."""
+    api: Any = client().api
+    return tuple(api.inspect_image(image_id)["RootFS"].get("Layers") or ())
+
+
+def at_work(found: Sequence[Leftover]) -> list[Leftover]:
+    """Those that a container of ours was started from, by themselves or by a copy."""
+    with daemon_errors("cannot list containers"):
+        ours = client().containers.list(filters={"label": f"{LABEL}pid"}, ignore_removed=True)
+    used = {str(container.attrs["Image"]) for container in ours}
+    return [one for one in found if used & {one.id, *map(id_of, one.copies)}]
+
+
+def id_of(name: str) -> str:
+    """ "" of an image that is not here."""
+    with daemon_errors(f"cannot look for image {name}"):
+        try:
+            return str(client().images.get(name).id)
+        except ImageNotFound:
+            return ""
+
+
+def drop(leftover: Leftover) -> str:
+    """Remove copies and image; why something stays when it does, else "". Where others hold the image, its copies stay too."""
+    others = who_else_holds(leftover)
+    names = leftover.references if others else (*leftover.copies, *leftover.references)
+    kept = next(filter(None, map(remove_image, names)), "")
+    if kept or not leftover.id:
+        return kept
+    file_of(leftover.id).unlink(missing_ok=True)
+    return others or ("still held by images that were made of it" if id_of(leftover.id) else "")
+
+
+def who_else_holds(leftover: Leftover) -> str:
+    """Names of the image that are not ours, in words; "" when there are none."""
+    if not leftover.id:
+        return ""
+    with daemon_errors(f"cannot look for image {leftover.id}"):
+        try:
+            tags = client().images.get(leftover.id).tags
+        except ImageNotFound:
+            return ""
+    others = [tag for tag in tags if tag not in leftover.references]
+    return f"still held by {', '.join(others)}" if others else ""
+
+
+def remove_image(name: str) -> str:
+    """One name, and the image with its last; why it stays, else ""."""
+    with daemon_errors(f"cannot remove image {name}"):
+        try:
+            client().images.remove(name)
+        except ImageNotFound:
+            return ""
+        except APIError as error:
+            if error.status_code != 409:  # 409: a container or another image uses it
+                raise
+            return one_line(error.explanation)
+    return ""
+
+
+def stored_bytes() -> int:
+    """What all images take in Docker's data root, shared layers counted once. Raises `SandboxError`."""
+    with daemon_errors("cannot ask how much images take"):
+        api: Any = client().api
+        return int(api.df().get("LayersSize") or 0)

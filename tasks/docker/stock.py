@@ -1,0 +1,56 @@
+"""Docker as a `tasks.backend.ImageStore`: what a run may pull ahead, and what it may remove after its last use."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from tasks.docker.availability import ImageState, look
+from tasks.docker.daemon import architecture, daemon_errors
+from tasks.docker.images import present
+from tasks.docker.leaks import REPOSITORY, clean_key
+from tasks.docker.pull_plan import Need, layers_here, stored_layers
+from tasks.docker.pulled import Leftover, drop, note_of, stored_bytes
+from tasks.docker.registry import manifest
+from tasks.docker.shelf import Shelf
+from tasks.docker.space import CLEAN_BYTES
+from tasks.errors import TaskError
+from tasks.mirrors import names
+from tasks.sandbox import RegistryError
+from tasks.task import Task
+
+
+class DockerImages:
+    """See `tasks.backend.ImageStore`."""
+
+    def __init__(self, since: float) -> None:
+        """`since`: seconds since the epoch; what was pulled before is not this run's to remove."""
+        self._since = since
+
+    def is_missing(self, task: Task) -> bool:
+        with daemon_errors("cannot look for images"):
+            return look(task.image).state is ImageState.UNKNOWN
+
+    def stored(self) -> int:
+        return stored_bytes()
+
+    def would_add(self, task: Task) -> int:
+        with daemon_errors("cannot look for images"):
+            need = Need(task.image, look(task.image))
+        for name in names(task.image, architecture()):
+            with suppress(TaskError, RegistryError):
+                need = need._replace(asked=manifest(name))
+                break
+        (layers,) = stored_layers([need]).values()
+        return Shelf(layers_here()).cost(layers) + (0 if task.verifier else CLEAN_BYTES)
+
+    def evict(self, task: Task) -> str:
+        with daemon_errors("cannot look for images"):
+            here = look(task.image)
+        if here.state is not ImageState.PRESENT:
+            return ""
+        note = note_of(here.image)
+        if note is None or note.pulled < self._since:
+            return "it was here before this run"
+        copy = f"{REPOSITORY}:{clean_key(here.image, task.brief.workdir)}"
+        copies = (copy,) if present(copy) else ()
+        return drop(Leftover(note.id, note.references, copies, 0, 0.0))

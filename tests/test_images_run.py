@@ -1,0 +1,209 @@
+"""While a run works, images of the next tasks come, those that are used up go, and a name stays the image that it was."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from evals.commands.run_images import hold_images, images_at_first
+from evals.run import image_supply
+from evals.run.image_supply import ImagePolicy
+from evals.run.manifest import compose
+from evals.run.pins import digest_in, pinned
+from evals.run.plan import RunPlan
+from tasks.docker.daemon import client
+from tasks.docker.registry import Layer
+from tasks.errors import TaskError, UserError
+from tasks.sandbox import RegistryError
+from tasks.task import ImageSpec, Task
+from tests.fakes.image_store import PlainStore
+from tests.fakes.real_registry import layer
+from tests.test_run import PATCH, make_run, make_task
+from tests.test_run_executor import events
+
+SIZE = 10
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_supply, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(image_supply, "ROOM_SECONDS", 0.01)
+
+
+def tasks_with_images(count: int) -> tuple[list[Task], dict[str, tuple[Layer, ...]]]:
+    """Each with an image of its own: 5 bytes that pairs share, and 5 that nobody does."""
+    tasks = [
+        make_task(f"t{n}").model_copy(update={"image": ImageSpec(reference=f"i{n}")}) for n in range(count)
+    ]
+    layers = {
+        f"i{n}": (Layer(f"pair-{n // 2}", SIZE // 2), Layer(f"own-{n}", SIZE // 2)) for n in range(count)
+    }
+    return tasks, layers
+
+
+def told(directory: Path, event: str) -> list[str]:
+    return [one["image"] for one in events(directory) if one["event"] == event]
+
+
+def test_the_next_images_come_while_an_attempt_is_at_work(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(6)
+    store = PlainStore(layers, patch=PATCH)
+    seen: dict[str, int] = {}
+
+    def act(task: str) -> None:
+        deadline = time.monotonic() + 10
+        while len(store.pulled) < min(6, int(task[1:]) + 3) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        seen[task] = len(store.pulled)
+
+    run = make_run(
+        tmp_path, act, backend=store.backend, tasks=tasks, scaffolds=["a"], images=ImagePolicy(store, ahead=2)
+    )
+    run.work(workers=1, graders=1)
+    assert seen == {"t0": 3, "t1": 4, "t2": 5, "t3": 6, "t4": 6, "t5": 6}, "two ahead, and no more"
+    assert (store.pulled, store.evicted) == ([f"i{n}" for n in range(6)], []), "without a budget all stay"
+
+
+def test_without_a_store_or_with_nothing_ahead_an_attempt_pulls(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(2)
+    store = PlainStore(layers, patch=PATCH)
+    run = make_run(tmp_path, backend=store.backend, tasks=tasks, scaffolds=["a"], images=ImagePolicy(store))
+    run.work(workers=1, graders=1)
+    assert store.pulled == ["i0", "i1"]
+
+
+def test_a_budget_holds_and_what_is_used_up_goes(tmp_path: Path) -> None:
+    """40 bytes hold five images of which pairs share; two scaffolds and two workers use each image twice."""
+    tasks, layers = tasks_with_images(20)
+    store = PlainStore(layers, patch=PATCH, foreign=frozenset({"i3"}))
+    policy = ImagePolicy(store, ahead=2, disk=40, stored_before=SIZE)
+    run = make_run(tmp_path, backend=store.backend, tasks=tasks, images=policy)
+    run.work(workers=2, graders=2)
+    assert run.finished
+    assert store.peak <= 40 + SIZE
+    assert sorted(store.pulled) == sorted(f"i{n}" for n in range(20) if n != 3), "each once"
+    assert "i3" not in store.evicted, "it was there before"
+    assert len(store.evicted) >= 12
+    assert told(tmp_path, "image-evicted") == store.evicted
+    assert told(tmp_path, "images-over-budget") == []
+
+
+def test_rounds_of_attempts_bring_images_again_within_the_budget(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(6)
+    store = PlainStore(layers, patch=PATCH)
+    policy = ImagePolicy(store, ahead=1, disk=30)
+    run = make_run(tmp_path, backend=store.backend, tasks=tasks, scaffolds=["a"], attempts=3, images=policy)
+    run.work(workers=1, graders=1)
+    assert run.finished
+    assert store.peak <= 30
+    assert len(store.pulled) > 6
+    assert len(store.pulled) < 18, "what is needed last goes, so some are there when their turn comes"
+
+
+def test_a_budget_below_one_image_lets_one_after_the_other_through(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers, patch=PATCH)
+    at_once, most, lock = [0], [0], threading.Lock()
+
+    def act(_task: str) -> None:
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        time.sleep(0.02)
+        with lock:
+            at_once[0] -= 1
+
+    policy = ImagePolicy(store, ahead=2, disk=1)
+    run = make_run(tmp_path, act, backend=store.backend, tasks=tasks, scaffolds=["a"], images=policy)
+    run.work(workers=3, graders=1)
+    assert run.finished
+    assert most[0] == 1
+    assert store.peak <= SIZE + SIZE // 2, (
+        "the next one comes when its forerunner has gone, or was kept by its grade"
+    )
+    assert len(told(tmp_path, "images-over-budget")) == 4
+
+
+def test_a_run_that_goes_on_evicts_what_it_left(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers, patch=PATCH)
+    for n in (0, 1):
+        store.prepare(tasks[n])
+    run = make_run(
+        tmp_path,
+        backend=store.backend,
+        tasks=tasks,
+        scaffolds=["a"],
+        images=ImagePolicy(store, ahead=1, disk=15),
+    )
+    run.work(workers=1, graders=1)
+    assert run.finished
+    assert store.peak <= 15
+    assert told(tmp_path, "images-over-budget") == []
+
+
+@pytest.mark.parametrize("error", [TaskError("gone"), RegistryError("429")])
+def test_what_fails_ahead_is_the_attempts_to_tell(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image that cannot be had is nobody's to judge, and stops neither the run nor what comes after."""
+    monkeypatch.setattr(image_supply, "FAILED_SECONDS", 0.01)
+    tasks, layers = tasks_with_images(4)
+    failures = {"i1": 3}
+
+    def fail(image: str) -> None:
+        if threading.current_thread().name == "images" and failures.get(image, 0):
+            failures[image] -= 1
+            raise error
+
+    store = PlainStore(layers, patch=PATCH, before_pull=fail)
+    act = lambda _task: time.sleep(0.1)  # noqa: E731
+    run = make_run(
+        tmp_path, act, backend=store.backend, tasks=tasks, scaffolds=["a"], images=ImagePolicy(store, ahead=2)
+    )
+    run.work(workers=1, graders=1)
+    assert run.finished
+    assert run.tally.unjudged == 0
+    assert sorted(store.pulled) == sorted(layers)
+    assert failures["i1"] < 3
+
+
+@pytest.mark.docker
+def test_an_image_that_no_registry_has_must_be_as_it_was(docker_daemon: None, tmp_path: Path) -> None:
+    name = "others/local-test:1"
+    task = make_task("one").model_copy(update={"image": ImageSpec(reference=name)})
+    try:
+        client().api.import_image_from_data(layer("first", 100), *name.split(":"))
+        plan = RunPlan(scaffolds=("gold",))
+        first = images_at_first(plan, [task], tmp_path)
+        assert first["images"] == {name: f"image {client().images.get(name).id}"}
+        manifest = compose(plan, [task], run_id="r", server=None, base_image=None, excluded={}, **first)
+        said: list[str] = []
+        [same] = hold_images([task], tmp_path, manifest, said.append)
+        assert (same.image.digest, said) == ("", [])
+        client().images.remove(name)
+        with pytest.raises(
+            UserError, match="when the run began and is not here any more: bring that one back"
+        ):
+            hold_images([task], tmp_path, manifest, said.append)
+        client().api.import_image_from_data(layer("second", 100), *name.split(":"))
+        with pytest.raises(
+            UserError, match=r"others/local-test:1 was sha256:\w+ when the run began and is sha256:"
+        ):
+            hold_images([task], tmp_path, manifest, said.append)
+    finally:
+        client().images.remove(name)
+
+
+def test_a_digest_is_read_from_a_record_and_pins_a_task() -> None:
+    digest = "sha256:" + "a" * 64
+    assert digest_in(f"host:5000/x/y@{digest}") == digest
+    assert digest_in(digest) == "", "an image's id is none"
+    task = make_task("one").model_copy(update={"image": ImageSpec(reference="x/y:1")})
+    [held] = pinned([task], {"x/y:1": digest})
+    assert (held.image.digest, held.content_hash) == (digest, task.content_hash)
+    [free] = pinned([task], {"x/y:1": "image sha256:" + "b" * 64})
+    assert free.image.digest == ""
