@@ -154,6 +154,14 @@ def test_live_conversations_stay_within_the_cache_and_the_youngest_wait() -> Non
     assert [admission.has_room(key) for key in (first, second, third)] == [True, False, False], (
         "one always may"
     )
+    waiting: list[int] = []
+
+    def ends() -> bool:
+        waiting.append(admission.paused)
+        return len(waiting) == 2
+
+    admission.pause(third, ends)
+    assert (waiting, admission.paused) == ([0, 1], 0)
     admission.ended(first)
     assert [admission.has_room(key) for key in (second, third)] == [True, True]
     assert admission.take([late])
