@@ -47,7 +47,7 @@ ACCEPT = ", ".join(
     )
 )
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+CHALLENGE = re.compile(r'\b(\w+)="([^"]*)"')
 
 
 class Layer(NamedTuple):
