@@ -463,3 +463,25 @@ def test_the_terminal_gets_the_numbers(tmp_path: Path) -> None:
     lines = to_lines(night)
     assert len(lines) == len(night.standings)
     assert lines[0].startswith("bash: passed none made; evidence +0.00 after 1 night, alarm at ")
+
+
+def test_terminal_page_and_json_say_the_same_numbers(tmp_path: Path) -> None:
+    world = World(tmp_path, tasks=12, attempts=2)
+    _, before = world.night(0, fresh=True)
+    directory, night = world.night(1, fresh=True)
+    said = json.loads((directory / "night.json").read_text())
+    (standing,), (shown,) = said["standings"], said["watched"]
+    line, page = to_lines(night)[0], to_markdown(night)
+    (row,) = [one for one in page.splitlines() if one.startswith("| bash")]
+    passed, made = shown["best"]["passes"], len(shown["tasks"])
+    assert (made, standing["nights"], standing["compared"]) == (12, 2, 24)
+    assert standing["evidence"] != before.standings[0].evidence
+    evidence, alarm = f"{standing['evidence']:+.2f}", f"{standing['needed']:.2f}"
+    assert line == (
+        f"bash: passed {passed} of {made}, {shown['expected']:.1f} expected; "
+        f"evidence {evidence} after 2 nights, alarm at {alarm}"
+    )
+    assert row == f"| bash | 2 | 24 | {passed} of {made} | {shown['expected']:.1f} | {evidence} | {alarm} |"
+    assert all(f"- {markdown(one, 500)}" in page for one in said["outlook"])
+    assert said["exit"] == str(night.exit)
+    assert markdown(said["reason"]) in page

@@ -28,7 +28,7 @@ from evals.stats.subset import parameters
 from evals.verdict import scaffold_share
 from evals.verdict.cost import Cost
 from evals.verdict.crossed import points, shares
-from evals.verdict.difference import Question, compared, steps
+from evals.verdict.difference import Question, compared, evaluate, steps
 from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
 from evals.verdict.plan import Aim, basics, choice, plan, repeated_in_part
 from evals.verdict.rates import RateFound, difference_of, rate_of
@@ -177,6 +177,19 @@ def test_a_claim_of_unknown_benchmark_is_held_against_what_is_possible() -> None
     assert without_model(claim, 0.5, results(*[(1,)] * 4)) == exactly(0.5, 4)
     more = without_model(claim, 0.5, results(*[(1,)] * 5))
     assert (more.low, more.high, more.moved) == (pytest.approx(2 / 5), pytest.approx(3 / 5), 1)
+
+
+def test_what_is_possible_widens_every_interval() -> None:
+    """A claim on 10 tasks more than were run, without a model: 5 points to either side, beyond what chance does."""
+    claim = find("qwen3.6-27b/swe-bench-verified").model_copy(update={"benchmark": "b", "n_tasks": 110})
+    run = results(*[(1,), (0,)] * 50)
+    table, noise = run.table(), AttemptNoise(0.1, "x")
+    question = Question(claim, 0.5, 0.1, Estimand.FIXED, 0.05)
+    found = compared(question, run, table, noise)
+    assert found.against.slack == pytest.approx(0.05)
+    half = 1.6449 * math.sqrt(found.parts.variance(100)) + steps(claim, table) + 0.05
+    low, high = evaluate(question, run, table, noise).interval
+    assert (low, high) == pytest.approx((found.difference - half, found.difference + half), abs=1e-4)
 
 
 def test_half_an_attempt_and_the_rounding_are_held_against_the_difference() -> None:

@@ -336,6 +336,26 @@ def test_a_vendors_own_run_is_called_that(shared_data: Path) -> None:
     assert not verify(CLAIM, glm_under_mini(shared_data), margin=0.05).own_run
 
 
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [
+        (f"{GLM}.json", True),
+        (f"results/{GLM}", True),
+        (f"{GLM}-air.json", False),
+        (f"not-{GLM}.json", False),
+        ("glm.json", False),
+    ],
+)
+def test_an_imported_run_is_the_vendors_own_by_its_files_name(
+    file: str, own: bool, shared_data: Path
+) -> None:
+    """Also where the user named scaffold and directory otherwise: it had been called reproduced, and no more."""
+    run = public(shared_data, "20250802_mini-v1.0.0_qwen3-coder-480b-a35b-instruct")
+    grader = f"imported: SWE-bench report {file}, not graded by asclaimed"
+    run = replace(run, rows=tuple(row._replace(grader=grader) for row in run.rows), source="runs/glm")
+    assert verify(CLAIM, run, margin=0.05).own_run is own
+
+
 def test_compare_on_a_subset_estimates_the_whole_benchmark(shared_data: Path) -> None:
     """Qwen3-Coder under two scaffolds: −14.2 on all tasks; unweighted, subsets said −17.7."""
     known = parameters("swebench-verified")

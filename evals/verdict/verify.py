@@ -7,6 +7,7 @@ reproduction. Not covered: why a claim is not reproduced; the protocol table lis
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from evals.verdict.scaffold_share import sentence
 from evals.verdict.words import IMPORTED, basis, certainty, limits, points, what_it_takes
 from tasks.errors import UserError
 from tasks.task import Frozen
+
+SUBMISSION = re.compile(r"\b\d{8}_[\w.-]+")
+"""How public submissions are named: a date, a team, a model."""
 
 
 class Line(Frozen):
@@ -212,10 +216,15 @@ def another_model(claim: Claim, results: Results, same_model_as: str | None) -> 
 
 
 def is_own_run(claim: Claim, results: Results) -> bool:
-    """Whether these are the public results that the claim was made from, under the name that its evidence gives."""
-    (system,) = results.systems
+    """Whether these are the public results that the claim was made from, under the name that its evidence gives: as the
+    run is called, or as the file was that it was imported from."""
+    (system,), evidence = results.systems, claim.evidence or ""
     names = {system.scaffold, results.source, Path(results.source).stem}
-    return any(len(name) > 8 and name in (claim.evidence or "") for name in names)
+    if any(len(name) > 8 and name in evidence for name in names):
+        return True
+    whole = [rf"(?<![\w-]){re.escape(one)}(?![\w-])" for one in SUBMISSION.findall(evidence)]
+    imported = {row.grader for row in results.rows if row.grader.startswith(IMPORTED)}
+    return any(re.search(one, grader) for one in whole for grader in imported)
 
 
 def share_of(points_: tuple[protocol.Point, ...], results: Results, difference: float) -> str:
