@@ -100,7 +100,7 @@ def test_compare_prints_pairs(tmp_path: Path) -> None:
 def test_runs_of_one_system_are_told_apart_by_run(tmp_path: Path) -> None:
     first = write_run(tmp_path / "q4", half, tasks=20, scaffolds=("bash",))
     second = write_run(tmp_path / "q8", lambda key: Outcome.RESOLVED, tasks=20, scaffolds=("bash",))
-    with pytest.raises(UserError, match="try --by run"):
+    with pytest.raises(UserError, match=r"try --by run or --by all$"):
         asclaimed("compare", first, second)
     (pair,) = json.loads(asclaimed("compare", first, second, "--by", "run", "--json"))["pairs"]
     assert (pair["first"], pair["second"], pair["difference"]) == ("q4 / bash", "q8 / bash", -50)

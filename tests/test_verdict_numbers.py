@@ -6,7 +6,9 @@ import math
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -24,21 +26,32 @@ from evals.stats.paired import Discordant, clustered_difference, tango_score
 from evals.stats.power import Design
 from evals.stats.rebase import bounds
 from evals.stats.sequential import Accrual, critical_values
-from evals.stats.subset import parameters
+from evals.stats.subset import draw_fitted, parameters
 from evals.verdict import scaffold_share
 from evals.verdict.cost import Cost
 from evals.verdict.crossed import points, shares
-from evals.verdict.difference import Question, compared, evaluate, steps
-from evals.verdict.measure import Estimand, at_rate, attempts_each, benchmark_size, between_tasks, measured
+from evals.verdict.difference import Question, compared, evaluate, look_bound, steps
+from evals.verdict.measure import (
+    Estimand,
+    at_rate,
+    attempts_each,
+    benchmark_size,
+    between_tasks,
+    from_estimate,
+    from_subset,
+    measured,
+)
 from evals.verdict.plan import Aim, basics, choice, plan, repeated_in_part
 from evals.verdict.rates import RateFound, difference_of, rate_of
 from evals.verdict.reference import Reference, exactly, without_model
-from evals.verdict.scaffold_range import place
+from evals.verdict.scaffold_range import place, scaffold_range
 from evals.verdict.verify import Line, certain, unjudged
 from evals.verdict.words import certainty, grader_of, what_it_takes
 from tasks.errors import UserError
 
 VERIFIED = "swe-bench-verified"
+SCAFFOLDS = {"a": 20, "b": 27, "c": 40}
+"""What each solves of 60."""
 
 
 def results(*passes: tuple[int, ...], name: str = "bash", **facts: object) -> Results:
@@ -190,6 +203,52 @@ def test_what_is_possible_widens_every_interval() -> None:
     half = 1.6449 * math.sqrt(found.parts.variance(100)) + steps(claim, table) + 0.05
     low, high = evaluate(question, run, table, noise).interval
     assert (low, high) == pytest.approx((found.difference - half, found.difference + half), abs=1e-4)
+
+
+def test_a_look_pays_for_the_looks_before_it_and_for_none_after() -> None:
+    claim = find("qwen3.6-27b/swe-bench-verified").model_copy(update={"benchmark": "b", "n_tasks": 100})
+    run = results(*[(1,), (0,)] * 25, looks=(20, 50, 80), planned=100)
+    question = Question(claim, 0.5, 0.1, Estimand.FIXED, 0.05)
+    found = compared(question, run, run.table(), AttemptNoise(0.1, "x"))
+    bound = look_bound(question, run, found.parts, math.inf)
+    assert bound == pytest.approx(critical_values(found.parts.fractions([20, 50], 100), 0.05)[-1], abs=1e-6)
+    assert look_bound(question, run, found.parts, 5) > bound
+
+
+def test_a_range_over_three_scaffolds_pays_for_three_differences() -> None:
+    runs = [results(*[(1,)] * count, *[(0,)] * (60 - count), name=name) for name, count in SCAFFOLDS.items()]
+    claim = find("qwen3.6-27b/swe-bench-verified").model_copy(
+        update={"benchmark": "b", "n_tasks": 60, "model": "m"}
+    )
+    both = replace(runs[0], rows=tuple(row for run in runs for row in run.rows))
+    found = scaffold_range(claim, both)
+    assert found is not None
+    assert (found.lowest, found.highest) == ("a", "c")
+    assert found.range == pytest.approx(100 * 20 / 60, abs=1e-3)
+    halves = {}
+    for one, two in combinations(runs, 2):
+        gap = difference_of(one, two)
+        halves[abs(gap.value)] = (gap.interval.high - gap.interval.low) / 2 * 2.3940 / 1.9600
+    low, high = max(g - h for g, h in halves.items()), max(g + h for g, h in halves.items())
+    assert found.interval == pytest.approx((100 * low, 100 * high), abs=0.02)
+
+
+def test_several_attempts_on_a_subset_hold_the_run_noise_once() -> None:
+    """The estimate's error has it already; it is taken out of what is widened, and counted at its own size."""
+    known = parameters("swebench-verified")
+    assert known is not None
+    subset = draw_fitted("swebench-verified", known, 100, 3)
+    rows = tuple(
+        Row(System("m", "bash"), task, "r", n, Outcome.RESOLVED if (place + n) % 3 else Outcome.UNRESOLVED)
+        for place, task in enumerate(subset.ids)
+        for n in (1, 2)
+    )
+    table = Results("s", VERIFIED, rows, subset=subset).table()
+    noise = AttemptNoise(0.1, "x")
+    found, estimate = from_estimate(subset, table, noise), from_subset(subset, table)
+    run = at_rate(0.1, table, estimate.value) / 2 / 500
+    assert found.noisy == pytest.approx(run)
+    assert found.parts.variance(100) == pytest.approx(1.3**2 * (estimate.error**2 - run) + run)
 
 
 def test_half_an_attempt_and_the_rounding_are_held_against_the_difference() -> None:

@@ -105,9 +105,8 @@ def compare(results: Results, by: By = By.SCAFFOLD, estimand: Estimand = Estiman
     parts = {system: results.of(system) for system in results.systems}
     chosen = list(pairs_of(results.systems, by))
     if not chosen:
-        raise UserError(
-            f"{results.source}: no two systems that differ by {by} only; try --by run or --by all"
-        )
+        others = " or ".join(f"--by {one}" for one in (By.SCAFFOLD, By.RUN, By.ALL) if one is not by)
+        raise UserError(f"{results.source}: no two systems that differ by {by} only; try {others}")
     pairs = [pair(parts[a], parts[b], estimand) for a, b in chosen]
     adjusted = iter(holm([one.p for one in pairs if one.p is not None]))
     return Comparison(
