@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -17,7 +18,7 @@ from evals.grade.strict.result_file import Results
 from evals.grade.strict.runners import PYTHON, Names
 from evals.grade.strict.script import put_together, take_apart
 from evals.grade.strict.variants import Copy, Varied
-from evals.grade.strict.verdict import judge, objections_of, strict_verdict
+from evals.grade.strict.verdict import drawn, judge, objections_of, strict_verdict
 from evals.record import GraderVerdict, Outcome
 from tasks.backend import RunRequest, RunResult
 from tasks.task import Brief, Checks, ImageSpec, Task
@@ -290,3 +291,14 @@ def test_the_test_patch_is_applied_on_the_host() -> None:
     }
     with pytest.raises(ValueError, match="does not apply"):
         suite.with_test_patch({"t.py": b"different\n"}, patch)
+
+
+def test_runs_come_in_an_order_that_is_drawn_and_now_and_then_one_comes_twice() -> None:
+    with_control = GOLD.model_copy(update={"negative_controls": (CONTROL,)})
+    runs = [drawn(with_control, Random(seed)) for seed in range(400)]
+    assert all(None in found and CONTROL in found for found in runs)
+    assert 120 < sum(found[0] is None for found in runs) < 280
+    assert 20 < sum(len(found) == 3 for found in runs) < 90
+    assert all(drawn(GOLD, Random(seed)) == [None] for seed in range(50)), (
+        "one run has nothing to be told from"
+    )
