@@ -31,7 +31,7 @@ def served() -> Iterator[Registry]:
         yield made
         for image in client().api.images():
             for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
-                if name.startswith(f"{made.host}/"):
+                if name.startswith((f"{made.host}/", "registry.invalid/")):
                     with suppress(ImageNotFound):
                         client().api.remove_image(name, noprune=True)
 

@@ -209,14 +209,19 @@ class PullAPI(docker.APIClient):
     """A connection of its own, whose silence ends and that can be cut; docker's own waits for ever."""
 
     _answer: Response | None = None
+    _was_cut = False
 
     def send(self, request: PreparedRequest, **options: Any) -> Response:
         options["timeout"] = self.timeout
-        self._answer = super().send(request, **options)
-        return self._answer
+        answer = self._answer = super().send(request, **options)
+        if self._was_cut:  # while the answer was on its way
+            self.cut()
+            raise OSError("the pull was broken off")
+        return answer
 
     def cut(self) -> None:
         """Close the connection under whoever reads it. Not over ssh, where the read's timeout ends it later."""
+        self._was_cut = True
         with suppress(*DAEMON_ERRORS, AttributeError):  # AttributeError: it ended already, all of it
             if self._answer is not None:
                 CancellableStream(iter(()), self._answer).close()
