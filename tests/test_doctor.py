@@ -145,6 +145,18 @@ def test_a_slow_server_is_left_when_the_time_is_over(monkeypatch: pytest.MonkeyP
     assert {"not-looked-at", "no-answer"} & {finding.name for finding in examination.findings}
 
 
+@pytest.mark.parametrize(("faults", "name"), [((), "window-taken"), ((Fault.SMALL_WINDOW,), "small-window")])
+def test_a_window_that_there_is_no_time_to_fill_is_tried_by_hanging_up(
+    faults: tuple[Fault, ...], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(patient.SECONDS, Form.FULL, 5.0)
+    with FaultyServer(*faults, setup=Setup(window=6000, prefill=400)) as server:
+        examination = look(server)
+    (found,) = [one for one in examination.findings if one.name in ("window-taken", "small-window")]
+    assert found.name == name
+    assert "5,400" in found.what
+
+
 @pytest.mark.parametrize(("slots", "levels"), [(1, [1]), (2, [1, 2]), (3, [1, 2, 3]), (16, [1, 2, 4, 8, 16])])
 def test_no_more_at_once_are_tried_than_the_server_works_on(slots: int, levels: list[int]) -> None:
     assert levels_for(slots) == levels

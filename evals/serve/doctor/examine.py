@@ -41,10 +41,13 @@ FULL: Mapping[str, Check] = {
     "throughput": speed.throughput,
     "sameness": answers.sameness,
     "conversations at once": window.together,
+    "a prompt that fills the window": window.taken,
     "metrics": metrics,
     "who answers": answers.signature,
 }
 """Name, as the progress line has it → check."""
+AT_THE_END = (window.taken, metrics, answers.signature)
+"""What is looked at even when the time is over: a second or none."""
 
 
 def examine(
@@ -90,7 +93,7 @@ def greet(patient: Patient) -> None:
 
 def _looked(patient: Patient, name: str, check: Check) -> list[Finding]:
     """The check's findings; what kept it from looking is one, too."""
-    if not patient.left and check not in (metrics, answers.signature):
+    if not patient.left and check not in AT_THE_END:
         return [fine("not-looked-at", f"{name}: no time was left (--thorough takes it)")]
     try:
         return check(patient)

@@ -90,6 +90,8 @@ class Patient:
         self.served: set[Served] = set()
         self.counted = False
         """Whether answers say how many tokens they took."""
+        self.read = 0
+        """Tokens of the longest prompt that was read to its end, with its first and last words."""
         self.reasoning_field = ""
         """The name under which it gave its thoughts; "" where it gave none."""
         self._client = sdk_client(self.config)

@@ -37,32 +37,37 @@ def within(patient: Patient) -> list[Finding]:
         ]
     try:
         reply = needle(patient, size, seconds=60 if patient.form is Form.FULL else 600)
-        if size < whole:
-            _is_taken(patient, whole)
     except ContextOverflow as error:
-        return [
-            *found,
-            patient.problem(
-                "small-window", f"it states {stated or '?'} tokens and refuses {whole:,}: {error}"
-            ),
-        ]
+        return [*found, _small(patient, size, error)]
     except TimeUp:
         return [*found, fine("window", f"not read to its end in time: {size:,} tokens")]
     if what := truncated(reply, size):
         return [*found, patient.problem("truncation", what)]
-    rest = "" if size == whole else f"; {whole:,} are taken, and were not read to their end for want of time"
-    return [
-        *found,
-        fine("window", f"{size:,} tokens of {stated or 'an unstated window'} reach the model whole{rest}"),
-    ]
+    patient.read = size
+    what = f"{size:,} tokens of {stated or 'an unstated window'} reach the model whole"
+    return [*found, fine("window", what)]
 
 
-def _is_taken(patient: Patient, size: int) -> None:
-    """Send it and hang up. Raises `ContextOverflow` where it is refused."""
+def taken(patient: Patient) -> list[Finding]:
+    """Where there was no time to have a prompt read that fills the window: send one, and hang up unless it is refused.
+
+    To come last: a server may go on with what nobody waits for.
+    """
+    whole = int((WITHIN if patient.counted else UNCOUNTED) * (patient.facts.window or GUESS))
+    if patient.read >= whole:
+        return []
     try:
-        patient.question(patient.filler(size), cap=1, seconds=HANG_UP)
+        patient.question(patient.filler(whole), cap=1, seconds=HANG_UP)
+    except ContextOverflow as error:
+        return [_small(patient, whole, error)]
     except TimeUp:
-        return
+        return [fine("window-taken", f"{whole:,} tokens are not refused; they were not read to their end")]
+    return [fine("window-taken", f"{whole:,} tokens are taken")]
+
+
+def _small(patient: Patient, size: int, error: ContextOverflow) -> Finding:
+    stated = patient.facts.window or "?"
+    return patient.problem("small-window", f"it states {stated} tokens and refuses {size:,}: {error}")
 
 
 def needle(patient: Patient, size: int, *, seconds: float) -> Reply:
