@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 from typer.testing import CliRunner
 
 from evals.commands.application import app
@@ -276,38 +277,43 @@ def test_a_disk_that_is_full_in_mid_pull_ends_it_with_a_line_and_what_was_pulled
 
 @contextmanager
 def small_daemon(directory: Path, *, megabytes: int) -> Iterator[dict[str, str]]:
-    """The environment in which a second daemon, on a disk of that size, is Docker."""
-    root, socket = directory / "root", directory / "d.sock"
+    """The environment in which a second daemon, on a disk of that size, is Docker.
+
+    It has a bridge that the first one made: without any (`--bridge=none`) it would delete the first one's docker0.
+    """
+    root, listening = directory / "root", directory / "d.sock"
+    first, bridge = docker.from_env(), f"small{os.getpid()}"
+    network = first.networks.create(bridge, options={"com.docker.network.bridge.name": bridge})
     root.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(root)], check=True)
     words = [
         "dockerd", "--data-root", str(root), "--exec-root", str(directory / "exec"), "--pidfile", str(directory / "pid"),
-        "--host", f"unix://{socket}", "--iptables=false", "--bridge=none", "--storage-driver=vfs",
+        "--host", f"unix://{listening}", "--iptables=false", f"--bridge={bridge}", "--storage-driver=vfs",
     ]  # fmt: skip
     with (directory / "dockerd.log").open("wb") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
     environment = {
         **os.environ,
-        "DOCKER_HOST": f"unix://{socket}",
+        "DOCKER_HOST": f"unix://{listening}",
         "XDG_CACHE_HOME": str(directory / "cache"),
     }
     try:
-        wait_for(socket, process, directory / "dockerd.log")
+        wait_for(listening, process, directory / "dockerd.log")
         yield environment
     finally:
         process.terminate()
         process.wait(60)
+        network.remove()
+        first.close()
         subprocess.run(["umount", str(root)], check=True)
 
 
-def wait_for(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(path: Path, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()[-2000:]
-        with suppress(DockerException, OSError):
-            one = docker.DockerClient(f"unix://{socket}")
-            one.ping()
-            one.close()
+        with suppress(OSError), closing(socket.socket(socket.AF_UNIX)) as connection:
+            connection.connect(str(path))
             return
         time.sleep(0.2)
     pytest.fail(log.read_text()[-2000:])
