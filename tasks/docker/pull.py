@@ -203,6 +203,8 @@ class Transfer:
             self._heard.put(None)
         except (*DAEMON_ERRORS, ValueError) as error:  # ValueError: half a message, then the connection's end
             self._heard.put(error)
+        finally:
+            self._api.finish()
 
 
 class PullAPI(docker.APIClient):
@@ -218,6 +220,13 @@ class PullAPI(docker.APIClient):
             self.cut()
             raise OSError("the pull was broken off")
         return answer
+
+    def finish(self) -> None:
+        """Whoever read the answer is done with it: only then is a connection that was cut let go of."""
+        with suppress(*DAEMON_ERRORS, AttributeError):
+            if self._answer is not None:
+                self._answer.close()
+        self.close()
 
     def cut(self) -> None:
         """Close the connection under whoever reads it. Not over ssh, where the read's timeout ends it later."""
