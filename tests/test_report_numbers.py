@@ -96,7 +96,7 @@ def test_notices_come_by_what_they_do_to_the_number() -> None:
         Flag(kind=FlagKind.SERVER, what=what) for what in ("silent_until_time_limit", "context_truncated")
     ]
     lines = list(notices([record(1, flags=tuple(reversed(kinds))), record(2, flags=tuple(kinds[:1]))]))
-    assert [line.split(": ")[1:-1] for line in lines[2:]] == [str(flag).split(": ") for flag in kinds[:5]]
+    assert [line.split(": ")[1:-1] for line in lines[2:]] == [str(flag).split(": ") for flag in kinds[:6]]
     assert lines[0].startswith("1 attempt: the server cut the front")
     assert lines[1].startswith("1 attempt: the server sent nothing until")
     assert lines[2].startswith("2 attempts: ")

@@ -231,7 +231,13 @@ def test_trae_agent() -> None:
     assert f"temperature: {preset.temperature}" in readme
 
 
-NOT_IN_FILES = {"agentless-5ce5888", "qwen-3.6", "qwen-terminal-bench-2", "vals-valkyrie-138"}
+NOT_IN_FILES = {
+    "agentless-5ce5888",
+    "qwen-3.6",
+    "qwen-terminal-bench-2",
+    "terminal-bench-leaderboard-2",
+    "vals-valkyrie-138",
+}
 """Options of commands, model cards, an issue: what they say is in no file of a package."""
 
 

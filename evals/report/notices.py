@@ -48,7 +48,7 @@ KINDS = {
 EFFECTS = {
     FlagKind.LOOKS_FOR_ANSWERS: "the lower bound counts such a pass as failed; look at the trajectory",
     FlagKind.REPLACES_RUNNER: "the lower bound counts such a pass as failed unless the strict grader confirmed it",
-    FlagKind.SHARED_VERIFIER: "the lower bound counts such a pass as failed: an agent can prepare its own machine",
+    FlagKind.SHARED_VERIFIER: "the lower bound counts such a pass as failed, since an agent can prepare its own machine",
     FlagKind.TOUCHES_TESTS: "evidence beside, no effect on the score",
     FlagKind.SERVER: "evidence beside, no effect on the score",
     FlagKind.OTHER: "evidence beside, no effect on the score",
