@@ -1,6 +1,6 @@
 /* A command: a shell of its own in a session of its own, which reads the text to run from a pipe. A bash takes longer to
- * start than most commands take, so the next one is begun while a command runs (the spare): it waits for a text where
- * the last command ran, and is used if the next one runs there, too. A command ends when its shell ends: what it left
+ * start than most commands take, so the next ones are begun while a command runs (the spares): they wait for a text where
+ * the last command ran, and are used if the next one runs there, too; two, since either can start on a core of its own. A command ends when its shell ends: what it left
  * running goes on, and what that prints is dropped. */
 #include "supervisor.h"
 
@@ -26,7 +26,8 @@ enum { POLITE_MS = 500, ROUND_MS = 20, STOPPING_ROUNDS = 30, ROUNDS = 60 };
 #define SH ". /proc/self/fd/9"
 #define SH_BEGINS "exec 9<&-; "
 
-static struct stream *spare;
+enum { SPARES = 2 };
+static struct stream *spares[SPARES]; /* the oldest first */
 static char last_directory[4096];
 
 static bool is_bash(void) { return strcmp(shell, "bash") == 0; }
@@ -113,39 +114,47 @@ static struct stream *begin(const char *directory, bool interactive) {
 }
 
 /* Not needed: without a text it ends by itself, unless it was stopped. */
-static void drop_spare(void) {
-    if (spare && *spare->shell)
-        kill(*spare->shell, SIGKILL);
-    if (spare)
-        stream_close(spare);
-    spare = NULL;
+static void drop_spare(int number) {
+    struct stream *s = spares[number];
+    memmove(spares + number, spares + number + 1, (size_t)(SPARES - 1 - number) * sizeof *spares);
+    spares[SPARES - 1] = NULL;
+    if (*s->shell)
+        kill(*s->shell, SIGKILL);
+    stream_close(s);
 }
 
-/* Called when there is nothing better to do: one is made for every command that began. */
+/* Called when there is nothing better to do: what commands used up since the last time is made again. */
 void command_spare(void) {
-    if (!spare && is_bash() && *last_directory && chdir(last_directory) == 0) {
-        spare = begin(last_directory, false);
-        if (spare->pid < 0)
-            drop_spare();
-    }
+    int number = 0;
+    if (is_bash() && *last_directory && chdir(last_directory) == 0)
+        for (; number < SPARES; number++)
+            if (!spares[number] && (spares[number] = begin(last_directory, false))->pid < 0) {
+                drop_spare(number);
+                break;
+            }
     *last_directory = 0;
 }
 
-/* The spare, if it began as a shell of now would: in the directory of that name, and nobody ended it meanwhile. */
-static struct stream *take_spare(const char *directory) {
-    struct stream *s = spare;
+/* Whether it began as a shell of now would: in the directory of that name, and nobody ended it meanwhile. */
+static bool is_like_new(const struct stream *s, const char *directory) {
     struct stat place;
-    if (!s)
-        return NULL;
-    if (*s->shell)
-        kill(*s->shell, SIGCONT); /* nor does it stay stopped */
-    if (strcmp(s->directory, directory) != 0 || stat(".", &place) < 0 || place.st_ino != s->place.st_ino ||
-        place.st_dev != s->place.st_dev || !*s->shell || !tree_is_sound(*s->shell)) {
-        drop_spare();
-        return NULL;
+    return strcmp(s->directory, directory) == 0 && stat(".", &place) == 0 && place.st_ino == s->place.st_ino &&
+           place.st_dev == s->place.st_dev && *s->shell && tree_is_sound(*s->shell);
+}
+
+static struct stream *take_spare(const char *directory) {
+    while (spares[0]) {
+        struct stream *s = spares[0];
+        if (*s->shell)
+            kill(*s->shell, SIGCONT); /* nor does it stay stopped */
+        if (is_like_new(s, directory)) {
+            memmove(spares, spares + 1, (SPARES - 1) * sizeof *spares);
+            spares[SPARES - 1] = NULL;
+            return s;
+        }
+        drop_spare(0);
     }
-    spare = NULL;
-    return s;
+    return NULL;
 }
 
 static void say(struct stream *s, const char *what, const char *name, const char *why) {
@@ -230,9 +239,12 @@ void command_output_ended(struct stream *s) {
 static void shell_ended(struct stream *s, int code) {
     s->pid = 0;
     s->code = code;
-    if (s == spare)
-        drop_spare();
-    else if (!s->round)
+    for (int number = 0; number < SPARES; number++)
+        if (s == spares[number]) {
+            drop_spare(number);
+            return;
+        }
+    if (!s->round)
         wind_up(s);
 }
 
@@ -253,7 +265,7 @@ void command_cancel(struct stream *s) {
 }
 
 uint64_t command_due(const struct stream *s) {
-    if (s == spare || (!s->pid && !s->round))
+    if (!s->id || (!s->pid && !s->round)) /* a spare has no deadline */
         return UINT64_MAX;
     return s->round ? s->next_round : s->deadline;
 }
