@@ -364,3 +364,76 @@ def test_levels_are_tried_in_turn_and_kept_for_what_they_bring(
         climber.ended(now, 10, None)
         seen += [climber.level] if climber.level != seen[-1] else []
     assert seen[: len(levels)] == levels
+
+
+def test_an_attempt_that_waits_puts_no_load_on_the_server() -> None:
+    """The server has too much at once with seven under way, though eight began."""
+    admission = Admission(64, first=8)
+    begun = filled(admission, 8, 1_000)
+    for key in begun:
+        admission.stepped(key, step(12_000))
+    admission.heard({"kv tokens": 100_000, "preemptions": 3})
+    going: list[int] = []
+
+    def ends() -> bool:
+        going.append(admission.going)
+        if len(going) == 2:
+            admission.heard({"kv tokens": 100_000, "preemptions": 4})
+        return len(going) == 2
+
+    admission.pause(begun[-1], ends)
+    assert going == [8, 7]
+    assert admission.level == 5, "three quarters of seven"
+
+
+def test_while_fewer_are_under_way_nothing_is_learned() -> None:
+    """Minutes with one attempt, between calls of four, are no part of what four bring."""
+    now = [0.0]
+    admission = Admission(8, first=4, clock=lambda: now[0])
+    first, *others = filled(admission, 4, 1_000)
+
+    def calls(number: int, among: list[AttemptKey]) -> float:
+        for _, key in zip(range(number), itertools.cycle(among), strict=False):
+            now[0] += 0.1
+            admission.stepped(key, step(1_000))
+        return admission.level
+
+    assert calls(8, [first, *others]) == 4
+    for key in others:
+        admission.ended(key)
+    assert calls(100, [first]) == 4
+    late = keys(7)[4:]
+    assert all(admission.take([key]) for key in late)
+    assert calls(15, [first, *late]) == 4, "sixteen calls are a window, and those before do not count"
+    assert calls(1, [first]) == 8
+
+
+def levels_of(climber: Climber, measured: Callable[[int, int], tuple[float, float]]) -> list[tuple[int, int]]:
+    """Each level that was stayed at, with how many calls ended there; `measured`: tokens a second and time to the first
+    token by level and number of the stay."""
+    stays, now = [(climber.level, 0)], 0.0
+    for _ in range(1500):
+        level, calls = stays[-1]
+        rate, slowness = measured(level, len(stays))
+        now += 10 / rate
+        climber.ended(now, 10, slowness)
+        stays[-1] = level, calls + 1
+        stays += [(climber.level, 0)] if climber.level != level else []
+    return stays
+
+
+def test_trials_that_bring_nothing_become_rare() -> None:
+    """Windows at the best level before the next trial: one, then two, three, five, and nine from then on."""
+    stays = levels_of(Climber(4, 64), lambda level, _stay: (100 if level == 4 else 50, 1.0))
+    first, *later = [calls for level, calls in stays if level == 4]
+    assert first == 16, "four begun before, and twelve"
+    assert [calls / 28 for calls in later[:5]] == [2, 3, 5, 9, 9], "four begun before, and six of each"
+
+
+def test_a_longer_queue_that_brings_no_more_tokens_calls_for_fewer() -> None:
+    """From the third stay on the first token takes three times as long."""
+
+    def measured(level: int, stay: int) -> tuple[float, float]:
+        return (800, 3.0 if stay >= 3 else 1.0) if level == 8 else (100 * level, 1.0)
+
+    assert [level for level, _calls in levels_of(Climber(8, 8), measured)][:4] == [8, 5, 8, 6]

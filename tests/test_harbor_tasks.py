@@ -274,6 +274,8 @@ def test_a_report_and_notes_are_data() -> None:
     }
     tests = read_report({"p": Left(json.dumps(good).encode())}, "p").tests
     assert tests["b"] == "failed"
+    long = {"results": {"tests": [{"name": "n" * 600, "status": "s" * 600}]}}
+    assert read_report({"p": Left(json.dumps(long).encode())}, "p").tests == {"n" * 500: "s" * 20}
     for bad in (b"[]", b"{}", b'{"results": {"tests": 3}}', b"[" * 100_000, b'{"results": {"tests": []}}'):
         assert read_report({"p": Left(bad)}, "p").problem
     assert read_report({}, "p").problem == "the report of its tests is missing"

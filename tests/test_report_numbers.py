@@ -90,6 +90,14 @@ def test_an_attempt_links_to_what_it_left_and_one_that_was_not_made_to_nothing(t
         )
 
 
+def test_a_run_without_its_ledger_is_reported_and_says_so(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", lambda _key: Outcome.RESOLVED)
+    first = read_report(run).summary.findings[0]
+    assert first.startswith("ledger.jsonl is missing: ")
+    (run / "ledger.jsonl").touch()
+    assert not any("ledger" in line for line in read_report(run).summary.findings)
+
+
 def test_notices_come_by_what_they_do_to_the_number() -> None:
     kinds = [Flag(kind=kind, what=f"w{n}") for n, kind in enumerate(FlagKind)]
     kinds += [

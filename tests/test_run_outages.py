@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -246,6 +247,11 @@ def test_what_was_spoiled_is_tried_again_at_the_end(tmp_path: Path) -> None:
     assert (run.tally.done, run.tally.graded, run.tally.unjudged, failures(tmp_path)) == (6, 6, 0, [])
     assert (tmp_path / "a/two/1.unjudged-1/record.json").exists()
     assert run.finished
+    lines = (tmp_path / "ledger.jsonl").read_text().split("\n")[:-1]
+    events = [json.loads(json.loads(line)["body"]) for line in lines]
+    failed = [event for event in events if event["event"] == "sandbox-failed"]
+    assert {(one["message"], one["task_id"]) for one in failed} == {("container could not be made", "two")}
+    assert len(failed) == 6, "each of them is noted, also those that were waited out"
 
 
 def unjudged(party: Party) -> Grade:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,24 @@ def test_no_call_of_any_kind_stops_the_run_after_the_first_attempts(tmp_path: Pa
 def test_a_run_of_one_attempt_is_no_silent_zero_either(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="in the first attempt"):
         run_over(tmp_path, TALK, tasks=TASKS[:1])
+
+
+def test_while_another_attempt_is_under_way_its_calls_may_still_come(tmp_path: Path) -> None:
+    """Nothing is left to begin when the first of two ends without a call; the second then makes one."""
+
+    def answer(asked: Mapping[str, Any]) -> Answer:
+        if "of those who talk" in json.dumps(asked):
+            return TALK
+        for _ in range(1000):
+            if "attempt-recorded" in (tmp_path / "ledger.jsonl").read_text():
+                break
+            time.sleep(0.01)
+        time.sleep(0.3)  # for what would be said of the first one
+        return SUBMIT
+
+    tasks = [make_task("t0", "One of those who talk."), make_task("t1", "Another one.")]
+    assert run_over(tmp_path, answer, tasks=tasks, workers=2).finished
+    assert [record.calls_native for record in records(tmp_path)] == [0, 1]
 
 
 def test_a_mended_server_makes_the_spoiled_attempts_again(tmp_path: Path) -> None:

@@ -45,6 +45,16 @@ def test_clustered_difference_allows_for_relatives() -> None:
     assert paired.clustered_difference(mixed, nothing.tolist(), repositories).method.startswith("Student")
 
 
+def test_tasks_without_relatives_are_students_paired_test() -> None:
+    from scipy.stats import ttest_1samp
+
+    first, second = [1.0, 0.5, 1.0, 0.0, 0.5, 1.0], [0.5, 0.5, 0.0, 0.5, 0.0, 0.5]
+    found = paired.clustered_difference(first, second, list("abcdef"))
+    known = ttest_1samp(np.subtract(first, second), 0.0)
+    assert found.p_value == pytest.approx(float(known.pvalue))
+    assert (found.low, found.high) == pytest.approx(tuple(map(float, known.confidence_interval(0.95))))
+
+
 def test_clustered_difference_at_the_edges() -> None:
     rates = [1.0, 0.0, 1.0]
     assert paired.clustered_difference(rates, rates, ["a", "b", "b"]).p_value == 1.0

@@ -21,10 +21,11 @@ from evals.results.table import Drawn, Results, Row, System
 from evals.run.lock import run_lock
 from evals.run.trajectory import read_steps
 from evals.stats.intervals import Interval
+from evals.stats.irt import ABILITY_PRECISION, Items
 from evals.stats.noise import AttemptNoise, attempt_noise, df_of, line, prior
 from evals.stats.paired import Discordant, clustered_difference, tango_score
-from evals.stats.power import Design
-from evals.stats.rebase import bounds
+from evals.stats.power import Design, accrual, design
+from evals.stats.rebase import bounds, unexplained
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import draw_fitted, parameters
 from evals.verdict import scaffold_share
@@ -483,6 +484,31 @@ def test_rounding_of_the_claim_is_a_part_of_the_least_margin() -> None:
     claim = find("qwen3.6-27b/swe-bench-verified")
     finer = claim.model_copy(update={"score": Decimal("77.200")})
     assert 0.03 < plan(claim, margin=0.08).least_margin - plan(finer, margin=0.08).least_margin < 0.07
+
+
+def test_what_will_not_be_judged_lifts_a_rate_by_less_than_it_lowers_it() -> None:
+    """Of 3 % unjudged a rate of 77.2 % takes 2.3 points down and 0.7 up: of 8 points both leave room enough."""
+    planned = plan(find("qwen3.6-27b/swe-bench-verified"), margin=0.08, unjudged=0.03)
+    (whole,) = [one for one in planned.options if (one.tasks, one.attempts) == (500, 1)]
+    assert 0.95 < whole.power < 0.96
+
+
+def test_what_was_rounded_away_is_a_part_of_the_margin() -> None:
+    noise = AttemptNoise(0.05, "x")
+    parts, aim = accrual(0.7, 500, 1, 1, 500, noise), Aim(0.08, 0.05, 0.01)
+    assert design(parts, 200, 1, aim, noise).power == pytest.approx(
+        design(parts, 200, 1, aim._replace(margin=0.07, rounding=0.0), noise).power
+    )
+
+
+def test_what_the_sum_of_passes_leaves_open_of_a_part_of_them() -> None:
+    """Two tasks with chance 1/2, the first with slope 1/2 to an ability of variance v: c = (1 + v)/4 is the variance of
+    the first, and its covariance with the sum; that of the sum is c + 1/4."""
+    chance, moved, total = np.full(2, 0.5), np.array([1.0, 0.0]), np.ones(2)
+    items = Items(np.array([[0.0, 2.0], [0.0, 0.0]]), np.zeros((2, 2, 2)))
+    c = (1 + 1 / ABILITY_PRECISION) / 4
+    assert unexplained(items, chance, moved, total) == pytest.approx(c - c**2 / (c + 0.25))
+    assert unexplained(items, chance, 3 * total, total) == pytest.approx(0, abs=1e-9)
 
 
 def test_two_systems_that_agree_everywhere_differ_by_nothing() -> None:

@@ -136,6 +136,7 @@ def test_refusals(claim: str, change: dict[str, object], complaint: str) -> None
 def test_a_fixed_margin_cannot_be_changed() -> None:
     with pytest.raises(UserError, match="cannot be changed"):
         verify(CLAIM, results(0.7, tasks=30), margin=0.1)
+    assert verify(CLAIM, results(0.7, tasks=30), margin=0.05).margin_fixed_before, "the same again is none"
     after = verify(CLAIM, results(0.772, margin=None), margin=0.05)
     assert not after.margin_fixed_before
     assert "chosen after the run" in " ".join(after.limits)
@@ -201,6 +202,17 @@ def test_public_results_against_their_own_claim(shared_data: Path) -> None:
     assert (
         verdict_of("20250802_mini-v1.0.0_qwen3-coder-480b-a35b-instruct", "mini") is Decision.NOT_REPRODUCED
     )
+
+
+@pytest.mark.parametrize(
+    ("scaffold", "own"), [("edit-1.0", False), ("edit-1.0a", True), ("edit-1.0b", False)]
+)
+def test_evidence_that_names_a_run_calls_it_the_claims_own(scaffold: str, own: bool) -> None:
+    """Up to eight letters may stand in any text."""
+    claim = CLAIM.model_copy(update={"evidence": "https://host/runs/edit-1.0a"})
+    found = results(0.7, tasks=30)
+    rows = tuple(row._replace(system=System("qwen3.6-27b", scaffold)) for row in found.rows)
+    assert verify(claim, replace(found, rows=rows)).own_run is own
 
 
 def test_known_problems_and_the_vendors_n() -> None:

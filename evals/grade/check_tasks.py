@@ -85,7 +85,7 @@ def check(
     k: int,
     limits: TestLimits,
     grader: str,
-    workers: int = 1,
+    workers: int,
     progress: Progress = quiet,
 ) -> Iterator[CheckedTask]:
     """Check each task, in order. No run of the official column is taken from the cache. Raises `MachineError` where there is no Docker."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from evals.claims.network import ADVICE, network_dependent
 from evals.record import NOT_AVAILABLE, RETRIED, Outcome
@@ -30,8 +31,7 @@ REASONS_SHOWN = 5
 def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
     """All of them, the ones that touch every number first."""
     facts = run.manifest
-    for broken in ledger.verify(run.directory / "ledger.jsonl"):
-        yield f"ledger line {broken.line}: {broken.reason}"
+    yield from of_ledger(run.directory / "ledger.jsonl")
     yield from of_origin(facts)
     yield from of_server(run)
     yield from of_looks(run)
@@ -46,6 +46,14 @@ def findings(run: LoadedRun, scores: Sequence[ScaffoldScore]) -> Iterator[str]:
     if facts.benchmark in OURS:
         yield f"the {facts.benchmark} tasks are nobody's benchmark: no vendor's number compares with these rates"
     yield from of_other_tasks(run)
+
+
+def of_ledger(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        yield f"{path.name} is missing: what happened during the run, and whether something was edited, cannot be told"
+        return
+    for broken in ledger.verify(path):
+        yield f"ledger line {broken.line}: {broken.reason}"
 
 
 def of_origin(facts: Manifest) -> Iterator[str]:
