@@ -19,6 +19,7 @@ from evals.serve.doctor.finding import Examination, Form, Measured, Throughput
 from evals.verdict.plan import plan
 from scaffolds.openai.probe import ServerFacts
 from tasks.errors import UserError
+from tests import command_line
 from tests.runs_on_disk import write_run
 
 CLAIM = "qwen3.6-27b/swe-bench-verified"
@@ -35,6 +36,13 @@ def asclaimed(*words: object) -> str:
     if done.exception:
         raise done.exception
     return done.output
+
+
+def refused(*words: object) -> str:
+    """What a refusal says."""
+    done = command_line.asclaimed(*words)
+    assert done.returncode == 2
+    return done.stderr
 
 
 def test_a_run_directory_becomes_results(tmp_path: Path) -> None:
@@ -204,6 +212,32 @@ def test_results_from_elsewhere_on_a_subset_get_a_verdict(tmp_path: Path) -> Non
     assert verdict["bounds"][0]["tasks"] == 100
     assert "estimates for the whole benchmark" in " ".join(verdict["limits"])
     assert not verdict["carried"]
+
+
+def test_an_import_refuses_a_subset_that_no_verdict_could_read(tmp_path: Path) -> None:
+    good = json.loads(asclaimed("subset", "swebench-verified", "--n", 50, "--json"))
+    drawn = [task["id"] for task in good["tasks"]]
+    subset, listed = tmp_path / "subset.json", tmp_path / "theirs.json"
+    listed.write_text(json.dumps({"somebody": [*drawn[:30], "django__django-99999"]}))
+    command = ("import", "resolved", listed, "--subset", subset, "--model", "m", "--out", tmp_path / "run")
+    foreign = [{**good["tasks"][0], "id": "foo__bar-1"}, *good["tasks"][1:]]
+    for wrong, why in (
+        ({"tasks": foreign}, "'foo__bar-1' of the subset is no task of swebench-verified"),
+        ({"design": "irt/9:0"}, "draw it again"),
+        ({"benchmark": "swebench-pro"}, "draw it again"),
+        ({"benchmark_size": 600}, "has 600 tasks, and it has 500"),
+    ):
+        subset.write_text(json.dumps(good | wrong))
+        assert why in refused(*command)
+    subset.write_text(json.dumps(good))
+    assert "drawn from swebench-verified" in refused(*command, "--benchmark", "swebench-pro")
+    assert not (tmp_path / "run").exists()
+    assert "django__django-99999: not a task of the subset" in command_line.asclaimed(*command).stderr
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf"])
+def test_a_speed_that_is_none_gives_no_hours(speed: str) -> None:
+    assert "--tokens-per-s" in refused("plan", CLAIM, "--tokens-per-s", speed)
 
 
 def test_estimate_warns_once(tmp_path: Path) -> None:

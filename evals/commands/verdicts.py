@@ -83,7 +83,10 @@ def plan(
         typer.Option(min=0, max=99, help="Percent of attempts that you expect to stay without a verdict."),
     ] = 0.0,
     tokens_per_s: Annotated[
-        float | None, typer.Option(help="Completion tokens a second of your server, all workers together.")
+        float | None,
+        typer.Option(
+            min=0.01, max=1e7, help="Completion tokens a second of your server, all workers together."
+        ),
     ] = None,
     doctor: Annotated[
         Path | None,

@@ -25,6 +25,7 @@ from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Record
 from evals.run.ledger import Ledger
 from evals.run.manifest import Elsewhere, Manifest, TaskEntry
 from evals.run.plan import RunPlan
+from evals.run.plan_tasks import check_subset
 from evals.run.versions import versions
 from evals.stats.drawn import Subset
 from evals.stats.results import read_subset
@@ -56,6 +57,7 @@ def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> 
     listed = batch.attempts
     drawn = read_subset(options.subset) if options.subset else None
     if drawn:
+        check_subset(drawn, options.benchmark or drawn.benchmark)
         named = of_subset(drawn, named)
     batch = narrowed(filled(batch, named), options)
     tasks = named or spoken_of(batch)
@@ -63,8 +65,7 @@ def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> 
     usable = [a for a in batch.attempts if a.task in known and NAME.fullmatch(a.task)]
     if not usable or (listed and not any(a.task in known for a in listed)):
         raise UserError(f"{source} speaks of no task of {options.tasks or 'a usable name'}")
-    why = f"not a task of {options.tasks}" if options.tasks else "cannot name a directory"
-    left_out = [f"{a.task}: {why}" for a in batch.attempts if a.task not in known]
+    left_out = [f"{a.task}: {why_not(a.task, options)}" for a in batch.attempts if a.task not in known]
     hashes = {task.id: task.hash for task in tasks}
     keyed = list(numbered(usable))
     manifest = manifest_of(run, source, batch, options, tasks, [key for key, _ in keyed])
@@ -79,6 +80,13 @@ def write_run(run: Path, source: Path, batch: Batch, options: ImportOptions) -> 
         ledger.append("imported", source=str(source), kind=batch.kind, attempts=len(keyed))
         ledger.close()
     return manifest, left_out
+
+
+def why_not(task: str, options: ImportOptions) -> str:
+    """Why an attempt at `task` is left out."""
+    if not NAME.fullmatch(task):
+        return "cannot name a directory"
+    return "not a task of the subset" if options.subset else f"not a task of {options.tasks}"
 
 
 def of_subset(drawn: Subset, named: list[TaskEntry]) -> list[TaskEntry]:

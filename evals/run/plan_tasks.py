@@ -59,14 +59,14 @@ def drawn_subset(plan: RunPlan) -> Subset | None:
 
 def check_subset(drawn: Subset, benchmark: str) -> None:
     """Raises `UserError` for what no estimate could be made of after the run."""
-    from evals.stats.subset import drawn_by
+    from evals.stats.subset import check_drawn
 
     if not same_benchmark(drawn.benchmark, benchmark):
         raise UserError(
             f"the subset was drawn from {drawn.benchmark} and the tasks are {benchmark}: "
             "they must be the same benchmark (--tasks NAME=PATH names a file)"
         )
-    drawn_by(drawn)
+    check_drawn(drawn)
 
 
 def in_random_order(tasks: list[Task], seed: int) -> list[Task]:

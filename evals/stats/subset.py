@@ -192,6 +192,18 @@ def drawn_by(subset: Subset) -> Parameters | None:
     return known
 
 
+def check_drawn(subset: Subset) -> None:
+    """Raises `UserError` for a subset that cannot be read: parameters not at hand, a foreign task, another size."""
+    if (known := drawn_by(subset)) is None:
+        return
+    positions(subset, {name: index for index, name in enumerate(known.ids)})
+    if subset.benchmark_size != len(known.ids):
+        raise UserError(
+            f"the subset says that {subset.benchmark} has {subset.benchmark_size} tasks, and it has "
+            f"{len(known.ids)}: draw it again"
+        )
+
+
 def estimated(subset: Subset, answers: Answers, *, fixed_run: bool = True) -> Estimated:
     """The benchmark's rate from answers in the subset's order.
 

@@ -34,9 +34,16 @@ ENDLESS = 10_000
 LOOKS = (0.2, 0.4, 0.6, 0.8, 1.0)
 LEAST_MARGIN = 0.0001
 """Nobody publishes finer."""
-EDITORS = ("edit", "strreplace", "swe-agent", "openhands", "sweagent")
+EDITORS = ("edit", "strreplace", "stringreplace", "sweagent", "openhands", "claudecode", "droid", "kimicode")
 """Words of a scaffold whose agent has a tool to edit files, as our `edit` does."""
-NAMED = {"oneshot": "oneshot", "agentless": "localize", "terminus": "base-text"}
+NAMED = {
+    "oneshot": "oneshot",
+    "agentless": "localize",
+    "terminus": "base-text",
+    "minisweagent": "bash",
+    "bashonly": "bash",
+    "opencode": "opencode",
+}
 """Words of a scaffold, and ours that is like it."""
 REPEATED = 60
 """Tasks of a benchmark to try twice where its run noise is worth measuring."""
