@@ -214,6 +214,10 @@ def test_a_look_pays_for_the_looks_before_it_and_for_none_after() -> None:
     bound = look_bound(question, run, found.parts, math.inf)
     assert bound == pytest.approx(critical_values(found.parts.fractions([20, 50], 100), 0.05)[-1], abs=1e-6)
     assert look_bound(question, run, found.parts, 5) > bound
+    of_more = question._replace(estimand=Estimand.LIKE_THESE)
+    assert look_bound(of_more, run, found.parts, math.inf) == pytest.approx(
+        critical_values([0.2, 0.5], 0.05)[-1], abs=1e-6
+    )
 
 
 def test_a_range_over_three_scaffolds_pays_for_three_differences() -> None:
