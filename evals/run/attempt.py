@@ -1,30 +1,30 @@
 """One attempt: open the sandbox, let the scaffold work, stop the machine, take the answer, write the record last.
 
 Whatever ends the attempt, the answer is taken: a patch, or the state of the machine where the task is about that
-(`state`). What is nobody's to judge (`ModelError`, `SandboxError`) leaves its
-directory behind under another name and goes up to `queue`, which decides whether to try again.
+(`state`). What is nobody's to judge (`ModelError`, `SandboxError`) leaves its directory
+behind under another name and goes up to `queue`, which decides whether to try again. Not here: what is said of the
+answer (`answer`).
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from evals.record import AttemptKey, Failure, KeptState, Record, flag_of_text
+from evals.record import AttemptKey, Failure, KeptState, Record
+from evals.run.answer import answered, commands_of, fix_shown
 from evals.run.conditions import own_limits
 from evals.run.controls import make_scaffold
 from evals.run.exchanges import ExchangeLog
-from evals.run.flags import changed_paths, flags_of_commands, flags_of_patch, product_names
 from evals.run.set_aside import set_aside
-from evals.run.state import flags_of_state, keep_state, verify_shared, withhold_skills
+from evals.run.state import keep_state, verify_shared, withhold_skills
 from evals.run.trajectory import StepLog
 from scaffolds.base import Mounting, Sampled, Scaffold, Settings, Step, Stop, Trajectory, unseen
 from scaffolds.model import Conversation, Exchange
@@ -36,8 +36,6 @@ from tasks.sandbox import Diff, Limits, Sandbox, SandboxError, SandboxFacts
 from tasks.task import Task
 from tasks.untrusted import clean
 
-CHANGED_FILE = re.compile(r"^--- a/(.+)$", re.MULTILINE)
-"""In a patch: a file that was there before."""
 STALLED_SHARE = 0.1
 """Of an agent's time: so much of it lost to a machine that stood still, and its end says nothing of the agent."""
 TRANSCRIPT = "transcript.gz"
@@ -143,7 +141,7 @@ def _compose(
 ) -> Record:
     prepared, trajectory, answer, facts, commands = work
     return Record(
-        **_answered(task, answer, commands, trajectory, key.directory(context.directory)),
+        **answered(task, answer, commands, trajectory, key.directory(context.directory)),
         key=key,
         task_hash=task.content_hash,
         image=facts.image,
@@ -166,32 +164,10 @@ def _compose(
         ended_empty=trajectory.ended_empty,
         uses_tools=trajectory.uses_tools,
         files_shown=trajectory.files_shown,
-        fix_shown=_fix_shown(task, trajectory.files_shown),
+        fix_shown=fix_shown(task, trajectory.files_shown),
         oom_kills=facts.oom_kills,
         started=started.isoformat(timespec="seconds"),
     )
-
-
-def _answered(
-    task: Task, answer: Diff | KeptState, commands: list[str], trajectory: Trajectory, directory: Path
-) -> dict[str, Any]:
-    """What a record says of the answer, and the flags of how it came about."""
-    noticed = map(flag_of_text, trajectory.warnings)
-    if isinstance(answer, KeptState):
-        return {"state": answer, "flags": (*flags_of_state(directory), *noticed)}
-    of_commands = flags_of_commands(commands, product_names(task.brief.repo, changed_paths(answer.patch)))
-    return {
-        "patch_sha256": hashlib.sha256(answer.patch).hexdigest(),
-        "patch_bytes": len(answer.patch),
-        "skipped_paths": answer.skipped,
-        "flags": (*flags_of_patch(answer.patch), *of_commands, *noticed),
-    }
-
-
-def _fix_shown(task: Task, shown: tuple[str, ...] | None) -> bool | None:
-    """Asked when the attempt is over: no scaffold ever learns which files these are."""
-    changed = set() if task.verifier else set(CHANGED_FILE.findall(task.patch_checks.gold_patch))
-    return None if shown is None or not changed else not changed.isdisjoint(shown)
 
 
 def _logged_work(
@@ -199,7 +175,7 @@ def _logged_work(
 ) -> Work:
     """The work, with its steps streamed to disk and closed into a trajectory."""
     trajectory, answer, facts = _work(key, task, context, prepared, log, directory)
-    commands = _commands(log.steps())
+    commands = commands_of(log.steps())
     log.finish(
         trajectory,
         session=f"{context.run_id}/{key.scaffold}/{key.task_id}/{key.attempt}",
@@ -288,13 +264,6 @@ def _warnings(model: Conversation | None) -> tuple[str, ...]:
     """What the client noticed about the server; retries are its business and no reader's."""
     noticed = model.warnings if model else {}
     return tuple(f"server: {name} ×{count}" for name, count in sorted(noticed.items()) if name != "retried")
-
-
-def _commands(steps: list[Step]) -> list[str]:
-    """Shell commands that the agent asked for, in order."""
-    return [
-        str(call.arguments.get("command", "")) for step in steps for call in step.tool_calls if call.arguments
-    ]
 
 
 def record_failure(key: AttemptKey, task: Task, context: RunContext, failure: Failure) -> Record:
