@@ -17,6 +17,8 @@ from evals.calibrate.main import in_parallel
 from evals.calibrate.section import Bench
 from evals.calibrate.trials import real_noise
 from evals.calibrate.verdicts import (
+    LOOKS,
+    as_planned,
     claim_of,
     counted,
     decided,
@@ -31,6 +33,7 @@ from evals.calibrate.verdicts import (
 from evals.record import Decision, Outcome
 from evals.stats import irt, leftout
 from evals.stats.leftout import Public
+from evals.stats.noise import CAUTIOUS_SHARE
 from evals.stats.rebase import noise_share
 from evals.stats.subset import parameters
 from evals.verdict.verify import verify
@@ -79,6 +82,15 @@ def test_clear_cases_stop_early(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(stopped(SMALL, -0.15, 0.05))
     assert np.mean([tasks for _, tasks in found]) < 0.7 * 500
     assert [decision for decision, _ in found].count(Decision.NOT_REPRODUCED) > 54
+
+
+def test_looks_cost_the_power_that_plan_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evals.calibrate.verdicts.DRAWS", 300)
+    shares = tuple(look / 500 for look in LOOKS[:-1])
+    planned = as_planned(CAUTIOUS_SHARE, 0.05, 1, 1, shares)
+    assert planned < as_planned(CAUTIOUS_SHARE, 0.05, 1, 1) - 0.02
+    found = [decision for decision, _ in stopped(SMALL, 0.0, 0.05)]
+    assert found.count(Decision.REPRODUCED) / len(found) == pytest.approx(planned, abs=0.1)
 
 
 def test_nights_are_quiet_until_something_drops() -> None:

@@ -181,6 +181,13 @@ def simulated(bench: Bench, difference: float, margin: float, attempts: int, run
     return {decision: decisions[decision] / len(claimed) for decision in Decision}
 
 
+def as_planned(noise: float, margin: float, attempts: int, runs: int, looks: tuple[float, ...] = ()) -> float:
+    """The power that `plan` gives for a true claim; `looks` as shares of the tasks."""
+    known = AttemptNoise(noise * RATE * (1 - RATE), "simulated")
+    parts = accrual(RATE, TASKS, attempts, runs, TASKS, known)
+    return design(parts, TASKS, attempts, Aim(margin, ALPHA, 0.0005, looks=looks), known).power
+
+
 def equivalence(bench: Bench) -> Section:
     """Size of both statements at the margin, and power against what `plan` says."""
     rows = []
@@ -192,15 +199,13 @@ def equivalence(bench: Bench) -> Section:
             else simulated(bench, side * margin, margin, attempts, runs)
             for side in (-1, 0, 1)
         )
-        known = AttemptNoise(noise * RATE * (1 - RATE), "simulated")
-        parts = accrual(RATE, TASKS, attempts, runs, TASKS, known)
-        planned = design(parts, TASKS, attempts, Aim(margin, ALPHA, 0.0005), known)
+        planned = as_planned(noise, margin, attempts, runs)
         wrong = [
             max(below[Decision.REPRODUCED], above[Decision.REPRODUCED]),
             max(refused(below), refused(above)),
         ]
         shown = [share(rate, draws) for rate in (*wrong, at[Decision.REPRODUCED])]
-        rows.append((attempts, runs, f"{100 * margin:g}", *shown, share(planned.power)))
+        rows.append((attempts, runs, f"{100 * margin:g}", *shown, share(planned)))
     head = (
         "attempts",
         "the claim's runs",
@@ -218,7 +223,7 @@ LOOKS = (100, 200, 300, 400, 500)
 
 def sequential_stopping(bench: Bench) -> Section:
     """Five looks with spent error against one look at the end, one attempt a task."""
-    rows = []
+    rows, shares = [], tuple(look / TASKS for look in LOOKS[:-1])
     for difference, margin in (
         (-0.05, 0.05),
         (0.05, 0.05),
@@ -234,6 +239,7 @@ def sequential_stopping(bench: Bench) -> Section:
         alone = exactly(CAUTIOUS_SHARE, difference, margin)
         shown = [
             share(decisions[Decision.REPRODUCED] / draws, draws),
+            share(as_planned(CAUTIOUS_SHARE, margin, 1, 1, shares)) if not difference else "–",
             share(alone[Decision.REPRODUCED]),
             share(refused(decisions) / draws, draws),
             share(refused(alone)),
@@ -244,6 +250,7 @@ def sequential_stopping(bench: Bench) -> Section:
         "true difference",
         "margin",
         "reproduced",
+        "as planned",
         "with one look",
         "not reproduced",
         "with one look",
