@@ -430,6 +430,11 @@ def test_trials_that_bring_nothing_become_rare() -> None:
     assert [calls / 28 for calls in later[:5]] == [2, 3, 5, 9, 9], "four begun before, and six of each"
 
 
+def test_while_more_brings_more_each_window_ends_in_a_step() -> None:
+    stays = levels_of(Climber(4, 32), lambda level, _stay: (100 * level, 1.0))
+    assert stays[:3] == [(4, 4 + 12), (8, 8 + 16), (16, 16 + 32)]
+
+
 def test_a_longer_queue_that_brings_no_more_tokens_calls_for_fewer() -> None:
     """From the third stay on the first token takes three times as long."""
 

@@ -443,3 +443,25 @@ def test_a_gold_patch_that_strict_refuses_makes_a_task_useless_and_one_that_it_c
     judges = {task.benchmark: PlainJudge(judged)}
     with Grader(strict=False, store=RunStore(tmp_path), backend=backend, judges=judges) as grader:
         assert check_tasks.accepted_by(grader, task) == (verdict, "strict grader: no word", None)
+
+
+def test_a_grader_is_installed_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def commands(_name: str, venv: Path) -> list[list[str]]:
+        made.append(venv)
+        return [
+            ["mkdir", str(venv)],
+            ["touch", str(venv / "python")],
+            *([["false"]] if len(made) == 1 else []),
+        ]
+
+    monkeypatch.setattr(official, "_install_commands", commands)
+    home = tmp_path / "graders" / "swebench-9"
+    with pytest.raises(MachineError, match="cannot install swebench==9"):
+        official._make_venv("swebench==9", home)
+    assert list(home.parent.iterdir()) == []
+    official._make_venv("swebench==9", home)
+    assert sorted(path.name for path in home.iterdir()) == ["python", "ready"]
+    official._make_venv("swebench==9", home)
+    assert [path.name for path in home.parent.iterdir()] == [home.name], "another process was first"

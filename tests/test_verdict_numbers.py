@@ -24,7 +24,7 @@ from evals.stats.intervals import Interval
 from evals.stats.irt import ABILITY_PRECISION, Items
 from evals.stats.noise import AttemptNoise, attempt_noise, df_of, line, prior
 from evals.stats.paired import Discordant, clustered_difference, tango_score
-from evals.stats.power import Design, accrual, design
+from evals.stats.power import Design, accrual, design, repeated_df
 from evals.stats.rebase import bounds, unexplained
 from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import draw_fitted, parameters
@@ -541,6 +541,13 @@ def test_a_second_attempt_at_some_tasks_leaves_both_runs_their_noise_and_costs_w
     noise = share.share(rate) * rate * (1 - rate)
     assert found.error == pytest.approx(100 * math.sqrt(noise / 500 + noise / 500), abs=6e-4)
     assert (found.tasks, found.attempts, found.repeated, found.tokens) == (500, 1, 60, 560_000)
+    known = AttemptNoise(noise, "as well as two attempts at 60 tasks tell", repeated_df(noise, 60, 2))
+    narrow = aim._replace(margin=0.05)
+    planned = repeated_in_part(claim, rate, 500, narrow, Cost(1000, 50.0))
+    assert planned
+    by_hand = design(accrual(rate, 500, 1, 1, 500, known), 500, 1, narrow, known)
+    assert planned.power == pytest.approx(by_hand.power, abs=1e-4)
+    assert 0.5 < planned.power < 0.95
     thrice = claim.model_copy(update={"protocol": claim.protocol.model_copy(update={"runs": 3})})
     again = repeated_in_part(thrice, rate, 500, aim, Cost(1000, 50.0))
     assert again
