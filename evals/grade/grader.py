@@ -14,7 +14,7 @@ from typing import Self
 
 from evals.grade.judge import Judge, Judgement, NotJudged
 from evals.grade.machine import Machine, TaskImages, while_wanted
-from evals.grade.oddities import oddities, why_not_applied
+from evals.grade.oddities import oddities_of_run, why_not_applied
 from evals.grade.official import DEFAULT
 from evals.grade.pro import ProJudge
 from evals.grade.store import (
@@ -31,7 +31,6 @@ from evals.grade.verifier import VerifierGrader
 from evals.record import Grade, GraderVerdict, Outcome, Party, Record
 from evals.run.attempt import Abandoned
 from tasks.backend import (
-    APPLY_COMMANDS,
     EVAL_FILE,
     Backend,
     Progress,
@@ -262,16 +261,7 @@ class Grader:
 
     def _evidence(self, task: Task, patch: bytes, tested: KeptRun) -> tuple[str, ...]:
         """Facts for a reader, none of which decided anything."""
-        facts, found = tested.facts, list[str]()
-        if facts.applied_by and facts.applied_by != APPLY_COMMANDS[0]:
-            found.append(f"the patch was applied by `{facts.applied_by}` after `git apply` refused it")
-        found += [f"the patch: {fact}" for fact in oddities(patch) if facts.applied_by]
-        if facts.applied_by and not facts.timed_out and (facts.exit_code is None or facts.exit_code > 128):
-            found.append("the eval script was killed, or its container was")
-        if facts.oom_kills:
-            found.append(
-                f"{facts.oom_kills} processes of the tests were killed at the limit on memory (sandbox.memory)"
-            )
+        facts, found = tested.facts, [*oddities_of_run(tested.facts, patch)]
         if facts.timed_out and not facts.ended and not self._gold_ends(task, facts.image):
             found.append(
                 "whether the gold patch's tests end in time here is not known: run `asclaimed tasks check`"

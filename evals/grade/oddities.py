@@ -1,8 +1,12 @@
-"""What is odd about the bytes of a patch: said beside a grade, and with a patch that does not apply. Decides nothing."""
+"""What is odd about a patch and the tests' run on it: said beside a grade, and with a patch that does not apply. Decides nothing."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+
+from evals.grade.store import TestFacts
+from tasks.backend import APPLY_COMMANDS
 
 LARGE_BYTES = 10_000_000
 HEADER = re.compile(rb"^(diff --git |--- |\+\+\+ )", re.MULTILINE)
@@ -22,6 +26,18 @@ def oddities(patch: bytes) -> tuple[str, ...]:
     if len(patch) >= LARGE_BYTES:
         found.append(f"it is {len(patch) / 1e6:.1f} MB large")
     return tuple(found)
+
+
+def oddities_of_run(facts: TestFacts, patch: bytes) -> Iterator[str]:
+    """The same of the tests' run on a patch."""
+    if facts.applied_by and facts.applied_by != APPLY_COMMANDS[0]:
+        yield f"the patch was applied by `{facts.applied_by}` after `git apply` refused it"
+    if facts.applied_by:
+        yield from (f"the patch: {fact}" for fact in oddities(patch))
+    if facts.applied_by and not facts.timed_out and (facts.exit_code is None or facts.exit_code > 128):
+        yield "the eval script was killed, or its container was"
+    if facts.oom_kills:
+        yield f"{facts.oom_kills} processes of the tests were killed at the limit on memory (sandbox.memory)"
 
 
 def why_not_applied(patch: bytes) -> str:
