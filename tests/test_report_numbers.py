@@ -13,6 +13,7 @@ from evals.report.notices import notices
 from evals.report.page_matrix import Link, groups
 from evals.report.page_plots import rate_forest
 from evals.report.summary import Report, Summary, read_report
+from evals.report.summary import _claim_line as claim_line
 from evals.results.score import Attempt
 from evals.run.manifest import load
 from tests.runs_on_disk import write_run
@@ -128,3 +129,9 @@ def test_the_claim_that_was_asked_comes_first_and_strangers_only_where_there_is_
     scores = [line.score for line in strangers]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == pytest.approx(max(scores))
+
+
+def test_a_claim_for_another_version_is_a_strangers() -> None:
+    claim = find("qwen3.6-27b/swe-bench-verified").model_copy(update={"model": "GLM-4"})
+    assert claim_line(claim, "zai-org/GLM-4-GGUF").same_model
+    assert not claim_line(claim, "zai-org/GLM-4.6").same_model

@@ -240,6 +240,14 @@ def test_a_speed_that_is_none_gives_no_hours(speed: str) -> None:
     assert "--tokens-per-s" in refused("plan", CLAIM, "--tokens-per-s", speed)
 
 
+def test_a_run_without_a_task_gets_no_verdict(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", half)
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | {"tasks": []}))
+    assert "not one task" in refused("verify", CLAIM, run, "--margin", 5)
+    assert "not one task" in refused("plan", CLAIM, "--pilot", run)
+
+
 def test_estimate_warns_once(tmp_path: Path) -> None:
     subset, results = tmp_path / "subset.json", tmp_path / "results.json"
     subset.write_text(asclaimed("subset", "swebench-verified", "--n", 50, "--json"))

@@ -17,7 +17,7 @@ from evals.stats.sequential import Accrual, critical_values, simpson
 from evals.verdict.difference import Question, compared, difference_of, look_bound
 from evals.verdict.measure import Estimand
 from evals.verdict.plan import Choice, plan, planned_looks, scaffold_like, tokens_per_attempt
-from evals.verdict.protocol_match import Match, Point, match
+from evals.verdict.protocol_match import Match, Point, match, same_model
 from evals.verdict.rates import known_as_well, on_fixed
 from evals.verdict.ways import ways_of
 
@@ -205,3 +205,26 @@ def test_looks_at_tasks_like_these_know_by_their_share_of_the_tasks() -> None:
     )
     assert like == pytest.approx(critical_values([0.25, 0.5], 0.05)[-1])
     assert fixed == pytest.approx(critical_values(parts.fractions([6, 12], 24), 0.05)[-1])
+
+
+@pytest.mark.parametrize(
+    ("claimed", "measured", "same"),
+    [
+        ("Qwen3.6-27B", "unsloth/Qwen3.6-27B-GGUF:Q4_K_M", True),
+        ("Qwen3.6-27B", "qwen3.6:27b", True),
+        ("Qwen3.6-27B", "qwen3.6-27b.gguf", True),
+        ("Qwen3.6-27B", "Qwen3.6-27B-4bit", True),
+        ("Kimi K2 Instruct (0711)", "Kimi-K2", True),
+        ("Qwen3-Coder-480B-A35B-Instruct", "Qwen3_Coder_480B", True),
+        ("GLM-4.6", "GLM-4", False),
+        ("GLM-4", "zai-org/GLM-4.6", False),
+        ("Claude Opus 4", "claude-opus-4-7", False),
+        ("Kimi K2.6", "kimi-k2", False),
+        ("MiniMax M2.7", "MiniMax-M2", False),
+        ("GPT-4o", "gpt-4", False),
+        ("GLM-4.6", "GLM", False),
+        ("GLM-4.6", "---", False),
+    ],
+)
+def test_a_version_that_goes_on_is_another_model(claimed: str, measured: str, same: bool) -> None:
+    assert same_model(claimed, measured) is same

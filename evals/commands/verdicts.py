@@ -195,6 +195,8 @@ def measured(runs: list[Path], scaffold: str | None) -> Results:
     from tasks.errors import UserError
 
     results = from_run_dirs(runs)
+    if not results.systems:
+        raise UserError(f"{results.source}: there is not one task in it, so there is no rate")
     if scaffold is None:
         return results
     wanted = [system for system in results.systems if system.scaffold == scaffold]

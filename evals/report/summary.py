@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals.claims.catalog import matching, shipped
-from evals.claims.claim import Claim, MeasuredBy, Status, folded
+from evals.claims.claim import Claim, MeasuredBy, Status
 from evals.record import Outcome
 from evals.report.findings import findings
 from evals.report.load import LoadSpan, spans
@@ -21,6 +21,7 @@ from evals.results.table import Reading, Results
 from evals.run import manifest
 from evals.run.load import samples
 from evals.verdict.compare import By, Comparison, compare
+from evals.verdict.protocol_match import named_in
 from evals.verdict.rates import rate_of
 from evals.verdict.scaffold_range import scaffold_range
 from evals.verdict.verify import verify
@@ -280,7 +281,7 @@ def _claim_line(claim: Claim, model: str) -> ClaimLine:
         model=claim.model,
         score=float(claim.score or 0),
         scaffold=claim.protocol.scaffold or "not published",
-        same_model=folded(claim.model) in folded(model),
+        same_model=named_in(model, claim.model),
         by="vendor" if claim.party is MeasuredBy.VENDOR else claim.claimed_by,
         who=claim.claimed_by,
         source=claim.source.title,

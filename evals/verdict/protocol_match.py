@@ -5,6 +5,7 @@ Not covered: prompts, which vendors describe in words at best, and whether a dif
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from evals.claims.claim import Claim, Protocol, folded
@@ -32,6 +33,9 @@ class Point(Frozen):
 
 
 NOT_STATED = "not stated"
+SEPARATORS = re.compile(r"[^a-z0-9.]+")
+ENDS = re.compile(r"$|\.(?!\d)|-(?!\d{1,2}(?:\.\d+)?(?:-|$))")
+"""What may follow a model's name in a longer one: no letter, and no number of a version."""
 NAMELESS = ("", "none", "unknown")
 """Model names of runs without one."""
 POINTS = {
@@ -108,8 +112,15 @@ def named(model: str) -> str | None:
 
 def same_model(claimed: str, measured: str) -> bool:
     """Whether one name holds the other: servers add a quantization or an owner."""
-    ours, theirs = folded(measured), folded(claimed)
-    return bool(ours and theirs) and (theirs in ours or ours in theirs)
+    return named_in(measured, claimed) or named_in(claimed, measured)
+
+
+def named_in(name: str, model: str) -> bool:
+    """Whether `name` is the model's, with additions at most: GLM-4.6 is no GLM-4, nor GPT-4o a GPT-4."""
+    whole, part = (SEPARATORS.sub("-", one.lower()).strip("-") for one in (name, model))
+    if folded(name) == folded(model):
+        return bool(part)
+    return bool(part) and any(ENDS.match(whole, at.end()) for at in re.finditer(re.escape(part), whole))
 
 
 def same_scaffold(claimed: str, measured: str) -> bool:
