@@ -271,6 +271,10 @@ def test_the_one_sided_question() -> None:
     assert judged(0.65, at_least=True).decision is Decision.BELOW
     assert judged(0.722, at_least=True).decision is Decision.UNDECIDED
     assert "at least as claimed for any margin above 0.0" in judged(0.9, at_least=True).certain.line
+    assert "above the claim less the margin" in judged(0.9, at_least=True).reason, "and outside the margin"
+    assert "below the claim less the margin" in judged(0.65, at_least=True).reason
+    assert "inside the margin" in judged(0.77).reason
+    assert "outside the margin" in judged(0.65).reason
 
 
 def test_the_one_sided_question_takes_less() -> None:

@@ -21,7 +21,7 @@ from evals.verdict.difference import Question, compared, tested
 from evals.verdict.measure import Estimand
 from evals.verdict.reference import run_noise
 from evals.verdict.scaffold_share import sentence
-from evals.verdict.words import IMPORTED, basis, certainty, limits, points, what_it_takes
+from evals.verdict.words import IMPORTED, WHERE, basis, certainty, limits, points, what_it_takes
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -286,9 +286,7 @@ def settle(
             "the tasks were chosen, not drawn: their rate says nothing about the others",
         )
     if len(decisions) == 1 and decisions != {Decision.UNDECIDED}:
-        inside = lines[0].decision in (Decision.REPRODUCED, Decision.AT_LEAST)
-        side = "inside" if inside else "outside"
-        return lines[0].decision, f"the whole 90 % interval of the difference lies {side} the margin"
+        return lines[0].decision, f"the whole 90 % interval of the difference lies {WHERE[lines[0].decision]}"
     if lines[0].decision is not Decision.UNDECIDED:
         lost = sum(row.outcome is Outcome.NOT_JUDGED for row in results.rows)
         flagged = sum(row.flagged for row in results.rows)

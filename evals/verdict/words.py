@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evals.claims.claim import MeasuredBy, Status
+from evals.record import Decision
 from evals.results.table import Drawn, Results, Table
 from evals.stats.noise import AttemptNoise
 from evals.stats.power import more_attempts, tasks_needed
@@ -12,6 +13,14 @@ from evals.verdict.measure import Estimand, benchmark_size, from_subset
 
 IMPORTED = "imported:"
 """How the grader of an imported attempt begins."""
+WHERE = {
+    Decision.REPRODUCED: "inside the margin",
+    Decision.NOT_REPRODUCED: "outside the margin",
+    Decision.EXCEEDS: "outside the margin",
+    Decision.AT_LEAST: "above the claim less the margin",
+    Decision.BELOW: "below the claim less the margin",
+}
+"""Where the interval of a difference lies that decides."""
 
 
 def points(fraction: float) -> float:
