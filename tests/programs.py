@@ -132,7 +132,7 @@ class Tried:
 
     def compare_tools(self, sent: Sequence[Mapping[str, Any]]) -> None:
         """Tools of ours that have this program's names have its arguments, too."""
-        theirs = {tool["function"]["name"]: tool["function"]["parameters"] for tool in sent}
+        theirs = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in sent}
         for name, tool in (
             TOOLSETS[MIRRORED[self.one.name]](Clip()) if self.one.name in MIRRORED else {}
         ).items():
