@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import docker
@@ -257,7 +258,8 @@ def test_a_disk_that_is_full_in_mid_pull_ends_it_with_a_line_and_what_was_pulled
     ):
         registry.push(f"fetch/{name}:1", [content])
     rows = write_rows(tmp_path, [registry.image(f"fetch/{name}:1") for name in "xyz"])
-    with small_daemon(tmp_path, megabytes=24) as environment:
+    # containerd's socket lies below it, and the path of a socket holds no more than 107 bytes
+    with TemporaryDirectory(prefix="small-") as short, small_daemon(Path(short), megabytes=24) as environment:
         words = ["images", "prefetch", "--tasks", str(rows), "--parallel", "1", "--patience", "5"]
         code = (
             "import sys; from tasks.docker import prefetch; prefetch.KEPT_FREE = 0\n"
