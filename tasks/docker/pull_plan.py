@@ -163,11 +163,7 @@ def add_up(
     """Pure, but for the daemon's disk."""
     states = Counter(need.found.state for need in needs)
     wanted = [need for need in needs if need.found.state is ImageState.UNKNOWN]
-    impossible = {
-        need.spec.reference: str(need.asked)
-        for need in wanted
-        if isinstance(need.asked, TaskError) and not need.spec.context
-    }
+    impossible = not_to_be_had(wanted)
     wanted = [need for need in wanted if not isinstance(need.asked, TaskError)]
     known = [need.asked for need in wanted if isinstance(need.asked, ManifestFacts)]
     typical = typical_layers(known, here)
@@ -183,8 +179,7 @@ def add_up(
     return PullPlan(
         images=len(needs),
         here=states[ImageState.PRESENT],
-        to_build=states[ImageState.BUILDABLE]
-        + sum(isinstance(need.asked, TaskError) and need.spec.context is not None for need in needs),
+        to_build=states[ImageState.BUILDABLE] + sum(map(is_built_instead, needs)),
         to_pull=len(wanted),
         impossible=impossible,
         unreachable=next((str(need.asked) for need in wanted if isinstance(need.asked, RegistryError)), ""),
@@ -200,6 +195,20 @@ def add_up(
         course=course(stored, budget, at_once) if budget is not None else whole,
         seconds=pull_bytes / rate if rate else None,
     )
+
+
+def not_to_be_had(wanted: Sequence[Need]) -> dict[str, str]:
+    """Image → why no registry has it, where it cannot be built either."""
+    return {
+        need.spec.reference: str(need.asked)
+        for need in wanted
+        if isinstance(need.asked, TaskError) and not is_built_instead(need)
+    }
+
+
+def is_built_instead(need: Need) -> bool:
+    """No registry has it, and a Dockerfile is here."""
+    return isinstance(need.asked, TaskError) and need.spec.context is not None
 
 
 def layers_of(need: Need, typical: tuple[Layer, ...]) -> tuple[Layer, ...]:
