@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from evals.grade.strict import reporter
+from evals.grade.strict.language import Names
 from evals.grade.strict.result_file import Results, read_results
-from evals.grade.strict.runners import PYTHON, Names
+from evals.grade.strict.runners import PYTHON
 
 KEY = "k" * 64
 

@@ -12,10 +12,11 @@ import pytest
 from evals.grade.strict import suite
 from evals.grade.strict.baseline import Calibration
 from evals.grade.strict.delivery import Observed
+from evals.grade.strict.language import Names
 from evals.grade.strict.mixed import Mixed, affordable, durations, expected_of, fewer
 from evals.grade.strict.negative_controls import Control
 from evals.grade.strict.result_file import Results
-from evals.grade.strict.runners import PYTHON, Names
+from evals.grade.strict.runners import PYTHON
 from evals.grade.strict.script import put_together, take_apart
 from evals.grade.strict.variants import Copy, Varied
 from evals.grade.strict.verdict import drawn, judge, objections_of, strict_verdict

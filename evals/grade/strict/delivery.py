@@ -9,8 +9,9 @@ import secrets
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from evals.grade.strict.language import Names, Runner
 from evals.grade.strict.result_file import Results, read_results
-from evals.grade.strict.runners import Names, Runner, runner_of
+from evals.grade.strict.runners import runner_of
 from evals.grade.strict.script import Parts, put_together
 from evals.grade.strict.suite import Files
 from tasks.backend import RunRequest, RunTests

@@ -12,7 +12,8 @@ from secrets import randbits
 
 from evals.grade.strict import suite
 from evals.grade.strict.delivery import observe
-from evals.grade.strict.runners import Runner, runner_of
+from evals.grade.strict.language import Runner
+from evals.grade.strict.runners import runner_of
 from evals.grade.strict.script import Parts
 from tasks.backend import RunTests
 from tasks.task import Frozen, Task

@@ -1,22 +1,23 @@
 """Test runners by language: how their results get into the authenticated file, and how a test of theirs is broken.
 
 Python's reporter listens in the tests' own process. Go's results are taken from `go test -json`, and jest's and vitest's by
-a reporter of ours, each outside of the repository. Of other languages' runners every report is either printed by the tests
-themselves or left where they can write: there is no strict column for them, and each grade says so. Of SWE-bench
-Multilingual's 300 rows 42 run `go test`, and 17 jest or vitest.
+a reporter of ours, each outside of the repository. Cargo has our program run each test (`rust`). Of other languages' runners
+every report is either printed by the tests themselves or left where they can write: there is no strict column for them,
+and each grade says so. Of SWE-bench Multilingual's 300 rows 42 run `go test`, 43 `cargo test`, and 17 jest or vitest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import PurePosixPath
 from random import Random
-from typing import NamedTuple
 
 from evals.grade.strict import mutate
+from evals.grade.strict.language import Names, Runner, filled, with_heads
 from evals.grade.strict.mutate import NAMES, Mutant
+from evals.grade.strict.rust import RUST
 from evals.grade.strict.suite import named
 
 SITECUSTOMIZE = """\
@@ -31,37 +32,6 @@ if spec is not None and spec.loader is not None:
     module = sys.modules["sitecustomize"] = module_from_spec(spec)
     spec.loader.exec_module(module)
 """
-
-
-class Names(NamedTuple):
-    """Of one run, none of which can be guessed."""
-
-    site: str
-    """Directory of our own files."""
-    module: str
-    results: str
-    key: str
-
-
-class Runner(NamedTuple):
-    """What the strict grader does differently for one language."""
-
-    language: str
-    suffixes: tuple[str, ...]
-    delivered: Callable[[Names], dict[str, bytes]]
-    before: Callable[[Names], Sequence[str]]
-    """Shell lines before the test commands."""
-    command: Callable[[Names, str], str]
-    """A line of test commands, with our reporter."""
-    function_of: Callable[[str], str]
-    """The name of the function behind an id; docstrings that stand for one in Python are not its business."""
-    broken: Callable[[bytes, Iterable[str], Random], Mutant]
-    """A test file with the tests of these names made to fail."""
-
-
-def filled(name: str, names: Names) -> bytes:
-    text = (files("evals.grade.strict") / "reporters" / name).read_text("utf-8")
-    return text.replace("@KEY@", names.key).replace("@RESULTS@", names.results).encode()
 
 
 # --- Python
@@ -84,7 +54,7 @@ def python_lines(names: Names) -> Sequence[str]:
 
 # --- Go
 
-GO_TEST = r"^func[ \t]+({names})\([ \t]*(\w+)[ \t]+\*testing\.T[ \t]*\)[ \t]*\{{"
+GO_TEST = r"^func[ \t]+(?P<name>{names})\([ \t]*(?P<t>\w+)[ \t]+\*testing\.T[ \t]*\)[ \t]*\{{"
 
 
 def go_lines(names: Names) -> Sequence[str]:
@@ -100,28 +70,20 @@ def go_lines(names: Names) -> Sequence[str]:
 
 def go_broken(source: bytes, functions: Iterable[str], random: Random) -> Mutant:
     """One more condition at the head of each test, which cannot hold: the rest of it runs on."""
-    wanted = "|".join(sorted(map(re.escape, functions)))
-    text, found = source.decode("utf-8", "surrogateescape"), set[str]()
 
-    def failing(match: re.Match[str]) -> str:
-        if match[2] == "_":
-            return match[0]
-        found.add(match[1])
+    def condition(match: re.Match[str]) -> str:
         small, large, name = random.randint(2, 40), random.randint(41, 99), random.choice(NAMES)
+        fails = f'{match["t"]}.Errorf("{name} = %d, want %d", {name}, {large})'
         return (
-            f"{match[0]}\n\tif {name} := {small}; {name} != {large} "
-            f'{{\n\t\t{match[2]}.Errorf("{name} = %d, want %d", {name}, {large})\n\t}}'
+            f"\n\tif {name} := {small}; {name} != {large} {{\n\t\t{fails}\n\t}}" if match["t"] != "_" else ""
         )
 
-    changed = re.sub(GO_TEST.format(names=wanted), failing, text, flags=re.MULTILINE) if wanted else text
-    return Mutant(changed.encode("utf-8", "surrogateescape"), frozenset(found))
+    return with_heads(source, GO_TEST, functions, condition)
 
 
 # --- JavaScript and TypeScript
 
-JS_TEST = (
-    r"""\b(?:it|test)\(\s*(['"`])({names})\1\s*,\s*(?:async\s*)?(?:\(\s*\)\s*=>|function\s*\(\s*\))\s*\{{"""
-)
+JS_TEST = r"""\b(?:it|test)\(\s*(['"`])(?P<name>{names})\1\s*,\s*(?:async\s*)?(?:\(\s*\)\s*=>|function\s*\(\s*\))\s*\{{"""
 RUNS_TESTS = re.compile(r"\b(?:jest|vitest)\b|\b(?:npm|yarn|pnpm)\s+(?:run\s+)?test\b")
 VITEST = re.compile(r"\bvitest\b|--reporter[= ]")
 
@@ -137,15 +99,10 @@ def js_command(names: Names, line: str) -> str:
 
 
 def js_broken(source: bytes, functions: Iterable[str], random: Random) -> Mutant:
-    wanted = "|".join(sorted(map(re.escape, functions)))
-    text, found = source.decode("utf-8", "surrogateescape"), set[str]()
+    def assertion(_match: re.Match[str]) -> str:
+        return f" expect({random.randint(2, 40)}).toBe({random.randint(41, 99)});"
 
-    def failing(match: re.Match[str]) -> str:
-        found.add(match[2])
-        return f"{match[0]} expect({random.randint(2, 40)}).toBe({random.randint(41, 99)});"
-
-    changed = re.sub(JS_TEST.format(names=wanted), failing, text) if wanted else text
-    return Mutant(changed.encode("utf-8", "surrogateescape"), frozenset(found))
+    return with_heads(source, JS_TEST, functions, assertion)
 
 
 PYTHON = Runner(
@@ -167,7 +124,7 @@ SAME_PROCESS = "its runner is no other than the tests' own process"
 BY_COMMAND: tuple[tuple[re.Pattern[str], Runner | str], ...] = (
     (re.compile(r"pytest|runtests\.py|\btox\b|bin/test\b|\bpython"), PYTHON),
     (re.compile(r"\bgo test\b"), GO),
-    (re.compile(r"\bcargo\b"), f"Rust: {PRINTED}"),
+    (re.compile(r"\bcargo\b"), RUST),
     (
         re.compile(r"\b(?:mocha|karma|qunit|jasmine|ava)\b"),
         f"JavaScript, and neither jest nor vitest: {PRINTED}",
@@ -179,7 +136,8 @@ BY_COMMAND: tuple[tuple[re.Pattern[str], Runner | str], ...] = (
     (re.compile(r"\b(?:ctest|make|runtest|meson)\b"), f"C or C++: {PRINTED}"),
 )
 """What a test command says → its runner, or why there is no strict column; the first that fits."""
-BY_SUFFIX = {suffix: runner for runner in (PYTHON, GO, JAVASCRIPT) for suffix in runner.suffixes}
+LANGUAGES = (PYTHON, GO, JAVASCRIPT, RUST)
+BY_SUFFIX = {suffix: runner for runner in LANGUAGES for suffix in runner.suffixes if suffix != ".snap"}
 
 
 def runner_of(commands: Iterable[str], paths: Iterable[str]) -> Runner | str:
