@@ -178,7 +178,8 @@ class ImageStore(Protocol):
         ...
 
     def evict(self, task: Task) -> str:
-        """Remove its image and what was made of it, if asclaimed pulled it since this run began; why it stays, else ""."""
+        """Remove its image and what was made of it; why it stays, else "". What was here before the run stays, unless the
+        plan says otherwise."""
         ...
 
 

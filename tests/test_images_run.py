@@ -91,6 +91,38 @@ def test_a_budget_holds_and_what_is_used_up_goes(tmp_path: Path) -> None:
     assert told(tmp_path, "images-over-budget") == []
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_was_here_before_goes_only_when_that_is_asked(tmp_path: Path, asked: bool) -> None:
+    """Room for one image beside three that were here: with theirs, all that come fit, and nothing waits for room."""
+    tasks, layers = tasks_with_images(10)
+    foreign = frozenset({"i1", "i3", "i5"})
+    store = PlainStore(layers, patch=PATCH, foreign=foreign, gives_foreign=asked)
+    before = store.stored()
+    policy = ImagePolicy(store, ahead=1, disk=12, stored_before=before, evicts_earlier=asked)
+    run = make_run(
+        tmp_path, backend=store.backend, tasks=tasks[:3] + tasks[6:], scaffolds=["a"], images=policy
+    )
+    run.work(workers=1, graders=1)
+    assert run.finished
+    assert store.peak <= before + 12
+    assert set(store.evicted) & foreign == ({"i1"} if asked else set()), "of this run's tasks, and no other's"
+    assert told(tmp_path, "images-over-budget") == []
+
+
+def test_what_was_evicted_of_earlier_images_may_be_added_again(tmp_path: Path) -> None:
+    """A budget of half an image takes ten whole ones where five that were here make room."""
+    tasks, layers = tasks_with_images(20)
+    foreign = frozenset(f"i{n}" for n in range(0, 10, 2))
+    store = PlainStore(layers, patch=PATCH, foreign=foreign, gives_foreign=True)
+    before = store.stored()
+    policy = ImagePolicy(store, disk=SIZE // 2, stored_before=before, evicts_earlier=True)
+    run = make_run(tmp_path, backend=store.backend, tasks=tasks, scaffolds=["a"], images=policy)
+    run.work(workers=1, graders=1)
+    assert (run.finished, told(tmp_path, "images-over-budget")) == (True, [])
+    assert store.peak <= before + SIZE // 2
+    assert set(store.evicted) > foreign
+
+
 def test_rounds_of_attempts_bring_images_again_within_the_budget(tmp_path: Path) -> None:
     tasks, layers = tasks_with_images(6)
     store = PlainStore(layers, patch=PATCH)

@@ -203,7 +203,8 @@ def prefetch_images(
         float, typer.Option(min=0, help="Seconds to go on trying where a registry is busy or away.")
     ] = 900.0,
     stall: Annotated[
-        float, typer.Option(min=1, help="Seconds without progress after which a pull is begun again.")
+        float,
+        typer.Option(min=1, max=86400, help="Seconds without progress after which a pull is begun again."),
     ] = 180.0,
     as_json: JsonOption = False,
 ) -> None:

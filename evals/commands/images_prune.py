@@ -1,32 +1,47 @@
-"""`asclaimed images prune`: removes images that asclaimed pulled, never others."""
+"""`asclaimed images prune`: removes images that asclaimed pulled; others only of tasks that are named for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evals.commands import output
 from evals.commands.cache import size
-from evals.commands.options import JsonOption
+from evals.commands.options import JsonOption, MirrorOption, ProScriptsOption
 
 if TYPE_CHECKING:
     from tasks.docker.pulled import Leftover
+    from tasks.task import ImageSpec
 
 
 def prune_images(
     older_than: Annotated[
         float, typer.Option(min=0, help="Only what was pulled more than so many days ago.", metavar="DAYS")
     ] = 0.0,
+    earlier: Annotated[
+        str | None,
+        typer.Option(
+            help="Also images of these tasks that asclaimed did not pull, if a registry still has the very same.",
+            metavar="NAME|PATH",
+        ),
+    ] = None,
+    pro_scripts: ProScriptsOption = None,
+    registry_mirror: MirrorOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing, say what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove images that asclaimed pulled, never others, with their cleaned copies, and copies whose image is gone."""
+    """Remove images that asclaimed pulled, with their cleaned copies, and copies whose image is gone; never others,
+    but those of tasks that --earlier names."""
+    from tasks.docker.earlier import NOWHERE, can_return
     from tasks.docker.pulled import at_work, drop, leftovers
 
-    old = [one for one in leftovers() if one.days >= older_than]
-    kept = dict.fromkeys(at_work(old), "a run has a container of it")
+    asked = earlier_images(earlier, pro_scripts, registry_mirror or ()) if earlier else {}
+    old = [one for one in leftovers() if one.days >= older_than] + list(asked)
+    kept = {one: NOWHERE for one, spec in asked.items() if not can_return(spec, one.id)}
+    kept |= dict.fromkeys(at_work(old), "a run has a container of it")
     kept |= {one: why for one in old if one not in kept and not dry_run and (why := drop(one))}
     freed = sum(one.bytes for one in old if one not in kept)
     if as_json:
@@ -37,6 +52,17 @@ def prune_images(
     typer.echo(
         f"{'would remove' if dry_run else 'removed'} {len(old) - len(kept)}, {size(freed)} that no other image shared"
     )
+
+
+def earlier_images(tasks: str, pro_scripts: Path | None, mirrors: Sequence[str]) -> dict[Leftover, ImageSpec]:
+    """Images of these tasks that are here and that asclaimed did not pull."""
+    from tasks import catalog
+    from tasks.docker.earlier import earlier
+    from tasks.mirrors import mirrored
+
+    return {
+        one: spec for spec, one in earlier(mirrored(catalog.load(tasks, pro_scripts=pro_scripts), mirrors))
+    }
 
 
 def leftover_document(one: Leftover, kept: dict[Leftover, str], *, dry_run: bool) -> dict[str, object]:

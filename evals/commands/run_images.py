@@ -52,4 +52,6 @@ def make_images(plan: RunPlan, manifest: Manifest) -> ImagePolicy:
     from tasks.docker.stock import DockerImages
 
     since = datetime.fromisoformat(manifest.created).timestamp()
-    return ImagePolicy(DockerImages(since), plan.images.ahead, plan.images.disk, manifest.images_bytes or 0)
+    images = plan.images
+    store = DockerImages(since, with_earlier=images.evict_earlier)
+    return ImagePolicy(store, images.ahead, images.disk, manifest.images_bytes or 0, images.evict_earlier)

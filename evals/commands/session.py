@@ -200,7 +200,7 @@ def make_context(
         run_id=manifest.run_id,
         version=manifest.versions["asclaimed"],
         model_name=manifest.model_name,
-        backend=DockerBackend(),
+        backend=DockerBackend(plan.images.stall_seconds),
         limits=plan.sandbox,
         make_scaffold=ScaffoldMaker(definitions(plan)),
         settings=Settings(budget=plan.budget, tool_calls=plan.tool_calls),

@@ -36,6 +36,8 @@ class ImagePolicy(NamedTuple):
     disk: int | None = None
     stored_before: int = 0
     """Bytes of all images when the run began."""
+    evicts_earlier: bool = False
+    """Whether images of its tasks that were here before it go as well."""
 
 
 class Uses(NamedTuple):
@@ -79,6 +81,9 @@ class ImageSupply:
         """Images that were let in over the budget."""
         self._here = self._at_first()
         """Images that were made ready, or are here from an earlier session; by name, oldest first."""
+        self._earlier = set(self._here if policy.evicts_earlier else ())
+        self._freed = 0
+        """Bytes of those that were evicted: as much more may be added."""
 
     def _at_first(self) -> dict[str, Task]:
         """What an earlier session of the run left can go, too."""
@@ -135,7 +140,8 @@ class ImageSupply:
             return True
 
     def _taken(self, store: ImageStore) -> int:
-        return max(0, store.stored() - self._policy.stored_before) + sum(self._reserved.values())
+        grown = store.stored() - self._policy.stored_before
+        return max(-self._freed, grown) + sum(self._reserved.values())
 
     def _evict_one(self, store: ImageStore, wanted: str) -> bool:
         """The image that is needed last of those that nobody uses and that are needed later than the wanted one."""
@@ -144,11 +150,21 @@ class ImageSupply:
         for name in latest:
             if turns.get(name, math.inf) <= turns.get(wanted, math.inf) or name in self._reserved:
                 continue
-            why = store.evict(self._here.pop(name))
+            why = self._evict(store, name)
             self._ledger.append(f"image-{'kept' if why else 'evicted'}", image=name, why=why)
             if not why:
                 return True
         return False
+
+    def _evict(self, store: ImageStore, name: str) -> str:
+        task = self._here.pop(name)
+        if name not in self._earlier:
+            return store.evict(task)
+        self._earlier.discard(name)
+        before = store.stored()
+        why = store.evict(task)
+        self._freed += max(0, before - store.stored())
+        return why
 
     def _turns(self) -> dict[str, float]:
         """By image: which of the attempts to come needs it next; 0 = it is in use; none for one that is used up.

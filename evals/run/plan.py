@@ -41,9 +41,15 @@ class Images(Frozen):
     """Images of the next tasks that are pulled while earlier ones are worked on."""
     disk: int | None = Field(default=None, ge=1)
     """Bytes that images of this run may add to Docker's disk: what it pulled goes after its last use, as room is needed."""
+    evict_earlier: bool = False
+    """With `disk`: images of the run's tasks that were here before it go as well, where a registry gives them again."""
+    stall_seconds: float = Field(default=180.0, ge=1, le=86400)
+    """Without progress, after which a pull is broken off and begun again."""
 
     @model_validator(mode="after")
-    def are_mirrors(self) -> Images:
+    def hold_together(self) -> Images:
+        if self.evict_earlier and self.disk is None:
+            raise ValueError("evict_earlier needs images.disk: without a budget nothing is evicted")
         try:
             for text in self.mirrors:
                 parse(text)

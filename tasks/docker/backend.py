@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.backend import (
@@ -27,11 +28,15 @@ from tasks.sandbox import Limits, Sandbox
 from tasks.task import ImageSpec, Task, Verifier
 
 
+@dataclass(frozen=True)
 class DockerBackend:
     """See `tasks.backend.Backend`."""
 
+    stall_seconds: float | None = None
+    """After which a pull without progress is broken off; None = as `tasks.docker.pull` has it."""
+
     def prepare(self, task: Task, progress: Progress = quiet) -> Prepared:
-        return prepare(task, progress)
+        return prepare(task, progress, patience=self.stall_seconds)
 
     def open(
         self,
@@ -49,7 +54,7 @@ class DockerBackend:
         )
 
     def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:
-        return resolve(spec, progress).id
+        return resolve(spec, progress, patience=self.stall_seconds).id
 
     def tests(
         self, image: str, workdir: str, limits: TestLimits, *, script_file: str | None = None, run: str = ""

@@ -51,8 +51,8 @@ class ImageInfo(NamedTuple):
     """For an image built here: `debootstrap` or the registry's digest of its base."""
 
 
-def resolve(spec: ImageSpec, progress: Progress = quiet) -> ImageInfo:
-    """Make the image of a task available.
+def resolve(spec: ImageSpec, progress: Progress = quiet, *, patience: float | None = None) -> ImageInfo:
+    """Make the image of a task available. `patience` as `pull_image` has it.
 
     Raises `TaskError` naming the image when there is no way to it, `RegistryError` when there may be one later,
     `DiskFullError`, `SandboxError`. What can be built is built when no registry has it or none is in reach, never
@@ -65,7 +65,7 @@ def resolve(spec: ImageSpec, progress: Progress = quiet) -> ImageInfo:
         return found
     for name in names:
         try:
-            return pull(name, progress, tag=spec.reference if spec.digest else "")
+            return pull(name, progress, tag=spec.reference if spec.digest else "", patience=patience)
         except (TaskError, Unreachable):
             if spec.context is None and name == names[-1]:
                 raise

@@ -14,12 +14,12 @@ from tasks.errors import TaskError
 from tasks.task import Task
 
 
-def prepare(task: Task, progress: Progress = quiet) -> Prepared:
-    """Make a task ready to run; quick when it was done before.
+def prepare(task: Task, progress: Progress = quiet, *, patience: float | None = None) -> Prepared:
+    """Make a task ready to run; quick when it was done before. `patience`: seconds in which a pull may make no progress.
 
     Raises `TaskError` (image missing or unclean), `MachineError` (no daemon) and `SandboxError` (daemon fails).
     """
-    info: ImageInfo = resolve(task.image, progress)
+    info: ImageInfo = resolve(task.image, progress, patience=patience)
     if task.verifier:
         return prepare_machine(info)
     progress(f"closing leaks of {info.reference}", None)

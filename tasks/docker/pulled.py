@@ -18,6 +18,8 @@ from docker.errors import APIError, ImageNotFound
 from tasks.disk import cache_directory, load_cached, write_atomic
 from tasks.docker.daemon import LABEL, client, daemon_errors
 from tasks.docker.endpoint import one_line
+from tasks.docker.pull import split
+from tasks.mirrors import full_name
 from tasks.task import Frozen
 
 COPIES = "asclaimed/clean"
@@ -82,33 +84,52 @@ def rate() -> float | None:
     return median(timed) if timed else None
 
 
+class Stored(NamedTuple):
+    """All images of the daemon at one moment."""
+
+    images: dict[str, dict[str, Any]]
+    """By id, as the daemon lists them."""
+    own: dict[str, int]
+    """Bytes of each that no other one shares."""
+    copies: dict[str, list[str]]
+    """Names of those that are cleaned copies."""
+
+    @classmethod
+    def now(cls) -> Stored:
+        """Raises `MachineError` without a daemon, `SandboxError` where it fails."""
+        with daemon_errors("cannot list images"):
+            api: Any = client().api
+            images = {one["Id"]: one for one in api.df()["Images"] or ()}
+            for name in images:
+                stack_of(name)
+        own = {name: one["Size"] - max(0, one.get("SharedSize", 0)) for name, one in images.items()}
+        tags = {name: [t for t in tags_of(one) if t.startswith(f"{COPIES}:")] for name, one in images.items()}
+        return cls(images, own, {name: found for name, found in tags.items() if found})
+
+    def leftover(self, image: str, references: tuple[str, ...], days: float) -> Leftover:
+        """An image that is here, with the copies that were made of it."""
+        mine = [name for name in self.copies if stack_of(name)[:-1] == stack_of(image)]
+        size = sum(self.own[name] for name in (image, *mine))
+        return Leftover(image, references, tuple(tag for n in mine for tag in self.copies[n]), size, days)
+
+
 def leftovers() -> Iterator[Leftover]:
-    """Everything that `drop` may remove. Raises `MachineError` without a daemon, `SandboxError` where it fails."""
-    with daemon_errors("cannot list images"):
-        api: Any = client().api
-        images = {one["Id"]: one for one in api.df()["Images"] or ()}
-        stacks = {name: stack_of(name) for name in images}
-    own = {name: one["Size"] - max(0, one.get("SharedSize", 0)) for name, one in images.items()}
-    copies = {
-        name: [tag for tag in tags_of(one) if tag.startswith(f"{COPIES}:")] for name, one in images.items()
-    }
-    copies = {name: tags for name, tags in copies.items() if tags}
-    now = time.time()
+    """Everything that asclaimed pulled and `drop` may remove. Raises as `Stored.now`."""
+    stored, now = Stored.now(), time.time()
+    images, copies = stored.images, stored.copies
     for note in notes():
         if note.id in images:
-            mine = [name for name in copies if stacks[name][:-1] == stacks[note.id]]
-            tags = tuple(tag for name in mine for tag in copies[name])
-            size = sum(own[name] for name in (note.id, *mine))
-            yield Leftover(note.id, note.references, tags, size, (now - note.pulled) / 86400)
+            yield stored.leftover(note.id, note.references, (now - note.pulled) / 86400)
     named = [
         name
         for name, one in images.items()
         if name not in copies and (tags_of(one) or one.get("RepoDigests"))
     ]
-    sources = {stacks[name] for name in named}  # one without a name stays for the copy's sake only
+    sources = {stack_of(name) for name in named}  # one without a name stays for the copy's sake only
     for name, found in copies.items():
-        if stacks[name][:-1] not in sources and now - images[name]["Created"] >= YOUNG:
-            yield Leftover("", (), tuple(found), own[name], (now - images[name]["Created"]) / 86400)
+        if stack_of(name)[:-1] not in sources and now - images[name]["Created"] >= YOUNG:
+            days = (now - images[name]["Created"]) / 86400
+            yield Leftover("", (), tuple(found), stored.own[name], days)
 
 
 def tags_of(listed: dict[str, Any]) -> list[str]:
@@ -160,7 +181,8 @@ def who_else_holds(leftover: Leftover) -> str:
             tags = client().images.get(leftover.id).tags
         except ImageNotFound:
             return ""
-    others = [tag for tag in tags if tag not in leftover.references]
+    ours = {full_name(":".join(filter(None, split(name)))) for name in leftover.references}
+    others = [tag for tag in tags if full_name(tag) not in ours]
     return f"still held by {', '.join(others)}" if others else ""
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from tasks.docker.availability import ImageState, look
 from tasks.docker.daemon import architecture, daemon_errors
+from tasks.docker.earlier import drop_earlier, references
 from tasks.docker.images import present
 from tasks.docker.leaks import REPOSITORY, clean_key
 from tasks.docker.pull_plan import Need, layers_here, stored_layers
@@ -22,9 +23,9 @@ from tasks.task import Task
 class DockerImages:
     """See `tasks.backend.ImageStore`."""
 
-    def __init__(self, since: float) -> None:
-        """`since`: seconds since the epoch; what was pulled before is not this run's to remove."""
-        self._since = since
+    def __init__(self, since: float, *, with_earlier: bool = False) -> None:
+        """`since`: seconds since the epoch; what was pulled before is this run's to remove only `with_earlier`."""
+        self._since, self._with_earlier = since, with_earlier
 
     def is_missing(self, task: Task) -> bool:
         with daemon_errors("cannot look for images"):
@@ -49,8 +50,11 @@ class DockerImages:
         if here.state is not ImageState.PRESENT:
             return ""
         note = note_of(here.image)
-        if note is None or note.pulled < self._since:
+        is_earlier = note is None or note.pulled < self._since
+        if is_earlier and not self._with_earlier:
             return "it was here before this run"
         copy = f"{REPOSITORY}:{clean_key(here.image, task.brief.workdir)}"
         copies = (copy,) if present(copy) else ()
-        return drop(Leftover(note.id, note.references, copies, 0, 0.0))
+        known = note.references if note else references(task.image)
+        leftover = Leftover(here.image, known, copies, 0, 0.0)
+        return drop_earlier(task.image, leftover) if is_earlier else drop(leftover)

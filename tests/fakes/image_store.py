@@ -23,8 +23,10 @@ class PlainStore:
         patch: bytes = b"",
         before_pull: Callable[[str], None] = lambda _image: None,
         foreign: frozenset[str] = frozenset(),
+        gives_foreign: bool = False,
     ) -> None:
         self.layers, self.foreign, self._before_pull = layers, foreign, before_pull
+        self._gives_foreign = gives_foreign
         self.shelf, self.lock = Shelf(), threading.Lock()
         self.peak, self.pulled, self.evicted = 0, list[str](), list[str]()
         self.backend = PlainBackend(lambda: PlainSandbox(patch), prepare=self.prepare)
@@ -53,7 +55,7 @@ class PlainStore:
 
     def evict(self, task: Task) -> str:
         image = task.image.reference
-        if image in self.foreign:
+        if image in self.foreign and not self._gives_foreign:
             return "it was here before this run"
         with self.lock:
             self.evicted.append(image)
