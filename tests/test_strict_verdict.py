@@ -190,11 +190,11 @@ def no_runs(request: RunRequest, /) -> RunResult:
 
 
 @pytest.mark.parametrize(
-    "script", ["echo no markers\n", ": '>>>>> Start Test Output'\ncargo test\n: '>>>>> End Test Output'\n"]
+    "script", ["echo no markers\n", ": '>>>>> Start Test Output'\nnpx mocha\n: '>>>>> End Test Output'\n"]
 )
 def test_where_strict_cannot_judge_it_says_so_and_why(script: str, tmp_path: Path) -> None:
     official = GraderVerdict(outcome=Outcome.RESOLVED, tests={"a": "passed"})
-    patch = "diff --git a/test/a.rs b/test/a.rs\n"
+    patch = "diff --git a/test/a.js b/test/a.js\n"
     verdict = strict_verdict(
         task(patch, ("a",)),
         script,
