@@ -8,7 +8,8 @@ from typing import NamedTuple
 from docker.models.containers import Container
 
 from tasks import supervisor
-from tasks.docker.daemon import events_of, is_local
+from tasks.docker.daemon import is_local
+from tasks.docker.events import actions_of
 
 STARVING = 32
 """Running processes of one container from which on a silent supervisor is its own container's doing."""
@@ -17,9 +18,9 @@ STARVING = 32
 def died_by_itself(container: Container) -> bool:
     """True when the daemon saw it die and nobody asked for that.
 
-    A daemon that was restarted meanwhile has forgotten the death: then it was the daemon's doing.
+    A daemon that was restarted meanwhile has forgotten the death: then it was the daemon's doing. Never true on half a memory.
     """
-    actions = [event["Action"] for event in events_of(container, type="container")]
+    actions = actions_of(container)
     return "die" in actions and "kill" not in actions
 
 

@@ -27,6 +27,7 @@ from tasks.docker.daemon import (
     owner_labels,
     require_limits,
 )
+from tasks.docker.events import listener
 from tasks.errors import TaskError
 from tasks.sandbox import Limits
 
@@ -95,7 +96,7 @@ def create(image: str, command: list[str], options: dict[str, Any]) -> Container
         options = {**options, "storage_opt": None}
     with daemon_errors(f"cannot create a container of {image}"):
         try:
-            return confine.create(image, command, **options)
+            return followed(image, command, options)
         except ImageNotFound as error:
             raise TaskError(f"image {image} is not on this machine") from error
         except APIError as error:
@@ -103,6 +104,14 @@ def create(image: str, command: list[str], options: dict[str, Any]) -> Container
                 raise
         NO_QUOTA.set()  # `written` watches
     return create(image, command, options)
+
+
+def followed(image: str, command: list[str], options: dict[str, Any]) -> Container:
+    """A container whose events are listened to, before anything can happen to it. Raises what docker raises."""
+    listening = listener()
+    container = confine.create(image, command, **options)
+    listening.follow(str(container.id))
+    return container
 
 
 def may_have_quota() -> bool:
