@@ -83,12 +83,15 @@ def asked(form: AnswerFormat, files: Mapping[str, str], brief: Brief) -> tuple[s
     """The system prompt and the first message, with the files that the model is shown."""
     shown = "\n\n".join(f"{path}\n```\n{text.rstrip()}\n```" for path, text in files.items())
     issue = brief.problem_statement.strip()
+    words = words_for(form, brief)
     if isinstance(brief, MachineBrief):
-        words = MACHINE_WORDS[form]
-        return words.system, MACHINE_TASK.format(
-            files=shown + "\n\n" * bool(shown), issue=issue, ask=words.ask
-        )
-    return WORDS[form].system, TASK.format(files=shown, issue=issue, ask=WORDS[form].ask)
+        shown += "\n\n" * bool(shown)
+        return words.system, MACHINE_TASK.format(files=shown, issue=issue, ask=words.ask)
+    return words.system, TASK.format(files=shown, issue=issue, ask=words.ask)
+
+
+def words_for(form: AnswerFormat, brief: Brief) -> Words:
+    return (MACHINE_WORDS if isinstance(brief, MachineBrief) else WORDS)[form]
 
 
 def conversation(settings: Settings, system: str, task: str) -> list[Message]:

@@ -15,10 +15,10 @@ from scaffolds.model import Model, ToolSchema
 from scaffolds.opening import Opening, opening
 from scaffolds.sampling import Sampling
 from scaffolds.submit import SubmitProtocol
-from scaffolds.tools import Tool
+from scaffolds.tools import OnMachine, Tool
 from scaffolds.toolsets import made
 from tasks.sandbox import Sandbox
-from tasks.task import Brief
+from tasks.task import Brief, MachineBrief
 
 
 class FirstRequest(NamedTuple):
@@ -50,17 +50,17 @@ class Assembled:
                     brief,
                     model,
                     sandbox,
-                    lambda so_far: self._loop(model, sandbox, so_far),
+                    lambda so_far: self._loop(brief, model, sandbox, so_far),
                     self.opening(brief),
                 )
-        return self._loop(model, sandbox, Trajectory(Stop.SUBMITTED, uses_tools=True)).run(
-            *self.opening(brief)
-        )
+        begun = Trajectory(Stop.SUBMITTED, uses_tools=True)
+        return self._loop(brief, model, sandbox, begun).run(*self.opening(brief))
 
-    def _loop(self, model: Model, sandbox: Sandbox, so_far: Trajectory) -> Loop:
-        return Loop(self.factors.under(self.settings), self.tools(), model, sandbox, self._rules(), so_far)
+    def _loop(self, brief: Brief, model: Model, sandbox: Sandbox, so_far: Trajectory) -> Loop:
+        settings, rules = self.factors.under(self.settings), self._rules(brief)
+        return Loop(settings, self.tools(brief), model, sandbox, rules, so_far)
 
-    def _rules(self) -> Rules:
+    def _rules(self, brief: Brief) -> Rules:
         given = self.factors
         return Rules(
             submit=given.submit,
@@ -68,11 +68,15 @@ class Assembled:
             reminders=given.reminders,
             steps_left=given.steps_left,
             review=given.agency is Agency.REVIEW,
+            about_machine=isinstance(brief, MachineBrief),
         )
 
-    def tools(self) -> dict[str, Tool]:
+    def tools(self, brief: Brief) -> dict[str, Tool]:
         submit = self.factors.submit is SubmitProtocol.TOOL
-        return made(self.factors.tools, self.factors.under(self.settings).budget.clip, submit=submit)
+        tools = made(self.factors.tools, self.factors.under(self.settings).budget.clip, submit=submit)
+        if isinstance(brief, MachineBrief):
+            return {name: OnMachine(tool) for name, tool in tools.items()}
+        return tools
 
     def opening(self, brief: Brief) -> Opening:
         return opening(self.factors.prompt, brief, self.factors.submit)
@@ -83,5 +87,5 @@ class Assembled:
             return FirstRequest(*asked(self.factors.answer, {}, brief), ())
         system, task = self.opening(brief)
         calls = FORMATS[self.factors.under(self.settings).tool_calls]
-        system, schemas = calls.prompt(system, self.tools())
+        system, schemas = calls.prompt(system, self.tools(brief))
         return FirstRequest(system, task, tuple(schemas))

@@ -55,14 +55,19 @@ def relevant_files(
     sandbox: Sandbox, brief: Brief, *, timeout: float, budget: int = CHARACTER_BUDGET
 ) -> dict[str, str]:
     """Path → text, best first, within `budget` characters. Empty when the repository holds no readable source."""
-    if isinstance(brief, MachineBrief) and brief.workdir == "/":
-        return {}  # that would be the whole system
-    paths = candidates(lines_of(sandbox, LIST, brief.workdir, timeout))
+    paths = listed(sandbox, brief, timeout)
     if len(paths) > 1:
         words = words_of(brief.problem_statement)
         found = _occurrences(sandbox, list(words), brief.workdir, timeout)
         paths = ranked(paths, brief.problem_statement, words, found)
     return within(budget, sandbox, paths, brief.workdir)
+
+
+def listed(sandbox: Sandbox, brief: Brief, timeout: float) -> list[str]:
+    """Paths that may be shown, below the working directory."""
+    if isinstance(brief, MachineBrief) and brief.workdir == "/":
+        return []  # that would be the whole system
+    return candidates(lines_of(sandbox, LIST, brief.workdir, timeout))
 
 
 def lines_of(sandbox: Sandbox, command: str, workdir: str, timeout: float) -> list[str]:

@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from scaffolds import tree
-from scaffolds.answers import WORDS, AnswerFormat, answered, asked, conversation, put
+from scaffolds.answers import AnswerFormat, answered, asked, conversation, put, words_for
 from scaffolds.base import Settings, Stop, Trajectory
-from scaffolds.files import LIST, budget_for, candidates, lines_of, relevant_files, within
+from scaffolds.files import budget_for, listed, relevant_files, within
 from scaffolds.loop import LEAST_SECONDS, agent_step, clock, count_reply, no_reply, seconds_left, spent
 from scaffolds.model import ContextOverflow, Model, Reply, TimeUp
 from tasks.sandbox import Sandbox, SandboxGone
-from tasks.task import Brief
+from tasks.task import Brief, MachineBrief
 
 LOCATE = """\
 These are the files of a repository:
@@ -32,6 +32,19 @@ This was reported about it:
 
 Which files have to be changed? Answer with their paths, at most {most}, the most likely first, one a line, and nothing \
 else."""
+
+MACHINE_LOCATE = """\
+These are files on a machine, in {workdir}:
+
+{listing}
+
+This was asked for:
+
+{issue}
+
+Which of them have to be read or changed? Answer with their paths, at most {most}, the most likely first, one a line, and \
+nothing else."""
+"""For a task that is about a machine."""
 
 MOST_FILES, REPAIRS, MOST_LISTED = 3, 4, 1500
 TESTS = r"""
@@ -89,7 +102,8 @@ class _Work:
         files = self._located()
         self.result.files_shown = tuple(files)
         with clock(self.result):
-            start = tree.keep(self._sandbox, self._seconds)
+            # an answer about a machine may be written anywhere, and nothing would bring that back
+            start = None if self._about_machine else tree.keep(self._sandbox, self._seconds)
         system, task = asked(self._form, files, self._brief)
         for _ in range(REPAIRS):
             if stop := spent(self._settings, self.result):
@@ -108,19 +122,24 @@ class _Work:
             put(self._sandbox, path, text)
 
     @property
+    def _about_machine(self) -> bool:
+        return isinstance(self._brief, MachineBrief)
+
+    @property
     def _seconds(self) -> float:
         return self._settings.budget.command_seconds
 
     def _located(self) -> Mapping[str, str]:
         """The files to show: those that the model names, else those that the report's words point at."""
         with clock(self.result):
-            paths = candidates(lines_of(self._sandbox, LIST, self._brief.workdir, self._seconds))
+            paths = listed(self._sandbox, self._brief, self._seconds)
         budget, named = budget_for(self._model.window), list[str]()
         if len(paths) > MOST_FILES:
             listing = "\n".join(paths[:MOST_LISTED])
             issue = self._brief.problem_statement.strip()
-            request = LOCATE.format(listing=listing, issue=issue, most=MOST_FILES)
-            reply = self._ask(WORDS[self._form].system, request)
+            words = MACHINE_LOCATE if self._about_machine else LOCATE
+            request = words.format(listing=listing, issue=issue, most=MOST_FILES, workdir=self._brief.workdir)
+            reply = self._ask(words_for(self._form, self._brief).system, request)
             self._settings.on_step(agent_step(reply, (), (), 0.0))
             named = [path for path in paths if path in reply.content.split()][:MOST_FILES]
         with clock(self.result):

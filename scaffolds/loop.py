@@ -46,6 +46,8 @@ class Rules:
     """Whether each observation ends with the number of steps that are left."""
     review: bool = False
     """Whether the first submission is answered with the change that was made."""
+    about_machine: bool = False
+    """Whether the task is about a machine, whose change is files and not a repository's difference."""
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Loop:
     without_call: int = 0
     malformed: int = 0
     reviewed: bool = False
+    began: float = field(default_factory=time.monotonic)
 
     @property
     def _format(self) -> CallFormat:
@@ -130,7 +133,9 @@ class Loop:
         return asks
 
     def _review(self, timeout: float) -> str:
-        return review(self.sandbox, self.rules.submit.how, self.settings.budget.clip, timeout)
+        since = self.began if self.rules.about_machine else None
+        clip = self.settings.budget.clip
+        return review(self.sandbox, self.rules.submit.how, clip, timeout, machine_since=since)
 
     def _apply(self, call: Call) -> str:
         checked = call.checked

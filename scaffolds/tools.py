@@ -6,6 +6,7 @@ A tool turns arguments into one observation, a text for the model. What the agen
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -96,6 +97,24 @@ class Submit:
 
     def apply(self, sandbox: Sandbox, arguments: Arguments, timeout: float) -> str:  # noqa: ARG002
         return "submitted"
+
+
+MACHINE_WORDS = (("in the repository", "on the machine"), ("the repository's root", "the working directory"))
+"""What tools say of a repository, and what they say where there is none."""
+
+
+class OnMachine:
+    """A tool in the words of a task about a machine. Its words for a repository stay, letter by letter, as runs had them."""
+
+    def __init__(self, tool: Tool) -> None:
+        self._tool, self.arguments = tool, tool.arguments
+        words = json.dumps(tool.schema)
+        for of_repository, of_machine in MACHINE_WORDS:
+            words = words.replace(of_repository, of_machine)
+        self.schema: ToolSchema = json.loads(words)
+
+    def apply(self, sandbox: Sandbox, arguments: Any, timeout: float) -> str:
+        return self._tool.apply(sandbox, arguments, timeout)
 
 
 def observe(result: ExecResult, timeout: float, clip: int | Clip = LONGEST_OBSERVATION) -> str:
