@@ -8,42 +8,30 @@ import os
 import shutil
 import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
+from evals.commands import interrupts
 from evals.commands.index import WIDTH, help_page
 
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line on stderr and an exit code, never a traceback."""
     prepare_streams()
-    if (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # not where a shell told us to ignore it
-        signal.signal(signal.SIGINT, interrupted)
-    if sys.argv[1:] in (["--help"], ["-h"]) and shutil.get_terminal_size().columns >= WIDTH:
-        sys.stdout.write(help_page())
-        return
     try:
-        run_application()
+        with interrupts.noticed():
+            if sys.argv[1:] in (["--help"], ["-h"]) and shutil.get_terminal_size().columns >= WIDTH:
+                sys.stdout.write(help_page())
+                return
+            run_application()
     except KeyboardInterrupt:  # at whatever point, the imports included
-        sys.exit(130)
+        end_stopped()
 
 
-def interrupted(_signal: int, frame: FrameType | None) -> None:
-    """Ctrl-C. What is raised while a module is loaded, libraries may swallow (in the middle of a class, in a C call): it ends at once."""
-    while frame is not None:
-        if frame.f_code.co_filename == IMPORTING:
-            if sys.stderr.isatty():
-                os.write(sys.stderr.fileno(), SHOW_CURSOR)
-            os._exit(130)
-        frame = frame.f_back
-    raise KeyboardInterrupt
-
-
-IMPORTING = "<frozen importlib._bootstrap>"
-SHOW_CURSOR = b"\x1b[?25h"
-"""What was turning hid it."""
+def end_stopped() -> NoReturn:
+    """Whoever cannot wait until threads have ended has no need to."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(interrupts.STOPPED))
+    interrupts.last_words()
+    sys.exit(interrupts.STOPPED)
 
 
 def prepare_streams() -> None:
@@ -71,6 +59,8 @@ def run_application() -> None:
     except OSError as error:
         end(describe(error), UserError.exit_code if error.errno in WRONG_PATH else MachineError.exit_code)
     except SystemExit as ended:  # Typer's 1 for a reader who went away (`| head`) would say "not judged"
+        if interrupts.is_dealt_with(ended):
+            raise KeyboardInterrupt from None
         sys.exit(128 + signal.SIGPIPE if isinstance(ended.__context__, BrokenPipeError) else ended.code)
 
 

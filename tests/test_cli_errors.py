@@ -17,7 +17,8 @@ import pytest
 from evals.commands import output
 from evals.commands.application import app
 from evals.commands.grade import without_limits
-from evals.commands.run import _exit_code, resuming, spoiled
+from evals.commands.run import _exit_code, spoiled
+from evals.commands.stopping import resuming
 from evals.record import AttemptKey, Failure, Outcome, Party, Record
 from evals.run.plan import RunPlan, load_plan, plan_keys, settings
 from tasks.backend import TestLimits

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.commands.grade import _sum_up
+from evals.commands.tasks_check import _sum_up
 from evals.grade import check_tasks, official
 from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task, excluded_tasks
 from evals.grade.grader import Grader, conservative

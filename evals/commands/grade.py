@@ -1,46 +1,27 @@
-"""`asclaimed grade` and `asclaimed tasks check`: verdicts from what is on disk, and whether tasks can give any."""
+"""`asclaimed grade`: verdicts from what is on disk."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.commands.options import (
-    AllowUnlimitedOption,
-    IdsOption,
-    JsonOption,
-    LimitOption,
-    MirrorOption,
-    ProScriptsOption,
-    SampleOption,
-    SeedOption,
-    TasksOption,
-)
-from evals.commands.output import a_file, check_output, print_json
+from evals.commands import interrupts
+from evals.commands.options import AllowUnlimitedOption, JsonOption
+from evals.commands.output import print_json
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evals.grade.check_tasks import CheckedTask
     from evals.grade.regrade import Graded
     from tasks.backend import TestLimits
 
 GRADER = "swebench==5.0.2"
 GraderOption = Annotated[
     str, typer.Option("--grader", help="The official grader, as swebench==VERSION.", metavar="swebench==X")
-]
-NetworkOption = Annotated[
-    bool,
-    typer.Option("--network", help="Give the official grader's tests a network, as grading.network does."),
-]
-CheckListOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", parser=a_file, metavar="FILE", help="Write the list here; a plan takes it as `reliable`."
-    ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", help="Test runs at once.", min=1)]
 
@@ -156,20 +137,34 @@ def _grade_run(
     as_json: bool,
 ) -> None:
     from evals.commands.preflight import grading_lines
+    from evals.commands.stopping import stoppable_tests
     from evals.grade.grader import Grader
-    from evals.grade.regrade import grade_run, to_grade
+    from evals.grade.regrade import grade_run, to_grade, unjudged_before
     from evals.report.text import plain
     from evals.run import manifest
 
+    to_go_on = f"to go on: asclaimed grade {shlex.quote(str(run))}"
+    interrupts.remember(lambda: to_go_on)
     plan = manifest.load(run).plan
     name, limits = name or plan.grader, plan.test_limits
     if allow_unlimited:
         limits = without_limits(limits)
     keys, tasks = to_grade(run, again=again or fresh)
-    for line in grading_lines(run, keys, tasks, name, _progress):
+    for line in grading_lines(run, keys, tasks, name, say_once):
         typer.echo(plain(line, 500), err=True)
-    with Grader(name, limits=limits, cached=not fresh, progress=_progress, run=run.name) as grader:
-        graded = _shown(grade_run(run, grader, keys, tasks, workers=workers), as_json)
+    with (
+        stoppable_tests(run.name) as stop,
+        Grader(
+            name,
+            limits=limits,
+            cached=not fresh,
+            progress=say_once,
+            run=stop.label,
+            abandoned=stop.abandoned,
+        ) as grader,
+    ):
+        grades = grade_run(run, grader, keys, tasks, workers=workers, stop=stop)
+        graded = _shown(grades, as_json)
     if as_json:
         print_json([line.as_json() for line in graded])
     resolved = sum(line.grade.outcome == "resolved" for line in graded)
@@ -177,12 +172,16 @@ def _grade_run(
         bool(g.strict and g.strict.outcome != g.official.outcome) for g in (x.grade for x in graded)
     )
     unjudged = sum(line.grade.outcome == "not_judged" for line in graded)
+    before = unjudged_before(run, {line.key for line in graded})
     typer.echo(
         f"{len(graded)} graded, {resolved} resolved, {unjudged} not judged; "
-        f"official and strict differ on {differing}",
+        f"official and strict differ on {differing}" + f"; {before} of before stay not judged" * bool(before),
         err=True,
     )
-    if unjudged:
+    if len(graded) < len(keys):
+        typer.echo(to_go_on, err=True)
+        raise typer.Exit(interrupts.STOPPED)
+    if unjudged or before:
         raise typer.Exit(1)
 
 
@@ -205,79 +204,7 @@ def _shown(graded: Iterator[Graded], as_json: bool) -> list[Graded]:
     return kept
 
 
-def _progress(what: str, _fraction: float | None) -> None:
+def say_once(what: str, _fraction: float | None) -> None:
     """An image that is pulled or built takes minutes: say so, once a step."""
     if _fraction is None:
         typer.echo(what, err=True)
-
-
-def check_tasks(
-    tasks: TasksOption,
-    ids: IdsOption = None,
-    sample: SampleOption = None,
-    seed: SeedOption = None,
-    limit: LimitOption = None,
-    pro_scripts: ProScriptsOption = None,
-    registry_mirror: MirrorOption = None,
-    k: Annotated[int, typer.Option("-k", help="Runs of the gold patch, and runs of no patch.", min=1)] = 3,
-    grader: GraderOption = GRADER,
-    workers: WorkersOption = 1,
-    network: NetworkOption = False,
-    allow_unlimited: AllowUnlimitedOption = False,
-    out: CheckListOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check that the gold patch passes and doing nothing fails, k times each, on this machine."""
-    from evals.grade import check_tasks as reliability
-    from evals.report.text import plain
-    from tasks import catalog, selection
-    from tasks.backend import TestLimits
-    from tasks.mirrors import mirrored
-    from tasks.sandbox import Limits
-
-    if out is not None:
-        check_output(out)
-    wanted = None if ids is None else selection.read_ids(ids)
-    found = catalog.load(tasks, ids=wanted, sample=sample, seed=seed, limit=limit, pro_scripts=pro_scripts)
-    found = mirrored(found, registry_mirror or ())
-    limits = TestLimits(container=Limits(allow_unlimited=allow_unlimited), network=network)
-    checked = []
-    for task in reliability.check(
-        found, k=k, limits=limits, grader=grader, workers=workers, progress=_progress
-    ):
-        if not as_json:
-            typer.echo(f"{task.verdict:<11} {plain(task.id)}  {plain(task.reason)}".rstrip())
-        checked.append(task)
-        if out is not None:  # after each one: a whole benchmark takes hours
-            saved = reliability.CheckList(
-                grader=grader, k=k, limits=limits, host=reliability.host(), tasks=tuple(checked)
-            )
-            reliability.save(out, saved)
-    if as_json:
-        print_json([task.model_dump(mode="json") for task in checked])
-    _sum_up(checked, k)
-
-
-def _sum_up(checked: list[CheckedTask], k: int) -> None:
-    """The last line of `tasks check`, and its exit code."""
-    from evals.grade import check_tasks as reliability
-    from evals.report.text import plain
-
-    reliable = sum(task.verdict is reliability.Reliability.RELIABLE for task in checked)
-    excluded = sum(task.excluded for task in checked)
-    for task in checked:
-        if task.weak:
-            typer.echo(
-                f"weak: {plain(task.id)}: a guess passes the strict grader {_how_often(task.guess)}", err=True
-            )
-    typer.echo(f"{reliable} of {len(checked)} tasks reliable at k = {k}, {excluded} to exclude", err=True)
-    if reliable + excluded < len(checked) or not reliable:
-        raise typer.Exit(1)
-
-
-def _how_often(guess: float | None) -> str:
-    if guess is None:
-        return "nobody knows how often"
-    return (
-        "as often as not, or more: its tests expect no values" if guess == 1 else f"once in {1 / guess:.3g}"
-    )

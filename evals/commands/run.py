@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -187,7 +185,8 @@ def _ids(text: str | None) -> list[str] | None:
 
 
 def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool, as_json: bool) -> None:
-    from evals.commands import session
+    from evals.commands import interrupts, session
+    from evals.commands.stopping import resuming, to_go_on
     from evals.imports.predictions import write_predictions
     from evals.run import manifest
     from evals.run.lock import run_lock
@@ -199,6 +198,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool,
     session.check_scaffolds(plan)
     for line in session.notes(plan):
         _say(console, f"note: {line}")
+    interrupts.remember(partial(to_go_on, directory))
     with run_lock(directory):
         if retry_unjudged and (directory / "manifest.json").exists():
             forget_unjudged(directory, open_keys(directory, manifest.load(directory)))
@@ -207,7 +207,7 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool,
         _report(directory, as_json=as_json)
     unjudged = made.tally.unjudged if grade else spoiled(directory)
     if not made.finished:
-        _say(console, f"to go on: {resuming(directory)}")
+        _say(console, to_go_on(directory))
     elif unjudged:
         _say(console, retry_hint(unjudged, resuming(directory)))
     raise typer.Exit(_exit_code(made.finished, bool(unjudged)))
@@ -244,13 +244,6 @@ def spoiled(directory: Path) -> int:
 
     rows = from_run_dir(directory).rows
     return sum(row.outcome is Outcome.NOT_JUDGED and row.failure != "missing" for row in rows)
-
-
-def resuming(directory: Path) -> str:
-    """The command that goes on where this one stopped."""
-    words = ["asclaimed", *sys.argv[1:]]
-    named = any(word == "--out" or word.startswith("--out=") for word in words)
-    return shlex.join(words if named else [*words, "--out", str(directory)])
 
 
 def retry_hint(unjudged: int, command: str) -> str:

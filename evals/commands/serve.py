@@ -112,12 +112,15 @@ def _stay(server: ServerHandle, console: Console) -> None:
     """Keep the server until a signal asks to end; then stop it. Raises `MachineError` when it dies by itself."""
     import time
 
+    from evals.commands.interrupts import took_notice
+
     console.print("Ctrl-C stops it")
     with server:
         try:
             while server.is_alive():
                 time.sleep(1)
         except KeyboardInterrupt:
+            took_notice()
             return
         raise MachineError(
             "llama-server ended by itself: start it again, with a smaller --ctx if memory was short"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from evals.commands.grade import check_tasks
 from evals.commands.options import (
     IdsOption,
     JsonOption,
@@ -17,6 +16,7 @@ from evals.commands.options import (
     SeedOption,
     TasksOption,
 )
+from evals.commands.tasks_check import check_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

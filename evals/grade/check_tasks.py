@@ -11,6 +11,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -19,6 +20,7 @@ from evals.grade.check_machines import solved, start
 from evals.grade.grader import Grader
 from evals.grade.judge import NotJudged
 from evals.record import WEAK, GraderVerdict, Outcome
+from evals.run.lock import Stop
 from tasks.backend import Progress, TestLimits, quiet
 from tasks.disk import write_json
 from tasks.errors import UserError
@@ -87,14 +89,26 @@ def check(
     grader: str,
     workers: int,
     progress: Progress = quiet,
+    stop: Stop | None = None,
 ) -> Iterator[CheckedTask]:
-    """Check each task, in order. No run of the official column is taken from the cache. Raises `MachineError` where there is no Docker."""
+    """Check each task, in order, and none more once `stop` is asked for. No run of the official column is taken from the cache.
+
+    Raises `MachineError` where there is no Docker.
+    """
+    stop = stop or Stop()
+    grading = partial(
+        Grader, grader, limits=limits, progress=progress, run=stop.label, abandoned=stop.abandoned
+    )
     with (
-        Grader(grader, limits=limits, cached=False, progress=progress, strict=False) as official,
-        Grader(grader, limits=limits, progress=progress) as both,
+        grading(cached=False, strict=False) as official,
+        grading() as both,
         ThreadPoolExecutor(workers) as pool,
     ):
-        yield from pool.map(lambda task: check_task(task, k, official, both), tasks)
+
+        def unless_stopping(task: Task) -> CheckedTask | None:
+            return None if stop.asked.is_set() else check_task(task, k, official, both)
+
+        yield from filter(None, pool.map(unless_stopping, tasks))
 
 
 def check_task(task: Task, k: int, official: Grader, both: Grader) -> CheckedTask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from evals.grade.grader import Grader
 from evals.record import AttemptKey, Grade, GraderVerdict, Outcome, Party, Record, grade_of
 from evals.run import manifest as manifests
 from evals.run.ledger import Ledger
-from evals.run.lock import run_lock
+from evals.run.lock import Stop, run_lock
 from evals.run.pins import known_images, pinned
 from evals.run.plan_tasks import load_tasks
 from tasks.disk import write_json
@@ -64,17 +64,32 @@ def to_grade(run: Path, *, again: bool) -> tuple[list[AttemptKey], dict[str, Tas
     return keys, {task.id: task for task in pinned(load_tasks(manifest.plan), known_images(run, manifest))}
 
 
+def unjudged_before(run: Path, graded: Collection[AttemptKey]) -> int:
+    """Attempts that an earlier grading left without a verdict, and that were none of these."""
+    keys = [key for key in manifests.load(run).frozen_keys() if key not in graded]
+    grades = (grade_of(key.directory(run)) for key in keys)
+    return sum(grade is not None and grade.outcome is Outcome.NOT_JUDGED for grade in grades)
+
+
 def grade_run(
-    run: Path, grader: Grader, keys: Sequence[AttemptKey], tasks: Mapping[str, Task], *, workers: int = 1
+    run: Path,
+    grader: Grader,
+    keys: Sequence[AttemptKey],
+    tasks: Mapping[str, Task],
+    *,
+    workers: int = 1,
+    stop: Stop | None = None,
 ) -> Iterator[Graded]:
-    """Grade these records, and write the grades down. Raises `UserError`."""
+    """Grade these records, and write the grades down; none that is not begun when `stop` is asked for. Raises `UserError`."""
+
+    def unless_stopping(key: AttemptKey) -> Graded | None:
+        return None if stop and stop.asked.is_set() else _grade_one(run, key, tasks.get(key.task_id), grader)
+
     with run_lock(run):
         ledger = Ledger(run / "ledger.jsonl")
         try:
             with ThreadPoolExecutor(max(1, workers)) as pool:
-                for graded in pool.map(
-                    lambda key: _grade_one(run, key, tasks.get(key.task_id), grader), keys
-                ):
+                for graded in filter(None, pool.map(unless_stopping, keys)):
                     ledger.append(
                         "attempt-graded",
                         outcome=graded.grade.outcome,
