@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from pydantic import Field
 
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import Frozen, ImageSpec, Task, Verifier
+from tasks.task import Compose, Frozen, ImageSpec, Task, Verifier
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and how much of it, 0 to 1; None = unknown. At least once a second while an image is
@@ -37,6 +37,8 @@ class Prepared(Frozen):
     base: str | None
     notes: tuple[str, ...]
     """Findings about the image that a reader should know."""
+    compose: Compose = Compose()
+    """The task's, with ids of images that are here."""
 
 
 EVAL_FILE = "/eval.sh"
@@ -117,6 +119,8 @@ class VerifierRun(NamedTuple):
     """`seconds` of it is not used: the verifier has its own."""
     run: str = ""
     """Labels the machine, for `Backend.reap`."""
+    compose: Compose = Compose()
+    """Services of it are started beside the machine, fresh as well."""
 
 
 class Left(NamedTuple):
@@ -179,11 +183,12 @@ class ImageStore(Protocol):
 
     def evict(self, task: Task) -> str:
         """Remove its image and what was made of it; why it stays, else "". What was here before the run stays, unless the
-        plan says otherwise."""
+        plan says otherwise; so do images of its services, for other tasks' may be the same."""
         ...
 
 
 NO_MOUNTS: Mapping[str, Path] = MappingProxyType({})
+NO_COMPOSE = Compose()
 
 
 class Backend(Protocol):
@@ -205,12 +210,15 @@ class Backend(Protocol):
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
         verifier: Verifier | None = None,
+        compose: Compose = NO_COMPOSE,
     ) -> Sandbox:
         """A sandbox of a prepared image (its id). `labels` name the run and the attempt, for `reap`.
 
         `mounts`: path inside → directory of this machine, to be read there. Raises `MachineError` where that cannot be.
         `verifier`: it is to run in there when the agent is gone: its kit is there from the start, and the sandbox is a
         `VerifyingSandbox`.
+        `compose`: its services serve when this returns, and are gone with the sandbox. Raises `ServiceError` for one that
+        does not come up.
         """
         ...
 

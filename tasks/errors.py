@@ -45,6 +45,14 @@ class GoldError(TaskError):
     """The task's own fix does not fit its own image: nobody can solve it here."""
 
 
+class ServiceError(TaskError):
+    """A service of the task's own does not come up beside its machine."""
+
+
+OF_THE_TASK = (GoldError, ServiceError)
+"""What is the task's doing, and nobody else's."""
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'X'?` for the known name that is most like `name`, or nothing."""
     from difflib import get_close_matches

@@ -55,12 +55,10 @@ def mirrored(tasks: Iterable[Task], mirrors: Sequence[str]) -> list[Task]:
     """The same tasks, same hashes, whose images are looked for on these mirrors first. Raises `UserError`."""
     for text in mirrors:
         parse(text)
-    spec = {"mirrors": tuple(mirrors)}
-    return (
-        list(tasks)
-        if not mirrors
-        else [task.model_copy(update={"image": task.image.model_copy(update=spec)}) for task in tasks]
-    )
+    update = {"mirrors": tuple(mirrors)}
+    if not mirrors:
+        return list(tasks)
+    return [task.with_images(lambda image: image.model_copy(update=update)) for task in tasks]
 
 
 def names(spec: ImageSpec, machine: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -125,6 +125,52 @@ class ImageSpec(Frozen):
     """Where to look first (`tasks.mirrors`): decides the way to the image, not which one it is."""
     digest: str = Field(default="", exclude=True)
     """`sha256:…` in a registry, once a run has pinned it; "" = whatever the name stands for now."""
+    dockerfile: str = Field(default="Dockerfile", exclude=True)
+    """In the context."""
+
+
+class HealthCheck(Frozen):
+    """How it is found out that a service serves. Times in seconds."""
+
+    test: tuple[str, ...] = ()
+    """As Docker has it: `CMD` and words, `CMD-SHELL` and a line of shell, or `NONE`; empty = the image's own."""
+    interval: float = Field(default=30.0, gt=0)
+    timeout: float = Field(default=30.0, gt=0)
+    retries: int = Field(default=3, ge=1)
+    start_period: float = Field(default=0.0, ge=0)
+
+
+class Service(Frozen):
+    """A machine of its task's beside the agent's, on the same loopback: there is no other network."""
+
+    name: str
+    image: ImageSpec
+    aliases: tuple[str, ...] = ()
+    """Other names for it."""
+    entrypoint: tuple[str, ...] | None = None
+    """None = the image's; so with the next three where they are empty."""
+    command: tuple[str, ...] | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    workdir: str = ""
+    user: str = ""
+    after: dict[str, str] = Field(default_factory=dict)
+    """What has to be there before it → how, in compose's words (`service_healthy`)."""
+    health: HealthCheck | None = None
+    """None = the image's own, if it has one."""
+    ends: bool = False
+    """Another one waits for its end: it is no server."""
+    restart: str = "no"
+    tmpfs: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    """Paths that get a disk of their own, which goes with the service."""
+
+
+class Compose(Frozen):
+    """What a task's compose file adds to the machine of its image."""
+
+    environment: dict[str, str] = Field(default_factory=dict)
+    services: tuple[Service, ...] = ()
+    """Each after those that it waits for."""
 
 
 class Task(Frozen):
@@ -136,6 +182,22 @@ class Task(Frozen):
     image: ImageSpec
     brief: Brief
     checks: Checks | Verifier
+    compose: Compose = Field(default=Compose(), exclude=True)
+    """Left out of the hash, which covers a verifier's whole directory."""
+
+    @property
+    def images(self) -> tuple[ImageSpec, ...]:
+        """Its own, and those of its services, each once."""
+        every = (self.image, *(service.image for service in self.compose.services))
+        return tuple({image.reference: image for image in every}.values())
+
+    def with_images(self, change: Callable[[ImageSpec], ImageSpec]) -> Self:
+        """The same task, same hash, whose images are had another way."""
+        services = tuple(
+            service.model_copy(update={"image": change(service.image)}) for service in self.compose.services
+        )
+        compose = self.compose.model_copy(update={"services": services})
+        return self.model_copy(update={"image": change(self.image), "compose": compose})
 
     @property
     def patch_checks(self) -> Checks:

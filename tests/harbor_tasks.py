@@ -246,3 +246,64 @@ def write_tasks(home: Path) -> Path:
     for task in TASKS:
         write_task(home, task)
     return home
+
+
+STORED = OwnTask(
+    "stored",
+    "Put what http://store/secret says under http://store/answer.",
+    "from urllib.request import urlopen\n\n\ndef test_it_is_stored():\n"
+    "    assert urlopen('http://store/answer', timeout=5).read() == b'k-77'\n",
+    "python3 - <<'END'\nimport os\nfrom urllib.request import Request, urlopen\n"
+    "secret = urlopen(os.environ['STORE'] + '/secret').read()\n"
+    "urlopen(Request(os.environ['STORE'] + '/answer', data=secret, method='PUT'))\nEND\n",
+    category="services",
+)
+STORE = """\
+import http.server, os
+
+KEPT = {"/secret": os.environ["SECRET"].encode()}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, code, body=b""):
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.answer(200 if self.path in KEPT else 404, KEPT.get(self.path, b""))
+
+    def do_PUT(self):
+        KEPT[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(204)
+
+
+http.server.HTTPServer(("", 80), Handler).serve_forever()
+"""
+COMPOSE = """\
+services:
+  main:
+    depends_on:
+      store: {condition: service_healthy}
+    environment: {STORE: "http://store"}
+  store:
+    build: ./store
+    environment: {SECRET: "${SECRET_OF_TESTS:-k-77}"}
+    expose: ["80"]
+    healthcheck:
+      test: [CMD, python3, -c, "import urllib.request as u; u.urlopen('http://localhost/secret')"]
+      interval: 1s
+      timeout: 10s
+"""
+
+
+def write_served(home: Path) -> Path:
+    """A task with a service: a store beside its machine, which its verifier asks."""
+    environment = write_task(home, STORED) / "environment"
+    (environment / "store").mkdir()
+    dockerfile = 'ARG BASE\nFROM ${BASE}\nCOPY store.py /store.py\nCMD ["python3", "/store.py"]\n'
+    (environment / "store" / "Dockerfile").write_text(dockerfile)
+    (environment / "store" / "store.py").write_text(STORE)
+    (environment / "docker-compose.yaml").write_text(COMPOSE)
+    return environment.parent

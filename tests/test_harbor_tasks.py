@@ -116,7 +116,7 @@ def test_the_newest_schema(tmp_path: Path) -> None:
         ("[environment]\nmcp_servers = [{ name = 'x' }]", "MCP"),
         ("[verifier]\nenvironment_mode = 'separate'", "environment of its own"),
         ("[verifier]\nuser = 'tester'", "as another user than root"),
-        ("[environment.env]\nA = '1'", "sets variables in the environment"),
+        ("[environment.env]\nA = '${A}'", "takes A from the environment"),
         ("[verifier.env]\nOPENAI_API_KEY = '${OPENAI_API_KEY}'", "takes OPENAI_API_KEY from the environment"),
     ],
 )
@@ -141,11 +141,11 @@ def test_what_one_machine_of_ours_is_not_is_refused_by_name(tmp_path: Path, toml
         ("main:\n    environment: ['GH_TOKEN=${GH_TOKEN}']\n    volumes: ['/:/host']", "takes GH_TOKEN from"),
         ("main:\n    environment: {KEY: $KEY}", "takes KEY from"),
         ("main:\n    volumes: ['cache:/cache']", "mounts cache"),
-        ("main:\n    environment: ['MODE=fast']", "sets variables in the environment of its machine"),
+        ("main:\n    environment: [GH_TOKEN]", "takes GH_TOKEN from"),
+        ("main:\n    build: {context: ., dockerfile: Other}", "is built from Other"),
         ("main:\n    command: [redis-server]", "starts a service in its machine"),
         ("main:\n    shm_size: 2g", "sets shm_size"),
         ("main:\n    build: ./other", "is built from ./other"),
-        ("main:\n    image: x\n  api:\n    image: y", "has services beside its own machine (api)"),
         ("website:\n    ports: ['80:80']\n  api:\n    image: y", "opens ports of the host"),
     ],
 )

@@ -19,8 +19,9 @@ import pytest
 from tasks import supervisor
 from tasks.docker.create import container_options
 from tasks.docker.daemon import LABEL, client
+from tasks.docker.delivery import create_supervised
 from tasks.docker.images import sandbox_base
-from tasks.docker.sandbox import DockerSandbox, create_supervised, open_sandbox
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
 from tasks.docker.stream import Connection
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox, SandboxError, SandboxGone

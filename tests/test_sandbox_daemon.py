@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import ssl
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 from pathlib import Path
@@ -29,6 +27,7 @@ from tasks.host import boot_id, pid_namespace, process_start
 from tasks.sandbox import SandboxError, SandboxGone
 from tests.fakes.docker_calls import before_each_call, refusing
 from tests.fakes.docker_daemon import daemon_that_says
+from tests.fakes.foreign_image import foreign_image
 
 ROOT = Path(__file__).parents[1]
 ROOTLESS = {"MemoryLimit": False, "PidsLimit": False, "CgroupVersion": "1", "ServerVersion": "20.10"}
@@ -200,26 +199,5 @@ def test_processors_that_are_neither_there_nor_emulated_are_known(docker_daemon:
 
 @pytest.mark.docker
 def test_an_image_for_another_processor_is_one_line(docker_daemon: None) -> None:
-    layer, packed = io.BytesIO(), io.BytesIO()
-    tarfile.open(fileobj=layer, mode="w").close()
-    digest = hashlib.sha256(layer.getvalue()).hexdigest()
-    config = {
-        "architecture": "s390x",
-        "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-    }
-    listed = [{"Config": "config.json", "RepoTags": ["asclaimed/test:s390x"], "Layers": ["layer.tar"]}]
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, data in {
-            "config.json": json.dumps(config).encode(), "manifest.json": json.dumps(listed).encode(), "layer.tar": layer.getvalue(),
-        }.items():  # fmt: skip
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    (image,) = daemon.client().images.load(packed.getvalue())
-    try:
-        with pytest.raises(TaskError, match="is for s390x, and Docker's machine is"):
-            open_sandbox(str(image.id))
-    finally:
-        daemon.client().images.remove("asclaimed/test:s390x", force=True)
+    with foreign_image() as image, pytest.raises(TaskError, match="is for s390x, and Docker's machine is"):
+        open_sandbox(image)

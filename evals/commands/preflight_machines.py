@@ -32,7 +32,8 @@ def machine_lines(manifest: Manifest, tasks: Sequence[Task], progress: Progress)
     able = {name: verifier for name, verifier in found.items() if not verifier.refused}
     if able:
         yield from kit_lines(able, progress)
-        if shared := sorted(set(manifest.plan.grading.shared) & able.keys()):
+        served = {task.id for task in tasks if task.compose.services}
+        if shared := sorted({*manifest.plan.grading.shared, *served} & able.keys()):
             yield f"SHARED: {', '.join(shared)}: verified in the agent's own machine; a pass counts in the upper bound alone"
         yield from (f"PROTOCOL, {point.line}" for point in manifest.conditions if not point.same)
 
@@ -62,10 +63,13 @@ def size_lines(manifest: Manifest) -> Iterator[str]:
 
 
 def shared_kits(plan: RunPlan, tasks: Sequence[Task]) -> dict[str, str]:
-    """Task id → kit, of those whose verifier runs in the agent's own machine. Raises `UserError` for one that is none."""
+    """Task id → kit, of those whose verifier runs in the agent's own machine. Raises `UserError` for one that is none.
+
+    A task with services is one of them: what an agent did to these is a part of its answer, and no image holds it.
+    """
     found = {task.id: task.verifier for task in tasks if task.verifier}
     kits = {}
-    for name in plan.grading.shared:
+    for name in dict.fromkeys((*plan.grading.shared, *(task.id for task in tasks if task.compose.services))):
         if name not in found:
             raise UserError(f"grading.shared: {name} is no task about a machine in this run")
         with suppress(TaskError):  # said before; it is not judged

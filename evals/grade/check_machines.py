@@ -11,7 +11,7 @@ from evals.grade.reward import read_reward
 from evals.grade.verifier import VerifierGrader, not_judged
 from evals.record import Grade, GraderVerdict, Outcome
 from evals.run.controls import Oracle
-from evals.run.kept_verification import collected
+from evals.run.kept_verification import KeptVerification, collected, shared_key
 from evals.run.state import REPOSITORY
 from scaffolds.base import Settings
 from tasks.backend import VerifierResult, VerifyingSandbox
@@ -23,6 +23,8 @@ def solved(states: VerifierGrader, task: Task, verifier: Verifier) -> Grade:
     """What its verifier says of its own solution's work. Raises `MachineError` where there is no Docker."""
     name = f"{REPOSITORY}:check-{secrets.token_hex(8)}"
     try:
+        if task.compose.services:
+            return beside_services(states, task, verifier)
         state = states.machine.held(lambda: work(states, task, verifier, name))
         grade = states.grade_state(task, verifier, state.image)
         return grade if grade.outcome is Outcome.RESOLVED else explained(states, task, verifier, grade)
@@ -30,6 +32,16 @@ def solved(states: VerifierGrader, task: Task, verifier: Verifier) -> Grade:
         return not_judged(reason)
     finally:
         states.machine.backend.forget(name)
+
+
+def beside_services(states: VerifierGrader, task: Task, verifier: Verifier) -> Grade:
+    """As in a run: while the services run that its solution worked with. Raises `NotJudged`."""
+    kit = states.kit(verifier)
+    result = states.machine.held(lambda: beside_its_work(states, task, verifier))
+    assert result is not None
+    return states.grade_run(
+        task, verifier, KeptVerification.of(shared_key(task, kit), kit, result, shared=True)
+    )
 
 
 def explained(states: VerifierGrader, task: Task, verifier: Verifier, grade: Grade) -> Grade:
@@ -63,10 +75,16 @@ def solving(
 ) -> Iterator[Sandbox]:
     """A machine on which the task's own solution has run."""
     backend, labels = states.machine.backend, {"purpose": "checking", "run": states.machine.run}
-    image, limits = backend.prepare(task).image, states.limits.container
-    with backend.open(
-        image, workdir=task.brief.workdir, limits=limits, labels=labels, verifier=shared
-    ) as sandbox:
+    prepared, limits = backend.prepare(task), states.limits.container
+    opened = backend.open(
+        prepared.image,
+        workdir=task.brief.workdir,
+        limits=limits,
+        labels=labels,
+        verifier=shared,
+        compose=prepared.compose,
+    )
+    with opened as sandbox:
         Oracle(verifier, Settings()).solve(task.brief, None, sandbox)
         yield sandbox
 

@@ -18,7 +18,7 @@ from evals.grade.judge import NotJudged
 from evals.record import Party
 from evals.run.attempt import Abandoned
 from tasks.backend import Backend, Progress, RunRequest, RunResult, RunTests, TestLimits
-from tasks.errors import MachineError, TaskError
+from tasks.errors import OF_THE_TASK, MachineError, TaskError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
 
@@ -73,7 +73,8 @@ class Machine:
         except (SandboxError, TaskError) as error:
             self.check_not_abandoned()
             self._await_daemon()
-            raise NotJudged(Party.SANDBOX, str(error)) from error
+            party = Party.TASK if isinstance(error, OF_THE_TASK) else Party.SANDBOX
+            raise NotJudged(party, str(error)) from error
 
     def _await_daemon(self) -> None:
         deadline = time.monotonic() + DAEMON_PATIENCE

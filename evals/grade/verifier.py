@@ -84,6 +84,12 @@ class VerifierGrader:
     ) -> Grade:
         """Grade a state; a `pristine` one is its own control. Raises `NotJudged`, `MachineError`."""
         run = self._verified(task, verifier, image, directory)
+        return self.grade_run(task, verifier, run, pristine=pristine)
+
+    def grade_run(
+        self, task: Task, verifier: Verifier, run: KeptVerification, *, pristine: bool = False
+    ) -> Grade:
+        """What a run of the verifier comes to. Raises `NotJudged`, `MachineError`."""
         reading = read(run, verifier)
         official = self._official(task, verifier, reading, pristine)
         strict = strict_column(reading, official)
@@ -101,7 +107,7 @@ class VerifierGrader:
     def untouched(self, task: Task, verifier: Verifier, *, cached: bool = True) -> Reading:
         """What the verifier says of the image as it is. Raises `NotJudged`, `MachineError`."""
         image = self.machine.held(lambda: self.machine.backend.image(task.image, self._progress))
-        key = self._key(task, image, self._kit(verifier))
+        key = self._key(task, image, self.kit(verifier))
         home = cache_directory() / "verifications" / key
         with exclusive(f"verify-{key}"):
             known = KeptVerification.load(home) if cached else None
@@ -124,7 +130,7 @@ class VerifierGrader:
         return run
 
     def _run(self, task: Task, verifier: Verifier, image: str) -> KeptVerification:
-        kit = self._kit(verifier)
+        kit = self.kit(verifier)
         request = VerifierRun(
             image=image,
             workdir=task.brief.workdir,
@@ -132,13 +138,16 @@ class VerifierGrader:
             collect=collected(verifier),
             limits=roomy(self.limits, verifier),
             run=self.machine.run,
+            compose=task.compose,
         )
         self.machine.check_not_abandoned()
         result = self.machine.held(lambda: self.machine.backend.verify(request))
         self.machine.check_not_abandoned()
         return KeptVerification.of(self._key(task, image, kit), kit, result)
 
-    def _kit(self, verifier: Verifier) -> str:
+    def kit(self, verifier: Verifier) -> str:
+        """Name of the kit that its script needs. Raises `NotJudged`."""
+
         def made() -> str:
             try:
                 return self.machine.backend.kit(verifier.packages, self._progress)

@@ -257,6 +257,7 @@ def open_sandbox(
         labels=labels,
         mounts=mounts,
         verifier=task.verifier if task.id in context.shared else None,
+        compose=prepared.compose,
     )
 
 

@@ -20,6 +20,7 @@ OWN_CLOCK = "seconds in which the agent is at work"
 
 
 OWN = "the same for each"
+ONE_LOOPBACK = "one loopback for all, the agent's machine included"
 
 
 class Given(Frozen):
@@ -32,6 +33,8 @@ class Given(Frozen):
     cpus: float | None = None
     network: bool = False
     skills: int = 0
+    services: int = 0
+    """Machines beside the agent's, each with an address of its own."""
 
 
 class Machine(NamedTuple):
@@ -88,6 +91,7 @@ def given_by(task: Task) -> Given | None:
         cpus=found.cpus,
         network=found.wants_network,
         skills=len(task.brief.skills.skills) if isinstance(task.brief, MachineBrief) else 0,
+        services=len(task.compose.services),
     )
 
 
@@ -112,6 +116,9 @@ def conditions(plan: RunPlan, given: Sequence[Given], host: Mapping[str, Any]) -
     if skilled:
         theirs = f"for {skilled} of {len(given)} tasks" if skilled < len(given) else "with"
         yield Condition(name="skills", theirs=theirs, ours=plan.skills, same=plan.skills == "with")
+    if served := sum(one.services > 0 for one in given):
+        theirs = f"each an address of its own, in {served} of {len(given)} tasks"
+        yield Condition(name="network of services", theirs=theirs, ours=ONE_LOOPBACK, same=False)
     if given:
         online = sum(one.network for one in given)
         said = "a network" if online == len(given) else f"{online} of {len(given)} a network"

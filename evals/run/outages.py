@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from evals.record import AttemptKey, Failure, Party
 from evals.run.image_supply import ImageSupply
-from evals.run.pins import digest_in, pin
+from evals.run.pins import digest_in, pinned
 from evals.run.same_server import SameServer
 from evals.run.tally import Tally
 from scaffolds.model import ModelError, Trouble
@@ -169,7 +169,7 @@ class PatientPulls:
     def prepare(self, task: Task, backend: Backend) -> Prepared:
         """As the backend's, later if need be. Raises `RegistryError` when patience or the run is at its end."""
         with self._supply.room(task) if self._supply else nullcontext():
-            prepared = self._prepare(pin(task, self._digests.get(task.image.reference, "")), backend)
+            prepared = self._prepare(pinned([task], self._digests)[0], backend)
         self._digests.setdefault(task.image.reference, digest_in(prepared.digest or ""))
         return prepared
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from evals.record import Record, kept
 from evals.run.manifest import Manifest
 from tasks.errors import UserError
-from tasks.task import Task
+from tasks.task import ImageSpec, Task
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -46,10 +46,10 @@ def digest_in(source: str) -> str:
 
 def pinned(tasks: Iterable[Task], known: Mapping[str, str]) -> list[Task]:
     """The same tasks, same hashes, whose images are had by digest where it is known."""
-    return [pin(task, known.get(task.image.reference, "")) for task in tasks]
+    return [task.with_images(lambda image: pin(image, known.get(image.reference, ""))) for task in tasks]
 
 
-def pin(task: Task, digest: str) -> Task:
-    if not DIGEST.fullmatch(digest) or "@" in task.image.reference:
-        return task
-    return task.model_copy(update={"image": task.image.model_copy(update={"digest": digest})})
+def pin(image: ImageSpec, digest: str) -> ImageSpec:
+    if not DIGEST.fullmatch(digest) or "@" in image.reference:
+        return image
+    return image.model_copy(update={"digest": digest})

@@ -36,7 +36,7 @@ from evals.run.tool_calls import evidence
 from scaffolds.base import Step
 from scaffolds.model import ModelError
 from tasks.backend import Backend
-from tasks.errors import GoldError, TaskError, UserError, known
+from tasks.errors import OF_THE_TASK, TaskError, UserError, known
 from tasks.sandbox import SandboxError
 from tasks.task import Task
 
@@ -230,7 +230,7 @@ class Run:
             self._ledger.append("sandbox-failed", message=str(error), **key.model_dump())
             self._again(key, self._outages.of_sandbox(error, backend.answers))
         except TaskError as error:  # no image, or one with leaks that cannot be closed: final
-            party = Party.TASK if isinstance(error, GoldError) else Party.SANDBOX
+            party = Party.TASK if isinstance(error, OF_THE_TASK) else Party.SANDBOX
             self._failed(key, Failure(party=party, message=str(error)))
         else:
             self._recorded(key, record)

@@ -58,7 +58,7 @@ def availability(
     tasks: Sequence[Task], *, ask: int = ASK, progress: Progress = quiet
 ) -> dict[str, ImageAvailability]:
     """By image reference. Raises `SandboxError` and `MachineError` where the daemon fails; a registry's failure is a state."""
-    specs = {task.image.reference: task.image for task in tasks}
+    specs = {image.reference: image for task in tasks for image in task.images}
     with daemon_errors("cannot look for images"):
         found = {reference: look(spec) for reference, spec in specs.items()}
         absent = [reference for reference, known in found.items() if known.state is ImageState.UNKNOWN]
@@ -106,7 +106,7 @@ def is_ours(spec: ImageSpec) -> bool:
 def names_here(spec: ImageSpec) -> Sequence[str]:
     """Under which its image may be on this machine; one that we build is named after what it is built from."""
     if spec.context is not None and is_ours(spec):
-        return [built_reference(spec.reference, spec.context)]
+        return [built_reference(spec.reference, spec.context, spec.dockerfile)]
     return names(spec, architecture())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.backend import (
+    NO_COMPOSE,
     NO_MOUNTS,
     Prepared,
     Progress,
@@ -16,16 +17,16 @@ from tasks.backend import (
     VerifierRun,
     quiet,
 )
-from tasks.docker import daemon
+from tasks.docker import beside, daemon
 from tasks.docker.images import resolve
 from tasks.docker.inventory import drop_image
 from tasks.docker.kit import kit, mount
 from tasks.docker.prepare import prepare
-from tasks.docker.sandbox import open_sandbox
+from tasks.docker.sandbox import DockerSandbox, open_sandbox
 from tasks.docker.testing import TestContainers
 from tasks.docker.verifier import verify
-from tasks.sandbox import Limits, Sandbox
-from tasks.task import ImageSpec, Task, Verifier
+from tasks.sandbox import Limits
+from tasks.task import Compose, ImageSpec, Task, Verifier
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,24 @@ class DockerBackend:
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
         verifier: Verifier | None = None,
-    ) -> Sandbox:
-        volumes = [mount(kit(verifier.packages))] if verifier else []
-        return open_sandbox(
-            image, workdir=workdir, limits=limits, labels=labels, mounts=mounts, volumes=volumes
+        compose: Compose = NO_COMPOSE,
+    ) -> DockerSandbox:
+        sandbox = open_sandbox(
+            image,
+            workdir=workdir,
+            limits=limits,
+            labels=labels,
+            environment=compose.environment,
+            mounts=mounts,
+            volumes=[mount(kit(verifier.packages))] if verifier else [],
+            more=beside.options(compose),
         )
+        try:
+            beside.accompany(sandbox, compose, limits, labels)
+        except BaseException:
+            sandbox.close()
+            raise
+        return sandbox
 
     def image(self, spec: ImageSpec, progress: Progress = quiet) -> str:
         return resolve(spec, progress, patience=self.stall_seconds).id
@@ -65,7 +79,18 @@ class DockerBackend:
         return kit(packages, progress)
 
     def verify(self, run: VerifierRun) -> VerifierResult:
-        return verify(run)
+        if not run.compose.services:
+            return verify(run)
+        opened = self.open(
+            run.image,
+            workdir=run.workdir,
+            limits=run.limits.container,
+            labels={"purpose": "verifying", "run": run.run},
+            verifier=run.verifier,
+            compose=run.compose,
+        )
+        with opened as sandbox:
+            return sandbox.verify(run.verifier, run.collect)
 
     def forget(self, name: str) -> None:
         drop_image(name)

@@ -19,7 +19,8 @@ from docker.models.containers import Container
 from docker.types import Mount
 
 from tasks import supervisor
-from tasks.docker.daemon import architecture, client, daemon_errors, is_local
+from tasks.docker.create import create
+from tasks.docker.daemon import architecture, client, daemon_errors, is_local, remove
 from tasks.docker.hijacked import Hijacked
 from tasks.errors import MachineError
 from tasks.sandbox import SandboxError
@@ -52,6 +53,21 @@ def supervisor_mounts() -> list[Mount]:
         )
     program = supervisor.program(architecture())
     return [Mount(supervisor.PATH, str(program), type="bind", read_only=True)]
+
+
+def create_supervised(image: str, arguments: list[str], options: dict[str, Any]) -> Container:
+    """A container with the supervisor in it."""
+    mounts = supervisor_mounts()
+    container = create(image, arguments, {**options, "mounts": [*mounts, *options.get("mounts", ())]})
+    try:
+        with daemon_errors(f"cannot prepare a container of {image}"):
+            if mounts or unpacked(container, supervisor.archive(architecture())):
+                return container
+    except BaseException:
+        remove(container)
+        raise
+    remove(container)
+    return create_supervised(image, arguments, options)
 
 
 def read_only(mounts: Mapping[str, Path]) -> list[Mount]:

@@ -59,7 +59,7 @@ def resolve(spec: ImageSpec, progress: Progress = quiet, *, patience: float | No
     because one is busy: that would give some attempts another image than others.
     """
     if spec.context is not None and spec.reference.startswith(OURS):
-        return build_context(spec.reference, spec.context, progress)
+        return build_context(spec.reference, spec.context, progress, spec.dockerfile)
     names = names_of(spec, architecture())
     if found := next(filter(None, map(present, names)), None):
         return found
@@ -70,7 +70,8 @@ def resolve(spec: ImageSpec, progress: Progress = quiet, *, patience: float | No
             if spec.context is None and name == names[-1]:
                 raise
     assert spec.context is not None
-    return build_context(f"{OURS}{spec.reference.partition(':')[0].lower()}", spec.context, progress)
+    name = f"{OURS}{spec.reference.partition(':')[0].lower()}"
+    return build_context(name, spec.context, progress, spec.dockerfile)
 
 
 def present(reference: str) -> ImageInfo | None:
@@ -108,25 +109,29 @@ def pull(
         return info
 
 
-def build_context(repository: str, context: Path, progress: Progress) -> ImageInfo:
+def build_context(
+    repository: str, context: Path, progress: Progress, name: str = DOCKERFILE.name
+) -> ImageInfo:
     """Build a directory with a Dockerfile; the tag is a hash of its contents, so a second call finds it."""
-    dockerfile = context / "Dockerfile"
+    dockerfile = context / name
     if not dockerfile.is_file():
-        raise TaskError(f"{context} has no Dockerfile to build image {repository} from")
+        raise TaskError(f"{context} has no {name} to build image {repository} from")
     base = sandbox_base(progress) if stands_on_base(dockerfile) else None
-    reference = built_reference(repository, context)
+    reference = built_reference(repository, context, name)
     with exclusive(f"image-{reference}"):
         if found := present(reference):
             return found
         progress(f"building {reference}", None)
         arguments = {"BASE": base.reference} if base else {}
-        return build(reference, arguments, base.base if base else None, path=str(context))
+        label = base.base if base else None
+        return build(reference, arguments, label, path=str(context), dockerfile=name)
 
 
-def built_reference(repository: str, context: Path) -> str:
+def built_reference(repository: str, context: Path, name: str = DOCKERFILE.name) -> str:
     """What the image of a directory is called once it is built."""
-    dockerfile = context / "Dockerfile"
+    dockerfile = context / name
     base = base_reference() if dockerfile.is_file() and stands_on_base(dockerfile) else ""
+    base += "" if name == DOCKERFILE.name else f"\0{name}"
     return f"{repository.partition(':')[0]}:{context_hash(context, base)}"
 
 

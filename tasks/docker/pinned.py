@@ -30,7 +30,7 @@ def identities(tasks: Sequence[Task]) -> dict[str, str]:
 
     Raises `SandboxError` and `MachineError` where the daemon fails.
     """
-    specs = {task.image.reference: task.image for task in tasks if not is_built(task.image)}
+    specs = {image.reference: image for image in images_of(tasks) if not is_built(image)}
     found: dict[str, str] = {}
     absent: list[ImageSpec] = []
     with daemon_errors("cannot look for images"):
@@ -45,6 +45,11 @@ def identities(tasks: Sequence[Task]) -> dict[str, str]:
             asked = pool.map(partial(ask, silent), absent)
             found |= {spec.reference: digest for spec, digest in zip(absent, asked, strict=True) if digest}
     return found
+
+
+def images_of(tasks: Sequence[Task]) -> Iterator[ImageSpec]:
+    """Those of services included; some more than once."""
+    return (image for task in tasks for image in task.images)
 
 
 def is_built(spec: ImageSpec) -> bool:
@@ -77,7 +82,7 @@ def digests_of(image: str) -> list[str]:
 def others_here(tasks: Sequence[Task]) -> Iterator[tuple[str, str]]:
     """Names of pinned images that stand for another one here now, each with what it is pinned to."""
     with daemon_errors("cannot look for images"):
-        for spec in {task.image.reference: task.image for task in tasks if task.image.digest}.values():
+        for spec in {image.reference: image for image in images_of(tasks) if image.digest}.values():
             free = spec.model_copy(update={"digest": ""})
             here = look(free)
             if here.state is ImageState.PRESENT and spec.digest not in digests_of(here.image):
@@ -87,7 +92,7 @@ def others_here(tasks: Sequence[Task]) -> Iterator[tuple[str, str]]:
 def local_changes(tasks: Sequence[Task], known: dict[str, str]) -> Iterator[tuple[str, str, str]]:
     """Images that no registry is known to have and that are not what they were: name, id then, id now ("" = gone)."""
     with daemon_errors("cannot look for images"):
-        for spec in {task.image.reference: task.image for task in tasks}.values():
+        for spec in {image.reference: image for image in images_of(tasks)}.values():
             was = known.get(spec.reference, "")
             if was.startswith(LOCAL):
                 now = look(spec).image

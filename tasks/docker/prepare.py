@@ -11,7 +11,7 @@ from tasks.docker.images import ImageInfo, resolve
 from tasks.docker.leaks import clean
 from tasks.docker.start_state import start_state
 from tasks.errors import TaskError
-from tasks.task import Task
+from tasks.task import ImageSpec, Service, Task
 
 
 def prepare(task: Task, progress: Progress = quiet, *, patience: float | None = None) -> Prepared:
@@ -21,7 +21,7 @@ def prepare(task: Task, progress: Progress = quiet, *, patience: float | None = 
     """
     info: ImageInfo = resolve(task.image, progress, patience=patience)
     if task.verifier:
-        return prepare_machine(info)
+        return prepare_machine(task, info, progress)
     progress(f"closing leaks of {info.reference}", None)
     cleaned = clean(info.id, task.brief.workdir)
     start_state(cleaned.image, task.brief.workdir)
@@ -36,12 +36,13 @@ def prepare(task: Task, progress: Progress = quiet, *, patience: float | None = 
     )
 
 
-def prepare_machine(info: ImageInfo) -> Prepared:
+def prepare_machine(task: Task, info: ImageInfo, progress: Progress) -> Prepared:
     """A task about a machine starts from its image as it came: what lies in it, a repository's lost commits too, is the task."""
     if volumes := image_config(info.id).get("Volumes"):
         raise TaskError(
             f"image {info.reference} keeps {', '.join(volumes)} in volumes, which no state of the machine would hold"
         )
+    beside = {each.name: resolve(each.image, progress) for each in task.compose.services}
     return Prepared(
         image=info.id,
         source=info.id,
@@ -49,5 +50,14 @@ def prepare_machine(info: ImageInfo) -> Prepared:
         digest=info.digest,
         origin=info.origin,
         base=info.base,
-        notes=(),
+        notes=tuple(f"service {name}: {one.digest or one.id}" for name, one in beside.items()),
+        compose=task.compose.model_copy(
+            update={"services": tuple(held(each, beside[each.name].id) for each in task.compose.services)}
+        ),
     )
+
+
+def held(service: Service, image: str) -> Service:
+    """The same, of the image with this id."""
+    image_config(image)  # raises for another processor
+    return service.model_copy(update={"image": ImageSpec(reference=image)})

@@ -1,14 +1,25 @@
-"""A command of a sandbox that is talked to while it runs."""
+"""A command of a sandbox that is talked to while it runs, and what a sandbox knows of others that run beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from tasks.docker.stream import Result, Stream
 
 Blaming = Callable[[], AbstractContextManager[None]]
 """A block in which the end of the channel becomes `SandboxGone` or `SandboxError`."""
+
+
+class Companion(Protocol):
+    """A machine that is there for a sandbox, and goes with it."""
+
+    def check(self) -> None:
+        """Raises `SandboxError` where the machine around it broke it."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Process:
@@ -35,6 +46,16 @@ class Process:
         """End it, and all that it started."""
         with self._blaming():
             self._stream.reset(self._deadline)
+
+    @property
+    def ended(self) -> bool:
+        """As far as was heard by now: another command of the sandbox hears for this one, too."""
+        return self._stream.ended
+
+    def said(self) -> bytes:
+        """All that it printed, once it has ended."""
+        with self._blaming():
+            return self._stream.everything(self._deadline)
 
     def status(self) -> int:
         return self.wait().code

@@ -37,7 +37,7 @@ Asked = ManifestFacts | TaskError | RegistryError | None
 
 
 class Need(NamedTuple):
-    """One image that some of the tasks start from."""
+    """One image that some of the tasks start from, or a service of theirs."""
 
     spec: ImageSpec
     found: ImageAvailability
@@ -103,15 +103,16 @@ def pull_plan(
 
 
 def needs_of(tasks: Sequence[Task]) -> Iterator[Need]:
-    """By image, in the order of their first use."""
-    first = {task.image.reference: task for task in reversed(tasks)}
-    for reference in dict.fromkeys(task.image.reference for task in tasks):
-        task = first[reference]
-        found = look(task.image)
+    """By image, in the order of their first use; those of services included."""
+    pairs = [(image, task) for task in tasks for image in task.images]
+    first = {image.reference: (image, task) for image, task in reversed(pairs)}
+    for reference in dict.fromkeys(image.reference for image, _ in pairs):
+        image, task = first[reference]
+        found = look(image)
         here = found.state is ImageState.PRESENT
         copied = task.verifier or (here and known_clean(found.image, task.brief.workdir))
         size = BUNDLED_BYTES if reference.startswith(OURS) else CLEAN_BYTES
-        yield Need(task.image, found, copy_bytes=0 if copied else size)
+        yield Need(image, found, copy_bytes=0 if copied else size)
 
 
 def ask_registries(needs: Sequence[Need], most: int | None, progress: Progress) -> list[Need]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from docker.models.containers import Container
@@ -23,12 +24,12 @@ from tasks.backend import NO_MOUNTS, VerifierResult
 from tasks.docker import patch
 from tasks.docker.blame import died_by_itself, supervisor_is_well
 from tasks.docker.channel import Channel
-from tasks.docker.create import container_options, create
-from tasks.docker.daemon import architecture, daemon_errors, remove
-from tasks.docker.delivery import read_only, supervisor_mounts, unpacked
+from tasks.docker.create import container_options
+from tasks.docker.daemon import daemon_errors, remove
+from tasks.docker.delivery import create_supervised, read_only
 from tasks.docker.oom import OomWatch
 from tasks.docker.paths import check_file_result, checked
-from tasks.docker.process import Process
+from tasks.docker.process import Companion, Process
 from tasks.docker.stalls import stalls
 from tasks.docker.state import changed_paths, commit_stopped, stop
 from tasks.docker.stream import Connection, Stream
@@ -50,6 +51,7 @@ GRACE_SECONDS = 30.0
 START_SECONDS = 120.0
 FILE_SECONDS = 60.0
 UNLIMITED = (1 << 63) - 1
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 ATTACH = {"stdin": 1, "stdout": 1, "stream": 1}
 """The daemon closes the container's stdin when this stream ends, that is when we are gone."""
 
@@ -65,14 +67,15 @@ def open_sandbox(
     environment: Mapping[str, str] | None = None,
     mounts: Mapping[str, Path] = NO_MOUNTS,
     volumes: Sequence[Mount] = (),
+    more: Mapping[str, Any] = NOTHING_MORE,
 ) -> DockerSandbox:
-    """Start a container of `image` (id or name) and wait until it takes commands.
+    """Start a container of `image` (id or name) and wait until it takes commands. `more`: options of Docker's.
 
     Raises `TaskError` when the image is not on this machine, `SandboxError` when the daemon or the image cannot do it.
     """
     limits = limits or Limits()
     options = container_options(limits, labels or {}, user, network, {**ENVIRONMENT, **(environment or {})})
-    options |= {"entrypoint": [supervisor.PATH], "stdin_open": True, "working_dir": workdir}
+    options |= {"entrypoint": [supervisor.PATH], "stdin_open": True, "working_dir": workdir, **more}
     options["mounts"] = [*read_only(mounts), *volumes]
     container = create_supervised(image, [str(limits.idle_seconds), workdir], options)
     try:
@@ -88,21 +91,6 @@ def open_sandbox(
     return sandbox
 
 
-def create_supervised(image: str, arguments: list[str], options: dict[str, Any]) -> Container:
-    """A container with the supervisor in it."""
-    mounts = supervisor_mounts()
-    container = create(image, arguments, {**options, "mounts": [*mounts, *options.get("mounts", ())]})
-    try:
-        with daemon_errors(f"cannot prepare a container of {image}"):
-            if mounts or unpacked(container, supervisor.archive(architecture())):
-                return container
-    except BaseException:
-        remove(container)
-        raise
-    remove(container)
-    return create_supervised(image, arguments, options)
-
-
 class DockerSandbox:
     """See `tasks.sandbox.Sandbox` for the contract; made by `open_sandbox`."""
 
@@ -113,6 +101,8 @@ class DockerSandbox:
         self._gone: str | None = None
         self._closed = False
         self._watch: Watch | None = None
+        self.beside: list[Companion] = []
+        """Closed with it."""
         self._opened = time.monotonic()
         stalls()
         with daemon_errors(f"cannot attach to container {container.short_id}"):
@@ -123,7 +113,7 @@ class DockerSandbox:
         with daemon_errors(f"cannot start container {self._container.short_id}"):
             self._container.start()
             self._container.reload()
-        self._ooms = OomWatch(self._container)
+        self.ooms = OomWatch(self._container)
         self._watch = watch(self._container, self._limits)
         self._start_supervisor()
 
@@ -144,11 +134,18 @@ class DockerSandbox:
             stalls().check(began, timeout, "a command ran")
         return ExecResult(output, result.code, result.timed_out, result.total, time.monotonic() - began)
 
-    def start(self, command: str, *, timeout: float, cwd: str | None = None) -> Process:
-        """Begin a command and talk to it: its standard input stays open, its output comes as it is written."""
+    def start(
+        self, command: str, *, timeout: float, cwd: str | None = None, followed: bool = True
+    ) -> Process:
+        """Begin a command and talk to it: its standard input stays open, its output comes as it is written.
+
+        `followed` False: nobody talks to it, and of its output head and tail are kept for its end.
+        """
         deadline = time.monotonic() + timeout + GRACE_SECONDS
+        limits = self._limits
+        head, tail = (UNLIMITED, 0) if followed else (limits.output_head, limits.output_tail)
         with self._blaming():
-            stream = self._start(command, timeout, cwd, UNLIMITED, 0, deadline, stdin=True)
+            stream = self._start(command, timeout, cwd, head, tail, deadline, stdin=followed)
         return Process(stream, deadline, self._blaming)
 
     def forward(self, port: int, handler: Callable[[Connection], None]) -> None:
@@ -191,13 +188,15 @@ class DockerSandbox:
     def verify(self, verifier: Verifier, collect: Sequence[str]) -> VerifierResult:
         """As `tasks.backend.VerifyingSandbox` has it."""
         assert self._watch is not None
+        for one in self.beside:
+            one.check()
         self._gone = self._gone or "it was verified"
-        return verify_running(self._container, self._workdir, verifier, collect, self._watch, self._ooms)
+        return verify_running(self._container, self._workdir, verifier, collect, self._watch, self.ooms)
 
     def facts(self) -> SandboxFacts:
         with daemon_errors(f"cannot inspect container {self._container.short_id}"):
             self._container.reload()
-            ooms = self._ooms.count()
+            ooms = self.ooms.count()
         state = self._container.attrs["State"]
         code = None if state["Running"] else int(state["ExitCode"])
         home_made = self._watch is not None and self._watch.crowds
@@ -211,6 +210,8 @@ class DockerSandbox:
             if self._watch:
                 self._watch.stop()
             self._channel.close()
+            for one in reversed(self.beside):
+                one.close()
             remove(self._container)
             self._closed = True
 
@@ -221,7 +222,7 @@ class DockerSandbox:
         self.close()
 
     def _end(self) -> None:
-        self._ooms.count()  # the cgroup goes away with the last process
+        self.ooms.count()  # the cgroup goes away with the last process
         with daemon_errors(f"cannot stop container {self._container.short_id}"):
             stop(self._container)
         self._gone = self._gone or "it was stopped to look at its files"

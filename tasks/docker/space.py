@@ -65,7 +65,8 @@ def disk_need(
     Raises `SandboxError`, `MachineError`.
     """
     first = {(task.image.reference, task.brief.workdir): task for task in tasks}
-    images = {task.image.reference for task in tasks if not is_here(task, found)}
+    names = {image.reference for task in tasks for image in task.images}
+    images = {name for name in names if found[name].state is not ImageState.PRESENT}
     copies = [
         task for task in first.values() if attempts and not (task.verifier or has_clean_copy(task, found))
     ]

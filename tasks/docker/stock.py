@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import chain
 
 from tasks.docker.availability import ImageState, look
 from tasks.docker.daemon import architecture, daemon_errors
@@ -20,6 +21,21 @@ from tasks.sandbox import RegistryError
 from tasks.task import Task
 
 
+def missing(task: Task) -> list[Need]:
+    """Its images, those of its services included, that would have to be pulled."""
+    with daemon_errors("cannot look for images"):
+        needs = [Need(image, look(image)) for image in task.images]
+    return [need for need in needs if need.found.state is ImageState.UNKNOWN]
+
+
+def asked(need: Need) -> Need:
+    """With what the first registry that knows it says of it."""
+    for name in names(need.spec, architecture()):
+        with suppress(TaskError, RegistryError):
+            return need._replace(asked=manifest(name))
+    return need
+
+
 class DockerImages:
     """See `tasks.backend.ImageStore`."""
 
@@ -28,20 +44,13 @@ class DockerImages:
         self._since, self._with_earlier = since, with_earlier
 
     def is_missing(self, task: Task) -> bool:
-        with daemon_errors("cannot look for images"):
-            return look(task.image).state is ImageState.UNKNOWN
+        return bool(missing(task))
 
     def stored(self) -> int:
         return stored_bytes()
 
     def would_add(self, task: Task) -> int:
-        with daemon_errors("cannot look for images"):
-            need = Need(task.image, look(task.image))
-        for name in names(task.image, architecture()):
-            with suppress(TaskError, RegistryError):
-                need = need._replace(asked=manifest(name))
-                break
-        (layers,) = stored_layers([need]).values()
+        layers = chain.from_iterable(stored_layers([asked(need) for need in missing(task)]).values())
         return Shelf(layers_here()).cost(layers) + (0 if task.verifier else CLEAN_BYTES)
 
     def evict(self, task: Task) -> str:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from docker.errors import APIError, NotFound
@@ -64,6 +65,8 @@ ENVIRONMENT = {
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     "PIP_RETRIES": "0",
 }
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 class DoesNotStart(Exception):  # noqa: N818 - what happened
@@ -163,7 +166,8 @@ def finished(script: Exec, watching: Watch, seconds: float) -> int | None:
 def started(run: VerifierRun) -> Iterator[tuple[Container, Watch, OomWatch]]:
     limits = run.limits.container.model_copy(update={"pids": min(run.limits.pids, run.limits.container.pids)})
     labels = {"purpose": "verifying", "run": run.run}
-    options = container_options(limits, labels, "0", False, environment(run.image, run.verifier))
+    given = environment(run.image, run.verifier, run.compose.environment)
+    options = container_options(limits, labels, "0", False, given)
     fresh = [Mount(place, None, type="volume", no_copy=True) for place in (TESTS, LOGS)]
     life = run.verifier.seconds + 600
     options |= {"entrypoint": list(PYTHON), "mounts": [mount(kit(run.verifier.packages)), *fresh]}
@@ -196,11 +200,18 @@ def refuse_traps(container: Container) -> None:
             raise DoesNotStart(f"{path} {found.problem}")
 
 
-def environment(image: str, verifier: Verifier) -> dict[str, str]:
-    """The image's, with the kit's programs before its own, and what the task says."""
-    given = dict(pair.partition("=")[::2] for pair in image_config(image).get("Env") or ())
+def environment(image: str, verifier: Verifier, own: Mapping[str, str] = NO_VARIABLES) -> dict[str, str]:
+    """The image's, with the kit's programs before its own, and what the task says; `own` is of its machine."""
+    of_image = dict(pair.partition("=")[::2] for pair in image_config(image).get("Env") or ())
+    given = {**of_image, **own}
     home = {"HOME": given["HOME"]} if "HOME" in given else {}
-    return {**ENVIRONMENT, **home, **verifier.env, "PATH": f"{PLACE}/bin:{given.get('PATH') or USUAL_PATH}"}
+    return {
+        **ENVIRONMENT,
+        **home,
+        **own,
+        **verifier.env,
+        "PATH": f"{PLACE}/bin:{given.get('PATH') or USUAL_PATH}",
+    }
 
 
 @contextmanager

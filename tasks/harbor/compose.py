@@ -1,37 +1,36 @@
-"""A task's compose file, read for one question: whether its machine is more than the one container that we make of its Dockerfile.
+"""A task's compose file, read for one question: whether what it asks for can be had here.
 
-Many files have the service `main` alone, with what Harbor itself fills in: the image's name, places for logs, limits. Such
-a task needs no compose. Anything else is refused for the worst that it asks for, by name. Not covered: running services.
+Harbor merges it into a file of its own: the service `main` is the agent's machine, made of the task's Dockerfile or image;
+any other is a machine beside it. All that would be shared with the host, or keeps services apart from each other, is
+refused for the worst of it, by name. Not here: what a service that can be had is (`services`).
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from tasks.errors import TaskError
+from tasks.harbor.variables import OF_HARBOR, filled, from_host, missing, used_in
 
 FILES = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
 MAIN = "main"
-GIVEN = re.compile(r"\$\{?(\w+)(?:(:?-)([^}]*))?\}?")
-"""A variable in a value, and its default."""
-OF_HARBOR = frozenset({
-    "CONTEXT_DIR", "MAIN_IMAGE_NAME", "PREBUILT_IMAGE_NAME", "TEST_DIR", "NETWORK_MODE", "CPUS", "MEMORY",
-    "HOST_VERIFIER_LOGS_PATH", "ENV_VERIFIER_LOGS_PATH", "HOST_AGENT_LOGS_PATH", "ENV_AGENT_LOGS_PATH",
-    "HOST_ARTIFACTS_PATH", "ENV_ARTIFACTS_PATH",
-})  # fmt: skip
-"""What Harbor fills in by itself; anything else comes from the environment of whoever runs it."""
 PLAIN_NETWORKS = ("", "bridge", "none", "default")
 IDLE = ("sleep", "tail -f", "tail, -f")
 HARMLESS = frozenset({
     "build", "image", "command", "network_mode", "networks", "environment", "volumes", "deploy", "stdin_open", "tty", "init",
-    "ports", "container_name", "restart", "pull_policy",
+    "ports", "container_name", "restart", "pull_policy", "depends_on", "expose", "hostname", "labels", "logging",
+    "cap_drop", "stop_grace_period", "stop_signal", "platform",
 })  # fmt: skip
-"""Keys of `main` that are looked at, or change nothing for a container of ours."""
+"""Keys that are looked at, or change nothing for a container of ours."""
+OF_SERVICES = HARMLESS | {"entrypoint", "healthcheck", "tmpfs", "user", "working_dir", "profiles"}
+BUILT_BY = frozenset({"context", "dockerfile"})
 RIGHTS = {
     "privileged": "is privileged",
     "devices": "takes devices of the host",
@@ -40,81 +39,166 @@ RIGHTS = {
     "ipc": "shares memory with the host",
     "userns_mode": "has rights of its own",
 }
+VOLUME = re.compile(r"[A-Za-z0-9][\w.-]*")
+HOSTS, FROM_HOST, MOUNTS, OTHER = 6, 7, 8, 9
+"""How bad a thing is, after `RIGHTS`."""
+Why = tuple[int, str]
 
 
-def refusal(path: Path) -> str:
-    """Why a task with this file cannot be run; "" where its Dockerfile says all. Raises `TaskError` for no compose file."""
-    where = f"{path.parents[1].name}/environment/{path.name}"
+class Document(NamedTuple):
+    """A compose file: each part is a mapping, whatever the file had there."""
+
+    services: Mapping[str, Mapping[str, Any]]
+    """Without those that only a profile starts; `main` is there where the file names it."""
+    volumes: Mapping[str, Any]
+    networks: Mapping[str, Any]
+    includes: bool
+
+    @property
+    def beside(self) -> dict[str, Mapping[str, Any]]:
+        return {name: service for name, service in self.services.items() if name != MAIN}
+
+
+def document(path: Path) -> Document:
+    """Raises `TaskError` for no compose file."""
     try:
-        services = yaml.safe_load(path.read_text(encoding="utf-8"))["services"]
-        found = [why for name, service in services.items() for why in asked_by(str(name), dict(service))]
+        top = yaml.safe_load(path.read_text(encoding="utf-8"))
+        services = {str(name): dict(service or {}) for name, service in top["services"].items()}
+        volumes, networks = dict(top.get("volumes") or {}), dict(top.get("networks") or {})
     except (
         OSError,
         UnicodeDecodeError,
         yaml.YAMLError,
+        RecursionError,
         KeyError,
         TypeError,
         ValueError,
         AttributeError,
     ) as error:
-        raise TaskError(f"{where}: not a readable compose file") from error
-    beside = sorted(str(name) for name in services if name != MAIN)
-    if beside:
-        found.append((9, f"has services beside its own machine ({', '.join(beside)})"))
-    worst = min(found, default=None)
+        raise unreadable(path) from error
+    started = {name: service for name, service in services.items() if not service.get("profiles")}
+    return Document(started, volumes, networks, bool(top.get("include")))
+
+
+def unreadable(path: Path) -> TaskError:
+    return TaskError(f"{path.parents[1].name}/environment/{path.name}: not a readable compose file")
+
+
+def refusal(path: Path) -> str:
+    """Why a task with this file cannot be run; "" where it can. Raises `TaskError` for no compose file."""
+    found = document(path)
+    try:
+        worst = min(asked_by(found), default=None)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable(path) from error
     return f"needs docker compose, and {worst[1]}" if worst else ""
 
 
-def asked_by(name: str, service: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    """What one service asks for, each with its place from the worst on."""
+def asked_by(found: Document) -> Iterator[Why]:
+    """What its parts ask for, each with its place from the worst on."""
+    for name, service in found.services.items():
+        whose = "" if name == MAIN else f"its service {name} "
+        yield from ((place, f"{whose}{why}") for place, why in asked_by_one(name, service))
+    if found.includes:
+        yield OTHER, "includes other files"
+    if found.beside:
+        yield from asked_together(found)
+
+
+def asked_by_one(name: str, service: Mapping[str, Any]) -> Iterator[Why]:
     for place, (key, why) in enumerate(RIGHTS.items()):
         if service.get(key):
             yield place, why
     if (mode := filled(str(service.get("network_mode") or ""))) not in PLAIN_NETWORKS:
-        yield 6, f"has the network {mode!r}"
+        yield HOSTS, f"has the network {mode!r}"
     if keys := sorted(set(from_host(service.get("environment") or {}))):
-        yield 7, f"takes {', '.join(keys)} from the environment of whoever runs it"
-    for volume in service.get("volumes") or ():
-        source = str(volume.get("source", "") if isinstance(volume, Mapping) else volume).partition(":/")[0]
-        if not {variable for variable, _, _ in GIVEN.findall(source)} & OF_HARBOR:
-            yield 8, f"mounts {source}"
+        yield FROM_HOST, f"takes {', '.join(keys)} from the environment of whoever runs it"
+    yield from ((MOUNTS, f"mounts {source}") for source in mounted(name, service))
     if service.get("ports"):
-        yield 8, "opens ports of the host"
-    if name == MAIN:
-        yield from ((9, why) for why in other_than_its_dockerfile(service))
+        yield MOUNTS, "opens ports of the host"
+    others = other_than_its_dockerfile(service) if name == MAIN else other_than_a_service(service)
+    yield from ((OTHER, why) for why in others)
+
+
+def mounted(name: str, service: Mapping[str, Any]) -> Iterator[str]:
+    """What of the host, or of another machine, would be seen inside."""
+    for volume in service.get("volumes") or ():
+        source = source_of(volume)
+        if not (used_in(source).keys() & OF_HARBOR if name == MAIN else is_own(volume)):
+            yield source or str(volume)
+
+
+def source_of(volume: Any) -> str:
+    return str(volume.get("source", "") if isinstance(volume, Mapping) else volume).partition(":/")[0]
+
+
+def is_own(volume: Any) -> bool:
+    """Whether it is a volume, with or without a name, or memory; not a place of the host."""
+    if isinstance(volume, Mapping):
+        return volume.get("type") in ("volume", "tmpfs")
+    source, colon, _ = str(volume).partition(":")
+    return bool(VOLUME.fullmatch(source)) if colon else source.startswith("/")
 
 
 def other_than_its_dockerfile(main: Mapping[str, Any]) -> Iterator[str]:
-    """What would be lost of the machine if its Dockerfile alone were taken."""
+    """What would be lost of the machine if its Dockerfile and its variables alone were taken."""
     build = main.get("build")
     context = build.get("context", ".") if isinstance(build, Mapping) else build
     if context is not None and filled(str(context)) not in ("", ".", "./"):
         yield f"is built from {context}"
-    if set(names_in(main.get("environment") or {})) - OF_HARBOR:
-        yield "sets variables in the environment of its machine"
+    if isinstance(build, Mapping) and build.get("dockerfile", "Dockerfile") != "Dockerfile":
+        yield f"is built from {build['dockerfile']}"
     if main.get("command") and not any(word in str(main["command"]) for word in IDLE):
         yield "starts a service in its machine"
     if others := sorted(key for key in main if main[key] and key not in HARMLESS):
         yield f"sets {', '.join(others)}"
 
 
-def names_in(environment: Any) -> Iterator[str]:
-    return (str(entry).partition("=")[0] for entry in environment)
+def other_than_a_service(service: Mapping[str, Any]) -> Iterator[str]:
+    """What no container of ours would have."""
+    build, deploy = service.get("build"), service.get("deploy") or {}
+    if not (build or service.get("image")):
+        yield "has neither an image nor a directory to build one from"
+    if isinstance(build, Mapping) and (
+        others := sorted(key for key in build if build[key] and key not in BUILT_BY)
+    ):
+        yield f"is built with {', '.join(others)}"
+    if deploy.get("replicas") not in (None, 1):
+        yield f"runs {deploy['replicas']} times"
+    if "devices" in json.dumps(deploy.get("resources") or {}, default=str):
+        yield "takes devices of the host"
+    if others := sorted(key for key in service if service[key] and key not in OF_SERVICES):
+        yield f"sets {', '.join(others)}"
+    rest = {key: value for key, value in service.items() if key not in ("environment", "volumes", "deploy")}
+    text = json.dumps(rest, default=str)
+    if outside := missing(text):
+        yield f"takes {', '.join(sorted(outside))} from the environment of whoever runs it"
 
 
-def from_host(environment: Any) -> Iterator[str]:
-    """Variables whose value comes from outside."""
-    pairs = (
-        environment.items()
-        if isinstance(environment, Mapping)
-        else (str(e).partition("=")[::2] for e in environment)
+def asked_together(found: Document) -> Iterator[Why]:
+    """What services ask for of each other that one loopback for all of them cannot give."""
+    for name, network in found.networks.items():
+        if (network or {}).get("external"):
+            yield HOSTS, f"has the host's network {name}"
+    for name, volume in found.volumes.items():
+        if (volume or {}).get("external") or (volume or {}).get("driver_opts"):
+            yield MOUNTS, f"mounts the host's volume {name}"
+    networks = [networks_of(found.services.get(name) or {}) for name in (MAIN, *found.beside)]
+    if not set.intersection(*networks):
+        yield OTHER, "keeps its services apart in several networks"
+    named = Counter(
+        source for one in found.services.values() for source in {source_of(each) for each in one.get("volumes") or ()}
+    )  # fmt: skip
+    if both := sorted(name for name, users in named.items() if users > 1 and VOLUME.fullmatch(name)):
+        yield OTHER, f"has services that share a volume ({', '.join(both)})"
+    ports = Counter(
+        port for one in found.beside.values() for port in {str(each) for each in one.get("expose") or ()}
     )
-    for name, value in pairs:
-        used = {variable for variable, _, _ in GIVEN.findall(str(value or ""))}
-        if used - OF_HARBOR and not all(default for _, _, default in GIVEN.findall(str(value))):
-            yield str(name)
+    if twice := sorted(port for port, users in ports.items() if users > 1):
+        yield OTHER, f"has several services on port {', '.join(twice)}, and here all share one loopback"
 
 
-def filled(text: str) -> str:
-    """With defaults in the place of variables, and nothing for those without."""
-    return GIVEN.sub(lambda match: match[3] or "", text)
+def networks_of(service: Mapping[str, Any]) -> set[str]:
+    if filled(str(service.get("network_mode") or "")) == "none":
+        return set()
+    return {str(name) for name in service.get("networks") or ("default",)}

@@ -100,7 +100,6 @@ class TaskConfig(Section):
             "runs or verifies as another user than root": any(
                 user not in (None, "root", 0, "0") for user in (self.agent.user, self.verifier.user)
             ),
-            "sets variables in the environment of its machine": bool(self.environment.env),
             "waits for a service of its image (healthcheck)": environment.healthcheck is not None,
             "verifies in an environment of its own": self.verifier.environment is not None
             or self.verifier.environment_mode in ("separate", "isolated"),

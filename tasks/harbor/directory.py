@@ -15,9 +15,10 @@ from tasks.errors import TaskError
 from tasks.harbor import compose
 from tasks.harbor.config import FROM_HOST, TaskConfig, read_config
 from tasks.harbor.script import needs, report_path
+from tasks.harbor.services import read_compose
 from tasks.harbor.skills import skills_of
 from tasks.swebench import SAFE_ID
-from tasks.task import ImageSpec, MachineBrief, Task, Verifier
+from tasks.task import Compose, ImageSpec, MachineBrief, Task, Verifier
 
 INSTRUCTION, CONFIG, TEST, SOLUTION = "instruction.md", "task.toml", "tests/test.sh", "solution/solve.sh"
 WORKDIR = re.compile(r"^\s*(FROM|WORKDIR)\s+(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
@@ -37,10 +38,11 @@ def task_from_directory(directory: Path, benchmark: str) -> Task:
     task_id = directory.name
     if not SAFE_ID.fullmatch(task_id):
         raise TaskError(f"{task_id!r} cannot be the name of a task: it becomes a directory of a run")
+    own, checks = image(directory, config), verifier(directory, config, script)
     return Task(
         id=task_id,
         benchmark=benchmark,
-        image=image(directory, config),
+        image=own,
         brief=MachineBrief(
             task_id=task_id,
             repo=category,
@@ -48,7 +50,8 @@ def task_from_directory(directory: Path, benchmark: str) -> Task:
             workdir=at,
             skills=skills_of(directory / "environment", at),
         ),
-        checks=verifier(directory, config, script),
+        checks=checks,
+        compose=Compose() if checks.refused else surroundings(directory, config, own),
     )
 
 
@@ -85,6 +88,14 @@ def refusal(directory: Path, config: TaskConfig, impossible: tuple[str, ...]) ->
     if impossible:
         return f"has a verifier that installs {impossible[0]}, which is on no package index"
     return ""
+
+
+def surroundings(directory: Path, config: TaskConfig, own: ImageSpec) -> Compose:
+    """What its compose file and its configuration add to its machine."""
+    given = config.environment.env
+    paths = (directory / "environment" / name for name in compose.FILES)
+    found = next((path.absolute() for path in paths if path.is_file()), None)
+    return read_compose(found, own, given) if found else Compose(environment=given)
 
 
 def image(directory: Path, config: TaskConfig) -> ImageSpec:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tasks.backend import (
+    NO_COMPOSE,
     NO_MOUNTS,
     Prepared,
     Progress,
@@ -17,7 +18,7 @@ from tasks.backend import (
 )
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox
-from tasks.task import ImageSpec, Task, Verifier
+from tasks.task import Compose, ImageSpec, Task, Verifier
 from tests.fakes.plain_sandbox import PlainSandbox
 
 
@@ -62,6 +63,7 @@ class PlainBackend:
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
         verifier: Verifier | None = None,
+        compose: Compose = NO_COMPOSE,
     ) -> Sandbox:
         self.labels.append(labels)
         return self._open()
