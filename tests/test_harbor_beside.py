@@ -91,7 +91,7 @@ def test_solutions_pass_nothing_done_fails_and_without_its_services_nothing_is_j
     try:
         assert done.returncode == 1, done.stderr
         assert "SHARED: stored, unwell: verified in the agent's own machine" in done.stderr
-        assert "PROTOCOL, other network of services: the tasks give each an address" in done.stderr
+        assert "PROTOCOL, other network of services: the tasks give each service an address" in done.stderr
         gold, nop, kept = grades(run, "gold"), grades(run, "nop"), records(run)
         assert gold["stored"].outcome is Outcome.RESOLVED
         assert (nop["stored"].outcome, nop["stored"].official.reason) == (Outcome.UNRESOLVED, "reward 0")

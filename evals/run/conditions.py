@@ -117,7 +117,7 @@ def conditions(plan: RunPlan, given: Sequence[Given], host: Mapping[str, Any]) -
         theirs = f"for {skilled} of {len(given)} tasks" if skilled < len(given) else "with"
         yield Condition(name="skills", theirs=theirs, ours=plan.skills, same=plan.skills == "with")
     if served := sum(one.services > 0 for one in given):
-        theirs = f"each an address of its own, in {served} of {len(given)} tasks"
+        theirs = f"each service an address of its own, in {served} of {len(given)} tasks"
         yield Condition(name="network of services", theirs=theirs, ours=ONE_LOOPBACK, same=False)
     if given:
         online = sum(one.network for one in given)
