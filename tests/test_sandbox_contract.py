@@ -26,6 +26,7 @@ from tasks.docker.stream import Connection
 from tasks.errors import TaskError
 from tasks.sandbox import Limits, Sandbox, SandboxError, SandboxGone
 from tests.fakes.local_sandbox import LocalSandbox
+from tests.fakes.registry import tar_of
 
 docker_only = pytest.mark.docker
 Open = Callable[..., DockerSandbox]
@@ -350,6 +351,38 @@ def test_a_login_shells_environment_reaches_commands(base: str) -> None:
     try:
         with open_sandbox(str(image.id)) as second:
             assert second.exec('echo "$FROM_PROFILE"; noisy', timeout=20).output == "yes\ncalled\n"
+    finally:
+        client().images.remove(str(image.id), force=True)
+
+
+SYSTEMS = "/usr/local/bin:/usr/bin:/bin"
+
+
+@docker_only
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        (f"PATH={SYSTEMS}", f"/opt/venv/bin:{SYSTEMS}:/opt/go"),
+        (f"PATH=/conda/env:/conda:{SYSTEMS}", f"/conda/env:/conda:/opt/venv/bin:{SYSTEMS}:/opt/go"),
+        (f'PATH={SYSTEMS}:/usr/games; PATH="$HOME/bin:$PATH"', f"/root/bin:/opt/venv/bin:{SYSTEMS}:/opt/go:/usr/games"),
+        ('PATH="/first:$PATH"', f"/first:/opt/venv/bin:{SYSTEMS}:/opt/go:/usr/local/sbin:/usr/sbin:/sbin"),
+        ("PATH=/only/mine", f"/only/mine:/opt/venv/bin:{SYSTEMS}:/opt/go"),
+        ("PATH=", f"/opt/venv/bin:{SYSTEMS}:/opt/go"),
+    ],
+)  # fmt: skip
+def test_the_images_own_path_outlives_its_profiles(base: str, profile: str, expected: str) -> None:
+    """As `docker exec` has it: an image with a venv or with Go says so in PATH, which a system's profile sets anew."""
+    container = client().containers.create(base, ["true"])
+    try:
+        container.put_archive("/", tar_of({"root/.bash_profile": f"{profile}\n".encode()}))
+        path = f"ENV PATH=/opt/venv/bin:{SYSTEMS}:/opt/go"
+        image = container.commit(repository="asclaimed/test", tag="path", changes=path)
+    finally:
+        container.remove()
+    try:
+        with open_sandbox(str(image.id)) as sandbox:
+            seen = sandbox.exec('echo "$PATH"; env | grep -c ASCLAIMED', timeout=20).output
+        assert seen == f"{expected}\n0\n"
     finally:
         client().images.remove(str(image.id), force=True)
 

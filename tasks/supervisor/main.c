@@ -19,6 +19,8 @@
 #define PREPARE "[ -r \"$BASH_ENV\" ] && . \"$BASH_ENV\"; unset BASH_ENV ENV; "
 #define FUNCTIONS "for name in $(compgen -A function); do export -f \"$name\"; done; unset name; "
 #define SERVE(name) "exec \"$0\" --serve " name " \"$@\""
+#define IMAGE_PATH "ASCLAIMED_IMAGE_PATH" /* PATH as the image has it, while its profiles set their own */
+#define SYSTEM_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 enum { VERSION = 2, FIRST_STREAM = 3 }; /* among what is polled */
 
 const char *shell, *working_directory;
@@ -209,9 +211,45 @@ static void login(char **arguments) {
         close(none);
     send_number(HELLO, 0, VERSION, 1);
     out_flush();
+    if (getenv("PATH"))
+        setenv(IMAGE_PATH, getenv("PATH"), 1);
     execlp("bash", "bash", "-l", "-c", PREPARE FUNCTIONS SERVE("bash"), arguments[0], arguments[1], arguments[2], NULL);
     execlp("sh", "sh", "-l", "-c", PREPARE SERVE("sh"), arguments[0], arguments[1], arguments[2], NULL);
     give_up("no shell starts");
+}
+
+static bool path_has(const char *path, const char *entry, size_t length) {
+    for (; *path; path += strcspn(path, ":"), path += *path == ':')
+        if (strcspn(path, ":") == length && memcmp(path, entry, length) == 0)
+            return true;
+    return false;
+}
+
+/* A system's /etc/profile sets PATH anew, and the image's own places (a venv, go) would be lost. What the profiles put before
+ * all that the image or a system has stays in front (conda's), then come the image's in its order, then what else they added. */
+static void path_restore(void) {
+    const char *image = getenv(IMAGE_PATH), *path = getenv("PATH");
+    if (image && *image) {
+        path = path ? path : "";
+        char *made = allocated(malloc(strlen(image) + strlen(path) + 3)), *end = made;
+        for (int is_rest = 0; is_rest < 2; is_rest++) {
+            bool is_front = true;
+            if (is_rest)
+                end += sprintf(end, "%s:", image);
+            for (const char *at = path; *at; at += *at == ':') {
+                size_t length = strcspn(at, ":");
+                bool is_shared = path_has(image, at, length);
+                is_front &= !is_shared && !path_has(SYSTEM_PATH, at, length);
+                if (!is_shared && is_front != is_rest)
+                    end += sprintf(end, "%.*s:", (int)length, at);
+                at += length;
+            }
+        }
+        end[-1] = 0;
+        setenv("PATH", made, 1);
+        free(made);
+    }
+    unsetenv(IMAGE_PATH);
 }
 
 int main(int arguments_count, char **arguments) {
@@ -229,6 +267,7 @@ int main(int arguments_count, char **arguments) {
     fcntl(TO_HOST, F_SETFL, fcntl(TO_HOST, F_GETFL) | O_NONBLOCK);
     umask(022);
     unsetenv("OLDPWD");
+    path_restore();
     shell = arguments[2];
     working_directory = arguments[4];
     tree_begin();
