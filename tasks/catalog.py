@@ -24,6 +24,8 @@ from tasks.task import ImageSpec, Task
 BUNDLED, STARTER = "bundled", "starter"
 OURS = {BUNDLED: "bundled", STARTER: "bundled/starter"}
 """Benchmarks that travel with asclaimed, and where they lie in this package."""
+TASKS = "tasks"
+"""What checkouts call the directory of their tasks."""
 NAMED_PATH = re.compile(r"(?P<name>[a-z0-9][a-z0-9._@-]*)=(?P<path>.+)")
 
 
@@ -58,7 +60,16 @@ def _find(name_or_path: str, pro_scripts: Path | None) -> Iterator[Task]:
     named = NAMED_PATH.fullmatch(name_or_path)
     if named and not Path(name_or_path).exists():
         return _from_path(Path(named["path"]), named["name"], pro_scripts)
-    return _from_path(Path(name_or_path), Path(name_or_path).stem, pro_scripts)
+    return _from_path(Path(name_or_path), _name_of(Path(name_or_path)), pro_scripts)
+
+
+def _name_of(path: Path) -> str:
+    """A file is called after its stem, a directory by its name; `tasks` in a checkout by the checkout's."""
+    if not path.is_dir():
+        return path.stem
+    whole = path.resolve()
+    is_part = whole.name == TASKS and not swebench.is_task_repo(whole)
+    return (is_part and whole.parent.name) or whole.name
 
 
 def _bundled(name: str) -> Iterator[Task]:

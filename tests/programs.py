@@ -2,8 +2,8 @@
 
 `make programs`, or `python -m tests.programs pi my.yaml`. Needs npm's and PyPI's registries, and minutes. Upstream changes break
 this first. The table, also in programs.md: by which route a program asked, with which tools, what it costs before the first
-step, which names it looked up, what it left in the tree, whether its own transcript was found, its budget kept, and it was
-ended when it hung. At last 64 sandboxes ask one gateway each at once (`crowd`).
+step, which names it looked up, what it left in the tree, whether its own transcript was found, its budget kept, it was
+ended when it hung, and where it tells the model of a task's skills (its own way, or as its task says) and that it does not without. At last 64 sandboxes ask one gateway each at once (`crowd`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from tests.fakes import name_server, tiny_agent
 from tests.fakes.openai_server import Answer, FakeServer, call, say
 from tests.fakes.plain_context import plain_context
 from tests.fakes.program_scripts import ENDINGS, Ending
+from tests.programs_skills import asked, where_told
 
 MIRRORED = {"qwen-code": "read_edit_write"}
 """Whose names and arguments a set of tools of ours has."""
@@ -54,7 +55,7 @@ setsid python3 /home/agent/names.py {names} >/dev/null 2>&1 </dev/null &
 for i in 1 2 3 4 5 6 7 8 9; do [ -e {names} ] && break; sleep 1; done
 python3 -c 'import socket; socket.gethostbyname("{control}")' 2>/dev/null
 """
-COLUMNS = ("program", "version", "route", "tools sent", "tokens before the first step", "names looked up", "left in the tree", "transcript", "budget kept", "ended when it hung")  # fmt: skip
+COLUMNS = ("program", "version", "route", "tools sent", "tokens before the first step", "names looked up", "left in the tree", "transcript", "budget kept", "ended when it hung", "a task's skills")  # fmt: skip
 
 
 def watched(one: Definition) -> Definition:
@@ -115,6 +116,19 @@ class Tried:
         self.look_at(name, ending, record, key.directory(directory))
         if name == "obliging":
             self.describe([request.body for request in server.requests])
+
+    def try_skills(self, directory: Path) -> None:
+        """They are in what it sends, and taken off the machine they are not."""
+        assert self.one.program
+        told = {
+            skills: where_told(asked(self.one, directory / skills, skills, seconds=SECONDS))
+            for skills in ("with", "without")
+        }
+        self.expect("a task's skills", "with skills", bool(told["with"]), True)
+        self.expect("a task's skills", "without skills", told["without"], "")
+        way = "found by itself" if self.one.program.skills else "told by its task"
+        if told["with"] and not told["without"]:
+            self.row["a task's skills"] = f"{way}: {told['with']}"
 
     def prepared(self, backend: DockerBackend, task: Task) -> Prepared:
         made = backend.prepare(task)
@@ -233,6 +247,11 @@ def tried(name: str) -> Tried:
                 if one.lacks_python(error):
                     break
                 one.faults.append(f"{ending}: {type(error).__name__}: {error}")
+        if not image and not one.row["route"].startswith("not tried"):
+            try:
+                one.try_skills(Path(directory) / "skills")
+            except Exception as error:  # as above
+                one.faults.append(f"skills: {type(error).__name__}: {error}")
     return one
 
 

@@ -326,7 +326,26 @@ def test_a_state_that_no_machine_starts_in_is_a_failure(docker_daemon: None, tmp
     assert (result.starts, result.log) == (False, b"/etc/passwd is a pipe")
 
 
+FAILING = TASKS[0]._replace(
+    name="failing",
+    solution="echo one >&2\necho 'no such module: \x1b[31mpandas'\nexit 3\n",
+    toml=TASKS[0].toml.replace("cpus = 1", "cpus = 512"),
+)
+
+
+def test_tasks_check_says_why_a_solution_fails(docker_daemon: None, tmp_path: Path) -> None:
+    directory = write_task(tmp_path / "own", FAILING)
+    done = asclaimed("tasks", "check", "--tasks", directory, "-k", 1)
+    line = done.stdout.strip()
+    assert line.startswith("gold_fails  failing")
+    assert "reward 0; 1 of 1 tests failed: " in line
+    assert "; solve.sh ended with 3: no such module: " in line
+    assert "; it is meant for 512 CPUs, and Docker's machine has " in line
+    assert "\x1b" not in line
+
+
 def test_tasks_check_runs_both_controls(docker_daemon: None, home: Path) -> None:
     done = asclaimed("tasks", "check", "--tasks", home, "--ids", "sum-ledger", "-k", 1)
     assert done.stdout.split() == ["reliable", "sum-ledger"]
     assert "1 of 1 tasks reliable at k = 1, 0 to exclude" in done.stderr
+    assert "weak" not in done.stderr, "there is no strict run of it that a guess could pass"

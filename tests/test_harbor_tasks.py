@@ -196,6 +196,24 @@ def test_what_is_broken_is_said_in_one_line(
         catalog.load(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("terminal-bench-2.1", "terminal-bench-2.1"),
+        ("skillsbench/tasks", "skillsbench"),
+        ("own", "own"),
+    ],
+)
+def test_a_directory_of_tasks_gives_its_benchmark_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, name: str
+) -> None:
+    """Its whole name: `2.1` is no `2`; and of a checkout not the word `tasks`, which no claim is about."""
+    write_task(tmp_path / place, TASKS[0])
+    assert catalog.load(str(tmp_path / place))[0].benchmark == name
+    monkeypatch.chdir(tmp_path / place)
+    assert catalog.load(".")[0].benchmark == name
+
+
 def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:
     for home in ("a", "b"):
         write_task(tmp_path / home, TASKS[0])

@@ -74,7 +74,7 @@ def check_tasks(
             found, k=k, limits=limits, grader=grader, workers=workers, progress=say_once, stop=stop
         ):
             if not as_json:
-                typer.echo(f"{task.verdict:<11} {plain(task.id)}  {plain(task.reason)}".rstrip())
+                typer.echo(f"{task.verdict:<11} {plain(task.id)}  {plain(task.reason, 600)}".rstrip())
             checked.append(task)
             if out is not None:  # after each one: a whole benchmark takes hours
                 saved = reliability.CheckList(

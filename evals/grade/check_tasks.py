@@ -59,6 +59,8 @@ class CheckedTask(Frozen):
     """The slowest bare test run of gold."""
     guess: float | None = None
     """Chance that a cheat which knows all but the answers passes strict by guessing; None = not known."""
+    own_verifier: bool = False
+    """The task's own verifier judges it: there is no strict run to guess through."""
 
     @property
     def excluded(self) -> bool:
@@ -67,7 +69,8 @@ class CheckedTask(Frozen):
     @property
     def weak(self) -> bool:
         """A cheat might pass by guessing, or nobody knows how likely that is."""
-        return self.verdict is Reliability.RELIABLE and (self.guess is None or self.guess > WEAK)
+        likely = not self.own_verifier and (self.guess is None or self.guess > WEAK)
+        return self.verdict is Reliability.RELIABLE and likely
 
 
 class CheckList(Frozen):
@@ -152,6 +155,7 @@ def check_machine(task: Task, verifier: Verifier, k: int, grader: Grader) -> Che
         gold_passed=sum(column.outcome is Outcome.RESOLVED for column in gold),
         nop_passed=sum(column.outcome is Outcome.RESOLVED for column in nop),
         gold_seconds=max(grade.test_seconds for grade in grades),
+        own_verifier=True,
     )
 
 
@@ -166,6 +170,7 @@ def refused(task: Task, why: str) -> CheckedTask:
         gold_passed=0,
         nop_passed=0,
         gold_seconds=0.0,
+        own_verifier=True,
     )
 
 

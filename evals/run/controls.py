@@ -21,6 +21,8 @@ CONTROLS = ("gold", "nop")
 PATCH_FILE = "/tmp/asclaimed-gold.patch"  # noqa: S108 - inside the container
 APPLY_SECONDS = 60.0
 SOLUTION_SECONDS = 3600.0
+FAILED = "which ended with"
+"""Before the exit status of a task's own solution that failed."""
 
 
 class Gold:
@@ -65,7 +67,7 @@ class Oracle:
         except SandboxGone as gone:
             return Trajectory(Stop.SANDBOX_BROKEN, str(gone), steps=1)
         self._settings.on_step(Step(source="agent", message="ran the solution", observations=(done.output,)))
-        end = "" if done.exit_code == 0 else f", which ended with {done.exit_code}"
+        end = "" if done.exit_code == 0 else f", {FAILED} {done.exit_code}"
         return Trajectory(Stop.SUBMITTED, f"the task's own solution{end}", steps=1)
 
     @property
