@@ -123,3 +123,43 @@ def test_a_conversation_that_loses_its_own_beginning_to_others_ends_it() -> None
     for _ in range(5):
         prefix.called(0, Metrics(prompt_tokens=1000, cached_tokens=20))
     assert not prefix.is_shared, "a template's own first words are nobody's prompt"
+
+
+@pytest.mark.parametrize(
+    ("firsts", "later", "shared"),
+    [
+        ([64] * 4, [0.5] * 4, True),
+        ([63] * 4, [0.5] * 4, False),
+        ([64] * 4, [0.49] * 4, False),
+        ([64] * 3, [0.5] * 9, False),
+        ([64] * 9, [0.5] * 3, False),
+        ([100] * 5 + [64] * 4 + [20] * 3, [0.5] * 4, True),
+        ([100] * 9 + [20] * 4, [0.5] * 4, False),
+        ([100] * 9, [0.6] * 25 + [0.1] * 12, False),
+        ([100] * 9, [0.6] * 25 + [0.1] * 11, True),
+    ],
+)
+def test_so_many_calls_are_looked_back_on_and_half_of_them_decide(
+    firsts: list[int], later: list[float], shared: bool
+) -> None:
+    """By the median: 64 tokens found at the last 8 first calls, half of the conversation at the last 24 later ones."""
+    prefix = SharedPrefix()
+    for found in firsts:
+        prefix.called(0, Metrics(prompt_tokens=1000, cached_tokens=found))
+    for share in later:
+        prefix.called(1000, Metrics(prompt_tokens=2000, cached_tokens=round(1000 * share)))
+    prefix.called(0, Metrics(prompt_tokens=1000))
+    assert prefix.is_shared is shared
+
+
+def test_what_begins_as_the_last_one_did_comes_first_where_the_cache_holds() -> None:
+    keys = [AttemptKey(scaffold="s", task_id=name, attempt=n) for name, n in (("a", 1), ("b", 2), ("b", 3))]
+    other = [AttemptKey(scaffold="x", task_id="b", attempt=1), keys[0]]
+    prefix = SharedPrefix()
+    prefix.begun(AttemptKey(scaffold="s", task_id="b", attempt=1))
+    assert prefix.first_of(keys) == keys[0]
+    for _ in range(4):
+        prefix.called(0, Metrics(cached_tokens=500))
+        prefix.called(1000, Metrics(cached_tokens=900))
+    assert prefix.first_of(keys) == keys[1]
+    assert prefix.first_of(other) == other[0], "another scaffold begins with other words"

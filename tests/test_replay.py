@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,12 @@ from typing import Any
 import pytest
 
 from evals.commands.replay import recorded
+from evals.record import Record
 from evals.run import manifest as manifests
 from evals.run.exchanges import FILE, ExchangeLog, read_exchanges
 from evals.run.plan import RunPlan
-from evals.run.replay import EXCERPT, Replayed, TapeServer, difference, replay_attempt
-from scaffolds.base import Settings
+from evals.run.replay import OVER, Replayed, Tape, TapeServer, difference, first_divergence, replay_attempt
+from scaffolds.base import Settings, Stop
 from scaffolds.model import Exchange
 from tasks.sandbox import Sandbox
 from tasks.untrusted import loads
@@ -253,9 +257,88 @@ def test_a_difference_is_shown_with_what_stands_around_it() -> None:
     line = difference(said(f"{long}here{long}"), said(f"{long}there{long}"))
     assert line.startswith("message 1 (user) differs: recorded '")
     recorded, now = (part.rpartition("'")[0].rpartition("'")[2] for part in line.split(", now "))
-    assert (recorded.index("h"), now.index("t")) == (EXCERPT // 2, EXCERPT // 2)
-    assert (len(recorded), len(now)) == (EXCERPT, EXCERPT)
+    assert (recorded.index("h"), now.index("t")) == (30, 30)
+    assert (len(recorded), len(now)) == (60, 60)
     assert recorded.strip("x") == "here"
     short = difference(said("no"), said("nobody"))
     assert short.endswith("""recorded '{"content": "no"}', now '{"content": "nobody"}'""")
     assert difference(b'{"a": 1}', b'{ "a": 1 }') == "the same in other bytes"
+    longer = difference(b"x" * 100, b"x" * 200)
+    assert longer == f"recorded {'x' * 30!r}, now {'x' * 60!r}"
+
+
+def exchange(text: str, status: int = 200) -> Exchange:
+    return Exchange(text.encode(), status, "application/json", b"answer")
+
+
+def test_a_tape_passes_over_what_broke_off_and_was_asked_again() -> None:
+    tape = Tape([exchange("a"), exchange("b", 0), exchange("b")])
+    assert [tape.answer(asked).status for asked in (b"a", b"b")] == [200, 200]
+    assert (tape.calls, tape.at_end, tape.divergence) == (2, True, "")
+    assert tape.answer(b"c").status == 400
+    assert tape.answer(b"a").status == 400
+    assert (tape.calls, tape.divergence) == (2, "call 3 is one more than was recorded")
+    broken = Tape([exchange("a"), exchange("b", 0)])
+    assert (broken.answer(b"a").status, broken.at_end) == (200, True), "of the last one there is no answer"
+    assert (broken.answer(b"b").status, broken.calls, broken.divergence) == (400, 1, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "before", "now", "words"),
+    [
+        ("ab", {}, {}, ""),
+        ("ab", {}, {"steps": 2}, "every call came again, and its steps is 2, not 1"),
+        ("ab", {}, {"stop": Stop.STEP_LIMIT}, "every call came again, and its stop is"),
+        ("a", {}, {}, "it ended after call 1 (submitted); then came more"),
+        ("ac", {}, {}, "call 2: recorded 'b', now 'c'"),
+        ("ab", {}, None, "the recording ends before the attempt does"),
+        ("abc", {}, None, "call 3 is one more than was recorded"),
+        ("abc", {"stop": Stop.TIME_LIMIT}, None, ""),
+        ("ab", {"stop": Stop.TIME_LIMIT}, {"steps": 9}, ""),
+        ("a", {"stop": Stop.TIME_LIMIT}, {}, "it ended after call 1 (submitted); then came more"),
+    ],
+)
+def test_the_first_thing_that_was_not_as_recorded(
+    asked: str, before: dict[str, Any], now: dict[str, Any] | None, words: str
+) -> None:
+    def record(**facts: Any) -> Record:
+        key = {"scaffold": "s", "task_id": "t", "attempt": 1}
+        bare = {
+            "key": key,
+            "task_hash": "h",
+            "image": "i",
+            "stop": Stop.SUBMITTED,
+            "started": "s",
+            "steps": 1,
+        }
+        return Record.model_validate(bare | facts)
+
+    tape = Tape([exchange("a"), exchange("b")])
+    for one in asked:
+        tape.answer(one.encode())
+    found = first_divergence(tape, record(**before), None if now is None else record(**now))
+    assert found.startswith(words)
+    assert bool(found) == bool(words)
+
+
+def test_a_tape_is_served_on_a_port_of_its_own_and_no_longer_than_it_is_played() -> None:
+    before = set(threading.enumerate())
+    with TapeServer() as one, TapeServer() as two:
+        assert one.url != two.url
+        address = one.url.removeprefix("http://").removesuffix("/v1")
+        left_open = http.client.HTTPConnection(address)
+        left_open.request("POST", "/v1/chat/completions", b"a")
+        answer = left_open.getresponse()
+        assert (answer.status, answer.headers["Content-Type"], answer.read()) == (
+            400,
+            "application/json",
+            OVER,
+        )
+        begun = set(threading.enumerate()) - before
+        assert all(thread.daemon for thread in begun), "nobody waits for a client that stays"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.partition(":")[0], int(address.partition(":")[2])), timeout=5)
+    left_open.close()
+    for thread in begun:
+        thread.join(5)
+        assert not thread.is_alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from evals.run.plan import RunPlan, load_plan
+from evals.run.manifest import Manifest, begin_or_resume, compose
+from evals.run.plan import RunPlan, load_plan, settings
 from tasks.errors import UserError
+from tests.served_run import make_task
 
 
 def plan_file(directory: Path, text: str) -> Path:
@@ -81,10 +84,14 @@ def documented() -> Iterator[str]:
     """The first column of the table of keys; `.tokens` after `budget.steps` is `budget.tokens`."""
     text = (Path(__file__).parents[1] / "runs/README.md").read_text()
     for row in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE):
-        last = ""
-        for name in re.findall(r"`([\w.]+)`", row):
-            last = last.rpartition(".")[0] + name if name.startswith(".") else name
-            yield last
+        yield from names_of(row)
+
+
+def names_of(row: str) -> Iterator[str]:
+    last = ""
+    for name in re.findall(r"`([\w.]+)`", row):
+        last = last.rpartition(".")[0] + name if name.startswith(".") else name
+        yield last
 
 
 def test_every_key_of_a_plan_is_documented_and_nothing_else() -> None:
@@ -101,3 +108,144 @@ def test_graders_are_half_the_cores_and_one_unless_a_number_is_given(monkeypatch
     assert threads(graders=3) == 3
     with pytest.raises(UserError):
         threads(graders="all")
+
+
+def defaults() -> Iterator[tuple[str, str]]:
+    """Key → its default in the words of the table; of keys for which it gives one together, the first."""
+    text = (Path(__file__).parents[1] / "runs/README.md").read_text()
+    for row, default in re.findall(r"^\| (`.+?`) \| (.+?) \|", text, re.MULTILINE):
+        if not row.startswith(("`model.", "`sandbox.")):
+            yield from zip(names_of(row), default.split(", "), strict=False)
+
+
+def test_a_plan_that_says_nothing_is_what_the_table_says() -> None:
+    def words(value: object) -> str:
+        plain = {True: "yes", False: "no", None: "–", (): "–"}
+        if isinstance(value, bool | tuple | None) and value in plain:
+            return plain[value]
+        return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+    found = {}
+    for key, default in defaults():
+        value = functools.reduce(getattr, key.split("."), RunPlan())
+        found[key] = words("bash" if value == ("bash",) else value), default.strip("`[]")
+    assert len(found) > 25
+    assert {key: pair for key, pair in found.items() if pair[0] != pair[1]} == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "fits", "beyond"),
+    [
+        ("images.ahead", 0, -1),
+        ("images.stall_seconds", 1, 0.9),
+        ("images.stall_seconds", 1.5, 0),
+        ("images.stall_seconds", 86400, 86400.5),
+        ("images.mirrors", ["hub.lan:5000"], [""]),
+        ("images.disk", 1, 0),
+        ("margin", 99.9, 100),
+        ("margin", 0.1, 0),
+    ],
+)
+def test_a_limit_of_a_plan_is_in_force_from_the_first_value_beyond_it(
+    key: str, fits: object, beyond: object
+) -> None:
+    assert functools.reduce(getattr, key.split("."), load_plan(None, {key: fits})) in (fits, tuple_of(fits))
+    with pytest.raises(UserError, match=f"`{key.partition('.')[0]}"):
+        load_plan(None, {key: beyond})
+
+
+def tuple_of(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"images.evict_earlier": True}, "`images`: evict_earlier needs images.disk"),
+        ({"claim": "c"}, "the plan: a claim needs a margin in points"),
+        ({"subset": "s.json", "ids": ["a"]}, "the plan: a subset names its own tasks"),
+        ({"subset": "s.json", "sample": 2}, "the plan: a subset names its own tasks"),
+        ({"subset": "s.json", "limit": 2}, "the plan: a subset names its own tasks"),
+        ({"model.model": "m"}, "`model.base_url` is missing: give --base-url"),
+        ({"model.base_url": "http://h"}, "`model.model` is missing: give --set model.model=…"),
+        ({"attempt": 3}, "there is no key `attempt`; did you mean 'attempts'?"),
+        ({"attempts": 0}, "`attempts`: input should be greater"),
+        ({"model": {"base_url": "h", "model": "m"}}, "--base-url: "),
+    ],
+)
+def test_a_refusal_names_the_key_or_its_option(values: dict[str, object], words: str, tmp_path: Path) -> None:
+    options = {"model.base_url": "--base-url"}
+    with pytest.raises(UserError) as refusal:
+        load_plan(None, values, options=options)
+    assert str(refusal.value).startswith(words)
+    path = plan_file(tmp_path, "tasks: bundled\n")
+    with pytest.raises(UserError) as refusal:
+        load_plan(path, values, options=options)
+    assert str(refusal.value).startswith(f"{path}: {words}")
+
+
+def test_what_belongs_together_is_taken_together() -> None:
+    assert load_plan(None, {"claim": "c", "margin": 5}).claim == "c"
+    assert load_plan(None, {"margin": 5}).claim is None
+    assert load_plan(None, {"subset": "s.json"}).subset == Path("s.json")
+    assert load_plan(None, {"ids": ["a"], "limit": 2, "sample": 3}).subset is None
+    images = load_plan(None, {"images.evict_earlier": True, "images.disk": 5}).images
+    assert (images.evict_earlier, images.disk) == (True, 5)
+
+
+def test_an_option_leaves_its_neighbours_in_the_file_alone(tmp_path: Path) -> None:
+    path = plan_file(tmp_path, "budget: {steps: 7}\nimages: 3\n")
+    plan = load_plan(path, {"budget.seconds": 60, "images.ahead": 1, "sandbox.pids": 100})
+    assert (plan.budget.steps, plan.budget.seconds, plan.images.ahead, plan.sandbox.pids) == (7, 60, 1, 100)
+
+
+def test_a_setting_is_a_key_of_a_plan_and_a_value_of_yaml() -> None:
+    pairs = ["budget.steps=7", "model.sampling={temperature: 0.5}", "grading.shared=[a, b]", "claim=a=b"]
+    assert settings(pairs) == {
+        "budget.steps": 7,
+        "model.sampling": {"temperature": 0.5},
+        "grading.shared": ["a", "b"],
+        "claim": "a=b",
+    }
+    for pair, words in (
+        ("budget.steps", "give KEY=VALUE"),
+        ("=3", "give KEY=VALUE"),
+        ("budget.step=3", "no such key; did you mean 'budget.steps'"),
+        ("budge=3", "no such key"),
+        ("budget.steps=[", "is no YAML value"),
+    ):
+        with pytest.raises(UserError, match=re.escape(words)):
+            settings([pair])
+
+
+MODEL = {"base_url": "http://h", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accept_empty_turns": True},
+        {"allow_smaller_window": True},
+        {"same_server": False},
+        {"workers": 3},
+        {"graders": 2},
+        {"images": {"ahead": 0}},
+        {"model": MODEL | {"base_url": "http://elsewhere"}},
+        {"model": MODEL | {"deadlines": {"silence": 5}}},
+        {"model": MODEL | {"retries": {"attempts": 2}}},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_where_and_how_fast_may_change_between_two_sessions_and_what_may_not(
+    change: dict[str, object], tmp_path: Path
+) -> None:
+    def session(**values: object) -> Manifest:
+        plan = RunPlan.model_validate({"model": MODEL, **values})
+        tasks = [make_task("one")]
+        fresh = compose(plan, tasks, run_id="r", server=None, base_image=None, excluded={})
+        return begin_or_resume(tmp_path / "deep" / "run", fresh)
+
+    first = session()
+    assert session(**change) == first
+    with pytest.raises(UserError, match="`attempts` was 1, now it is 2"):
+        session(attempts=2, **change)

@@ -41,7 +41,6 @@ class StepLog:
 
     def steps(self) -> list[Step]:
         """Every step so far, from disk."""
-        self._handle.flush()
         return list(read_steps(self._path))
 
     def finish(
