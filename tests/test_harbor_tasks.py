@@ -23,6 +23,7 @@ from tasks.backend import Left
 from tasks.docker.verifier import as_left
 from tasks.errors import TaskError, UserError
 from tasks.harbor.script import needs, report_path
+from tasks.harbor.wheels import complaint
 from tasks.task import Task
 from tests.command_line import asclaimed
 from tests.harbor_tasks import PINNED, TASKS, UVX, write_task, write_tasks
@@ -212,6 +213,20 @@ def test_a_directory_of_tasks_gives_its_benchmark_its_name(
     assert catalog.load(str(tmp_path / place))[0].benchmark == name
     monkeypatch.chdir(tmp_path / place)
     assert catalog.load(".")[0].benchmark == name
+
+
+@pytest.mark.parametrize(
+    ("stderr", "line"),
+    [
+        (
+            "WARNING: x\nERROR: Could not find a version that satisfies a==9 (from versions: 1, 2, 3)\nERROR: No match",
+            "Could not find a version that satisfies a==9",
+        ),
+        ("something\n  else", "something else"),
+    ],
+)
+def test_what_pip_cannot_have_is_said_without_all_that_it_could(stderr: str, line: str) -> None:
+    assert complaint(stderr) == line
 
 
 def test_two_tasks_of_one_name_are_refused(tmp_path: Path) -> None:

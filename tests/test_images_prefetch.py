@@ -154,6 +154,11 @@ def test_an_image_for_another_processor_and_one_that_is_nowhere_leave_the_others
     assert (done.code, done.said) == (1, "1 pulled, 2 not to be had\n")
     assert "fetch/elsewhere:1 is for s390x" in done.wrong
     assert "fetch/nowhere:1 is not on this machine and cannot be pulled" in done.wrong
+    done = fetch(tmp_path, served, ["elsewhere", "a"])  # it is on this machine by now
+    assert (done.code, done.said) == (1, "1 images were here, 1 not to be had\n")
+    assert "fetch/elsewhere:1 is here, but for s390x, which this machine does not run" in done.wrong
+    plan = Done("plan", "--tasks", str(tmp_path / "rows.jsonl"), "--json")
+    assert (plan.code, plan.document["here"], len(plan.document["impossible"])) == (1, 1, 1)
 
 
 def test_a_registry_that_is_away_or_busy_for_good_ends_it_in_one_line(

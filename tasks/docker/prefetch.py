@@ -19,7 +19,7 @@ from tasks.docker.availability import ImageState
 from tasks.docker.cpu import runs
 from tasks.docker.daemon import architecture, client, free_bytes
 from tasks.docker.images import ImageInfo, pull
-from tasks.docker.pull_plan import Need, ask_registries, layers_here, needs_of, stored_layers
+from tasks.docker.pull_plan import Need, ask_registries, layers_here, needs_of, not_for_here, stored_layers
 from tasks.docker.pulled import stored_bytes
 from tasks.docker.shelf import Shelf
 from tasks.errors import TaskError
@@ -86,7 +86,8 @@ def prefetch(
     done = done or Prefetch()
     needs = ask_registries(list(needs_of(tasks)), None, progress)
     done.images = len(needs)
-    done.here = sum(need.found.state is ImageState.PRESENT for need in needs)
+    done.failed |= not_for_here(needs)
+    done.here = sum(need.found.state is ImageState.PRESENT for need in needs) - len(done.failed)
     done.to_build = sum(need.found.state is ImageState.BUILDABLE for need in needs)
     work = Work(done, needs, budget, patience)
     with ThreadPoolExecutor(parallel, "prefetch") as pool:

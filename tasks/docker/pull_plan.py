@@ -164,7 +164,8 @@ def add_up(
     """Pure, but for the daemon's disk."""
     states = Counter(need.found.state for need in needs)
     wanted = [need for need in needs if need.found.state is ImageState.UNKNOWN]
-    impossible = not_to_be_had(wanted)
+    strangers = not_for_here(needs)
+    impossible = not_to_be_had(wanted) | strangers
     wanted = [need for need in wanted if not isinstance(need.asked, TaskError)]
     known = [need.asked for need in wanted if isinstance(need.asked, ManifestFacts)]
     typical = typical_layers(known, here)
@@ -179,7 +180,7 @@ def add_up(
     whole = course(stored, None, at_once)
     return PullPlan(
         images=len(needs),
-        here=states[ImageState.PRESENT],
+        here=states[ImageState.PRESENT] - len(strangers),
         to_build=states[ImageState.BUILDABLE] + sum(map(is_built_instead, needs)),
         to_pull=len(wanted),
         impossible=impossible,
@@ -204,6 +205,15 @@ def not_to_be_had(wanted: Sequence[Need]) -> dict[str, str]:
         need.spec.reference: str(need.asked)
         for need in wanted
         if isinstance(need.asked, TaskError) and not is_built_instead(need)
+    }
+
+
+def not_for_here(needs: Sequence[Need]) -> dict[str, str]:
+    """Image → for which processor the one that is here is, where this machine does not run it."""
+    return {
+        need.spec.reference: f"image {need.found.reference} is here, but for {need.found.architecture}, which this machine does not run"
+        for need in needs
+        if need.found.state is ImageState.PRESENT and not need.found.runs_here
     }
 
 

@@ -77,6 +77,11 @@ def pip(*arguments: str, wanted: Sequence[str]) -> None:
             f"the package index did not deliver {', '.join(wanted)} in {FETCH_SECONDS} s"
         ) from error
     if done.returncode:
-        said = [line for line in done.stderr.split("\n") if line.startswith("ERROR")] or [done.stderr[-200:]]
-        message = f"the kit cannot have {', '.join(wanted)}: {' '.join(said[0].split())[:300]}"
+        message = f"the kit cannot have {', '.join(wanted)}: {complaint(done.stderr)}"
         raise (MachineError if any(word in done.stderr for word in UNREACHABLE) else TaskError)(message)
+
+
+def complaint(stderr: str) -> str:
+    """pip's first error, in one line and without the list of all versions that there are."""
+    said = [line for line in stderr.split("\n") if line.startswith("ERROR")] or [stderr[-200:]]
+    return " ".join(said[0].partition(" (from versions:")[0].removeprefix("ERROR: ").split())[:300]
