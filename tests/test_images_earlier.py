@@ -20,10 +20,14 @@ from tasks.docker.backend import DockerBackend
 from tasks.docker.daemon import client
 from tasks.docker.earlier import NOWHERE
 from tasks.docker.images import sandbox_base
+from tasks.docker.pull_plan import UNPACKED
 from tasks.docker.pulled import Leftover, drop
+from tasks.docker.registry import manifest
+from tasks.docker.space import CLEAN_BYTES
 from tasks.docker.stock import DockerImages
 from tasks.errors import UserError
 from tasks.sandbox import RegistryError
+from tasks.task import Verifier
 from tests.fakes.real_registry import RealRegistry, layer, real_registry
 from tests.test_images_plan import task_of, write_rows
 from tests.test_images_prefetch import copy_of, tags
@@ -108,6 +112,21 @@ def test_a_run_with_a_budget_removes_what_was_here_before_only_when_that_is_aske
     DockerBackend().image(task.image)
     assert DockerImages(time.time()).evict(task) == "it was here before this run", "ours, of an earlier run"
     assert DockerImages(time.time(), with_earlier=True).evict(task) == ""
+
+
+@pytest.mark.docker
+def test_what_an_image_would_add_is_its_layers_unpacked_and_a_clean_copy(served: RealRegistry) -> None:
+    store, task = DockerImages(0.0), task_of(served.image("earlier/a:1"))
+    before, sent = store.stored(), sum(one.bytes for one in manifest(task.image.reference).layers)
+    assert sent > 300_000
+    assert store.is_missing(task)
+    assert store.would_add(task) == round(sent * UNPACKED) + CLEAN_BYTES
+    of_a_machine = task.model_copy(update={"checks": Verifier(directory=Path("x"), digest="d", seconds=1)})
+    assert store.would_add(of_a_machine) == round(sent * UNPACKED), "which has nothing to be cleaned of"
+    DockerBackend().image(task.image)
+    assert not store.is_missing(task)
+    assert 290_000 < store.stored() - before < 3 * sent
+    assert store.would_add(task) == CLEAN_BYTES, "its layers are here"
 
 
 @pytest.mark.docker

@@ -184,6 +184,18 @@ def test_a_budget_ends_it_before_the_image_that_does_not_fit(served: RealRegistr
     assert done.document["bytes"] <= 4_400_000
 
 
+def test_what_nobody_has_takes_no_room_of_a_budget(served: RealRegistry, tmp_path: Path) -> None:
+    """Room for two images, as above; the two that come first are in no registry."""
+    names = ["nowhere", "no-such", *NAMES[:2]]
+    done = fetch(tmp_path, served, names, "--disk", "4.4MB", "--parallel", "1", "--json")
+    assert (done.code, len(done.document["pulled"]), len(done.document["failed"])) == (1, 2, 2), done.wrong
+    assert done.document["left"] == []
+    of_both = done.document["bytes"]
+    assert 4_200_000 < of_both < 4_400_000
+    third = fetch(tmp_path, served, ["nowhere", "c"], "--json").document
+    assert 1_600_000 < third["bytes"] < 1_700_000, "one layer of its own: the other one is here"
+
+
 def test_only_what_was_pulled_is_pruned_and_copies_go_with_it(
     served: RealRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,7 +112,9 @@ class Work:
         self.broken: Exception | None = None
         self._done, self._budget, self._patience = done, budget, patience
         self._stopping, self._full = threading.Event(), threading.Event()
-        self._shelf = Shelf(layers_here())
+        here = layers_here()
+        self._shelf, self._came = Shelf(here), Shelf(here)
+        """What room was taken for, and what is here of it."""
         self._before = stored_bytes()
         self._stored = stored_layers(self.wanted)
         self._seen = ""
@@ -141,12 +143,18 @@ class Work:
         except Stopped:
             self._leave(reference, "")
         except TaskError as error:
+            self._give_back(reference)
             if need.spec.context is None:
                 with self._done.lock:
                     self._done.failed[reference] = str(error)
         except Exception as error:  # noqa: BLE001 - raised again by `prefetch`
             self.broken = self.broken or error
             self.stop()
+
+    def _give_back(self, reference: str) -> None:
+        """The room of an image that nobody has."""
+        with self._done.lock:
+            self._shelf.remove(reference)
 
     def _leave(self, reference: str, why: str) -> None:
         with self._done.lock:
@@ -215,4 +223,5 @@ class Work:
                 self._done.failed[need.spec.reference] = wrong
                 return
             self._done.pulled.append(need.spec.reference)
-            self._done.bytes = self._shelf.bytes
+            self._came.add(need.spec.reference, self._stored[need.spec.reference])
+            self._done.bytes = self._came.bytes
