@@ -21,9 +21,12 @@ from tasks import catalog
 from tasks.backend import Prepared
 from tasks.docker import beside, daemon
 from tasks.docker.backend import DockerBackend
+from tasks.docker.images import base_reference
+from tasks.docker.pinned import identities
 from tasks.docker.prepare import prepare
 from tasks.docker.pull_plan import pull_plan
 from tasks.docker.sandbox import DockerSandbox
+from tasks.docker.stock import DockerImages
 from tasks.errors import ServiceError, TaskError
 from tasks.sandbox import Limits, SandboxError
 from tasks.task import HealthCheck, ImageSpec, Service, Task
@@ -306,6 +309,11 @@ def test_images_of_services_are_in_the_plan(task: Task) -> None:
     )
     made = pull_plan([task, more], ask=0)
     assert (made.images, made.to_pull, made.here + made.to_build) == (3, 1, 2)
+    assert [DockerImages(0).is_missing(one) for one in (task, more)] == [False, True]
+    here = more.with_images(lambda image: image if image.context else ImageSpec(reference=base_reference()))
+    assert identities([here]).keys() == {base_reference()}, (
+        "what is built is named after what it is built from"
+    )
 
 
 def test_an_image_for_another_processor_is_refused_in_one_line(task: Task, tmp_path: Path) -> None:

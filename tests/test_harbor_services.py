@@ -160,6 +160,11 @@ def test_variables_of_its_configuration_are_its_machines(tmp_path: Path) -> None
         ("image: y\nnetworks: {default: {external: true}}", "has the host's network default"),
         ("image: y\nvolumes: {d: {driver_opts: {device: /}}}", "mounts the host's volume d"),
         ("image: y\ninclude: [other.yaml]", "includes other files"),
+        (
+            "image: y\n  main:\n    deploy: {resources: {reservations: {devices: [{driver: nvidia}]}}}",
+            "takes devices",
+        ),
+        ("image: y\n    labels: &a [*a, '$TOKEN']", "takes TOKEN from the environment"),
     ],
 )
 def test_what_a_service_may_not_have_is_refused_by_name(tmp_path: Path, service: str, why: str) -> None:
@@ -167,6 +172,7 @@ def test_what_a_service_may_not_have_is_refused_by_name(tmp_path: Path, service:
     assert task.verifier
     assert task.verifier.refused.startswith("needs docker compose, and ")
     assert why in task.verifier.refused
+    assert "\n" not in task.verifier.refused
     assert task.compose.services == ()
 
 
@@ -194,6 +200,14 @@ def test_what_no_compose_would_take_is_one_line(tmp_path: Path, service: str, co
         written(tmp_path, f"services:\n  api:\n    {service}\n")
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_aliases_of_aliases_are_read_in_no_time(tmp_path: Path) -> None:
+    """Each stands for ten of the one before."""
+    bomb = ["x0: &x0 ['$A']", *(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]" for n in range(1, 40))]
+    task = written(tmp_path, "\n".join([*bomb, "services:", "  api: {image: y, labels: *x39}"]))
+    assert task.verifier
+    assert "its service api takes A from" in task.verifier.refused
 
 
 def test_images_of_services_are_pinned_and_mirrored_with_the_tasks_own(tmp_path: Path) -> None:

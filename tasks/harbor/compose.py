@@ -7,7 +7,6 @@ refused for the worst of it, by name. Not here: what a service that can be had i
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from tasks.errors import TaskError
-from tasks.harbor.variables import OF_HARBOR, filled, from_host, missing, used_in
+from tasks.harbor.variables import OF_HARBOR, filled, from_host, missing, texts, used_in
 
 FILES = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
 MAIN = "main"
@@ -39,8 +38,10 @@ RIGHTS = {
     "ipc": "shares memory with the host",
     "userns_mode": "has rights of its own",
 }
+MOST = 300
+"""Characters of a reason: names in a file may hold anything."""
 VOLUME = re.compile(r"[A-Za-z0-9][\w.-]*")
-HOSTS, FROM_HOST, MOUNTS, OTHER = 6, 7, 8, 9
+GPUS, HOSTS, FROM_HOST, MOUNTS, OTHER = 5, 6, 7, 8, 9
 """How bad a thing is, after `RIGHTS`."""
 Why = tuple[int, str]
 
@@ -91,7 +92,7 @@ def refusal(path: Path) -> str:
         worst = min(asked_by(found), default=None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise unreadable(path) from error
-    return f"needs docker compose, and {worst[1]}" if worst else ""
+    return f"needs docker compose, and {' '.join(worst[1].split())[:MOST]}" if worst else ""
 
 
 def asked_by(found: Document) -> Iterator[Why]:
@@ -109,6 +110,8 @@ def asked_by_one(name: str, service: Mapping[str, Any]) -> Iterator[Why]:
     for place, (key, why) in enumerate(RIGHTS.items()):
         if service.get(key):
             yield place, why
+    if (((service.get("deploy") or {}).get("resources") or {}).get("reservations") or {}).get("devices"):
+        yield GPUS, RIGHTS["devices"]
     if (mode := filled(str(service.get("network_mode") or ""))) not in PLAIN_NETWORKS:
         yield HOSTS, f"has the network {mode!r}"
     if keys := sorted(set(from_host(service.get("environment") or {}))):
@@ -165,13 +168,10 @@ def other_than_a_service(service: Mapping[str, Any]) -> Iterator[str]:
         yield f"is built with {', '.join(others)}"
     if deploy.get("replicas") not in (None, 1):
         yield f"runs {deploy['replicas']} times"
-    if "devices" in json.dumps(deploy.get("resources") or {}, default=str):
-        yield "takes devices of the host"
     if others := sorted(key for key in service if service[key] and key not in OF_SERVICES):
         yield f"sets {', '.join(others)}"
     rest = {key: value for key, value in service.items() if key not in ("environment", "volumes", "deploy")}
-    text = json.dumps(rest, default=str)
-    if outside := missing(text):
+    if outside := {name for text in texts(rest) for name in missing(text)}:
         yield f"takes {', '.join(sorted(outside))} from the environment of whoever runs it"
 
 

@@ -39,6 +39,18 @@ def pairs(environment: Any) -> Iterator[tuple[str, Any]]:
         yield name, value if equals else None
 
 
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value of YAML's; what stands in several places, or in itself, once."""
+    seen, todo = set[int](), [value]
+    while todo:
+        one = todo.pop()
+        if not isinstance(one, Mapping | list):
+            yield str(one)
+        elif id(one) not in seen:
+            seen.add(id(one))
+            todo += [*one, *one.values()] if isinstance(one, Mapping) else one
+
+
 def used_in(text: str) -> dict[str, str]:
     """The variables of a text, and their defaults: "" for those without."""
     found = (match for match in GIVEN.finditer(text) if not match["dollar"])
