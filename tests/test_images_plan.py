@@ -157,6 +157,31 @@ def test_what_was_not_asked_is_taken_for_average_and_said_to_be(docker_daemon: N
     assert "would take" in budget_words(none, 1), "the budget does not hold one"
 
 
+@pytest.mark.docker
+def test_images_of_every_kind_are_counted_once_each(docker_daemon: None) -> None:
+    here = Need(ImageSpec(reference="h"), ImageAvailability("h", ImageState.PRESENT), copy_bytes=50)
+    built = Need(ImageSpec(reference="b"), ImageAvailability("b", ImageState.BUILDABLE), copy_bytes=7)
+    asked = known("a", ("os", 100), ("a", 10))._replace(copy_bytes=5)
+    instead = Need(
+        ImageSpec(reference="i", context=Path("x")), unknown("i").found, asked=TaskError("no registry has i")
+    )
+    nowhere = unknown("n")._replace(asked=TaskError("no registry has n"))
+    busy = unknown("r")._replace(asked=RegistryError("HTTP 429"))
+    made = add_up([here, built, asked, instead, nowhere, busy], [], budget=None, at_once=1, rate=None)
+    assert (made.images, made.here, made.to_build, made.to_pull) == (6, 1, 2, 2)
+    assert made.impossible == {"n": "no registry has n"}
+    assert (made.unreachable, made.asked, made.layers) == ("HTTP 429", 1, 2)
+    assert (made.pull_bytes, made.pull_bytes_unshared) == (220, 220), "the other one is taken for as large"
+    assert made.disk_bytes == 50 + 7 + 5 + 3 * 297, "copies, and 2.7 times 110 of each that is not here"
+    assert (made.course.at_once, made.course.peak, made.budget_bytes) == (5, made.disk_bytes, None)
+    assert "manifests of 1; the other 1 are taken" in made.source
+    within = add_up([asked, busy], [], budget=302, at_once=1, rate=2.0)
+    assert (within.course.peak, within.course.evicted, within.disk_bytes) == (302, 302, 599)
+    assert within.seconds == 110.0
+    assert within._replace(free_bytes=302).fits
+    assert not within._replace(free_bytes=301).fits
+
+
 # ---- against a real registry ---------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,13 +25,17 @@ from evals.commands.application import app
 from tasks.docker import prefetch as prefetching
 from tasks.docker import pull as pulling
 from tasks.docker import pulled as pulled_images
-from tasks.docker.daemon import client
+from tasks.docker.create import container_options, create
+from tasks.docker.daemon import client, remove
 from tasks.docker.images import sandbox_base
 from tasks.docker.leaks import clean_key
-from tasks.docker.pulled import drop, leftovers, note_of, notes, rate
+from tasks.docker.pulled import drop, leftovers, note_of, note_pull, notes, rate
+from tasks.docker.space import CLEAN_BYTES
+from tasks.docker.stock import DockerImages
+from tasks.sandbox import Limits
 from tests.fakes.real_registry import RealRegistry, layer, real_registry
 from tests.fakes.registry import tar_of
-from tests.test_images_plan import write_rows
+from tests.test_images_plan import task_of, write_rows
 
 pytestmark = pytest.mark.docker
 NAMES = ("a", "b", "c", "d")
@@ -194,6 +199,54 @@ def test_what_nobody_has_takes_no_room_of_a_budget(served: RealRegistry, tmp_pat
     assert 4_200_000 < of_both < 4_400_000
     third = fetch(tmp_path, served, ["nowhere", "c"], "--json").document
     assert 1_600_000 < third["bytes"] < 1_700_000, "one layer of its own: the other one is here"
+
+
+def test_a_disk_without_room_is_the_machines_lack(
+    served: RealRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the byte: what the image adds, and what containers and copies need besides."""
+    task = task_of(served.image("fetch/d:1"))
+    need = DockerImages(0.0).would_add(task) - CLEAN_BYTES
+    usage = shutil.disk_usage("/")
+
+    def fetched(free: int) -> Done:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=free))
+        return fetch(tmp_path, served, ["d"])
+
+    done = fetched(need + prefetching.KEPT_FREE - 1)
+    assert (done.code, done.said) == (3, "1 left\n")
+    assert done.wrong == (
+        "1 images are not here: the disk of the Docker daemon has no room for more; the same command goes on\n"
+    )
+    done = fetched(need + prefetching.KEPT_FREE)
+    assert (done.code, done.said) == (0, "1 pulled\n")
+
+
+def test_what_a_run_works_with_is_not_pruned(served: RealRegistry) -> None:
+    """An image that came by us and that a container of ours runs; once that is gone, it goes."""
+    name, base = "asclaimed/test:used", sandbox_base().id
+    options = container_options(Limits(), {}, "root", False, {}) | {"entrypoint": ["bash"]}
+    source = create(base, ["-c", "true"], options)
+    try:
+        made = str(source.commit(*name.split(":")).id)
+    finally:
+        source.remove()
+    note_pull(made, (name,), 1, 1.0)
+    container = create(name, ["-c", "exec sleep 60"], options)
+
+    def pruned(*more: str) -> dict[str, Any]:
+        document = Done("prune", "--json", *more).document
+        return next({"removed": one["removed"], "kept": one["kept"]} for one in document if one["id"] == made)
+
+    try:
+        container.start()
+        assert pruned("--dry-run") == pruned() == {"removed": False, "kept": "a run has a container of it"}
+    finally:
+        remove(container)
+    assert pruned("--dry-run") == {"removed": False, "kept": None}
+    assert name in tags()
+    assert pruned() == {"removed": True, "kept": None}
+    assert name not in tags()
 
 
 def test_only_what_was_pulled_is_pruned_and_copies_go_with_it(

@@ -129,7 +129,7 @@ def same_scaffold(claimed: str, measured: str) -> bool:
 
 
 def excluded(claimed: Protocol, results: Results) -> Point:
-    """Exclusions match only when neither side has any, and a claim that is silent is unknown."""
+    """What a claim left out is never known to be what was left out here; a claim that is silent is unknown."""
     ours = f"{len(results.excluded)} tasks" if results.excluded else "none"
     if claimed.excluded is None:
         return Point(name="excluded tasks", claimed=NOT_STATED, measured=ours, match=Match.UNKNOWN)
