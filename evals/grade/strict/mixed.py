@@ -24,8 +24,10 @@ from tasks.task import Frozen, Task
 
 GUESSES = 1024
 """One guess in so many may get through, where the tests have room for that."""
-MOST_VALUES, MOST_IN_ALL = 126, 96
-"""Of one test, and copies of all."""
+VALUES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 48, 64, 96, 126)
+"""Of one test: the first of these that makes a guess rare enough."""
+MOST_COPIES = 96
+"""Of all tests."""
 SAMPLE, SMALL_SAMPLE, SHARE = 24, 4, 0.1
 """PASS_TO_PASS functions that are doubled as well: this share of them, no more and no fewer than so many."""
 MAY_COST, FREE_SECONDS = 1.2, 1.0
@@ -81,13 +83,14 @@ def make_mixed(context: MixedContext) -> Mixed | None:
     known = sorted(context.functions(context.task.patch_checks.pass_to_pass) - hidden)
     size = min(SAMPLE, max(SMALL_SAMPLE, int(SHARE * len(known))))
     sample = context.random.sample(known, min(size, len(known)))
-    values = _values_each(context, hidden)
-    tried = _attempt(context, hidden, set(sample), values)
+    tried = _attempt(context, hidden, set(sample), VALUES)
     if tried.mixed or not tried.good:
         return tried.mixed
     kept = [name for name in sample if name in tried.good]
     kept = kept[: max(SMALL_SAMPLE, int(len(kept) * tried.share))]
-    return _attempt(context, hidden & tried.good, set(kept), fewer(values, tried.share), last=True).mixed
+    most = fewer(tried.values, tried.share)
+    sizes = [*(n for n in VALUES if n < most), most]
+    return _attempt(context, hidden & tried.good, set(kept), sizes, last=True).mixed
 
 
 def fewer(values: int, share: float) -> int:
@@ -96,27 +99,31 @@ def fewer(values: int, share: float) -> int:
     return next((n for n in range(values, 2, -1) if codes.copies_for(n) <= most), 2)
 
 
-def _values_each(context: MixedContext, hidden: set[str]) -> int:
-    """So many that a guess is rare enough; fewer where that makes too many copies."""
-    _, drawn = _varied(context.tests, dict.fromkeys(hidden, MOST_VALUES), context.random)
-    with_values = [one for one in drawn if not one.relation]
-    rooms = [one.choices[row] for one in with_values for row in _hidden_rows(context, one)]
+class Copied(NamedTuple):
+    """Test files with copies; `values`: how many each test was to have, `ways`: how many guesses there are."""
 
-    def enough(values: int) -> bool:
-        return prod(min(values, room) for room in rooms) >= GUESSES
-
-    def too_many(values: int) -> bool:
-        return sum(_copies_of(one, values) for one in with_values) > MOST_IN_ALL
-
-    needed = next((n for n in range(2, MOST_VALUES) if enough(n)), MOST_VALUES)
-    needed = min(MOST_VALUES, needed + (needed + 5) // 10)  # now and then fewer are drawn than wanted
-    return next((n for n in range(needed, 2, -1) if not too_many(n)), 2)
+    values: int
+    files: dict[str, bytes | None]
+    varied: list[Varied]
+    ways: int
 
 
-def _copies_of(one: Varied, values: int) -> int:
-    """How many copies a test has, drawn for fewer values than it was."""
-    values = min(values, one.values)
-    return codes.copies_for(values) if one.coded and values >= codes.WORTH else values
+def copied(context: MixedContext, hidden: set[str], sample: set[str], sizes: Iterable[int]) -> Copied | None:
+    """The first drawing in which a guess is rare enough, or the best without too many copies; None where none bears any."""
+    best: Copied | None = None
+    for values in sizes:
+        files, varied = _varied(
+            context.tests, dict.fromkeys(sample, 2) | dict.fromkeys(hidden, values), context.random
+        )
+        asked = [one for one in varied if one.name in hidden and not one.relation]
+        ways = prod(one.choices[row] for one in asked for row in _hidden_rows(context, one))
+        if best and sum(len(one.copies) for one in asked) > MOST_COPIES:
+            break
+        if varied and (best is None or ways > best.ways):
+            best = Copied(values, files, varied, ways)
+        if ways >= GUESSES or not asked:
+            break
+    return best
 
 
 def _hidden_rows(context: MixedContext, varied: Varied) -> dict[int, str]:
@@ -148,18 +155,20 @@ class Tried(NamedTuple):
     good: set[str]
     """Functions that bear copies."""
     mixed: Mixed | None
+    values: int = 2
+    """Of each of its tests."""
     share: float = 1.0
     """Of its copies, so many may be had for what they may cost."""
 
 
 def _attempt(
-    context: MixedContext, hidden: set[str], sample: set[str], values: int, *, last: bool = False
+    context: MixedContext, hidden: set[str], sample: set[str], sizes: Iterable[int], *, last: bool = False
 ) -> Tried:
     """Usable when all functions bear their copies and it costs little enough, or is the last."""
-    counts = dict.fromkeys(sample, 2) | dict.fromkeys(hidden, values)
-    files, varied = _varied(context.tests, counts, context.random)
-    if not varied:
+    tests = copied(context, hidden, sample, sizes)
+    if tests is None:
         return Tried(set(), None)
+    values, files, varied, _ = tests
     gold = context.task.patch_checks.gold_patch.encode()
     run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
     pairs = {one.name: expected_of(one, context.plain, run) for one in varied}
@@ -167,9 +176,9 @@ def _attempt(
     share = 0.0 if run.timed_out else affordable(*durations(varied, run))
     usable = run.applied and run.results.ended and not run.timed_out and len(good) == len(varied)
     if not usable or (share < 1 and not last):
-        return Tried(good, None, share)
+        return Tried(good, None, values, share)
     expected = {i: found for one in pairs.values() if one for i, found in one.items()}
-    return Tried(good, _finished(context, files, varied, hidden, run, expected))
+    return Tried(good, _finished(context, files, varied, hidden, run, expected), values)
 
 
 def durations(varied: Iterable[Varied], run: Observed) -> tuple[float, float]:

@@ -11,12 +11,21 @@ is what the negative controls are for. Not covered: doctest runners, nose, test 
 """
 
 import errno
-import hashlib
 import importlib.util
-import json.encoder
 import os
 import sys
 import time
+
+try:  # what json and hashlib call, without the milliseconds that importing them takes
+    from _json import encode_basestring_ascii
+
+    try:
+        from _sha2 import sha256
+    except ImportError:  # before 3.12
+        from _sha256 import sha256
+except ImportError:
+    from hashlib import sha256
+    from json.encoder import encode_basestring_ascii
 
 try:
     import resource
@@ -25,7 +34,7 @@ except ImportError:
 
 # What tested code may replace is bound here, before any of it runs.
 _open, _write, _close, _getpid = os.open, os.write, os.close, os.getpid
-_sha256, _quote = hashlib.sha256, json.encoder.encode_basestring_ascii
+_digest, _quote = sha256, encode_basestring_ascii
 _join, _relpath, _getcwd = os.path.join, os.path.relpath, os.getcwd
 _clock = time.time
 
@@ -51,7 +60,7 @@ class Channel:
         listed = "[" + ", ".join(map(_quote, names)) + "]"
         parts = [_quote(self.stream), _quote(kind), listed, _quote(state), "%.6f" % seconds]
         body = "[" + ", ".join(parts) + "]"
-        self.code = _sha256((self.key + self.code + body).encode("ascii")).hexdigest()
+        self.code = _digest((self.key + self.code + body).encode("ascii")).hexdigest()
         self._append((self.code + " " + body + "\n").encode("ascii"))
 
     def _append(self, line):

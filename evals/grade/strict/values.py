@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from itertools import cycle, islice, product
 from math import prod
 from random import Random
@@ -31,20 +32,27 @@ T = TypeVar("T")
 class Words:
     """The words of a test file by shape, of its strings and of its names, and what stands in one test of it."""
 
-    def __init__(self, tree: ast.AST, test: ast.AST | None = None) -> None:
+    def __init__(self, tree: ast.AST) -> None:
+        """Of a whole file; a test's own words and numbers are not known yet."""
         self._by_shape: dict[str, dict[str, None]] = {}
         for text in _texts(tree):
             for word in WORD.findall(text)[:200]:
                 if not word.isdigit():
                     self._by_shape.setdefault(shape(word), {})[word] = None
         self._displays = _displays(tree)
-        self._near_displays = _displays(test) if test else set[str]()
-        self._near = set(WORD.findall(ast.unparse(test))) if test else set[str]()
-        self.numbers = {
+        self._near_displays, self._near, self.numbers = set[str](), set[str](), set[int]()
+
+    def in_test(self, test: ast.AST) -> Words:
+        """The same, and what stands in one test of the file."""
+        words = copy(self)
+        words._near_displays = _displays(test)
+        words._near = set(WORD.findall(ast.unparse(test)))
+        words.numbers = {
             node.value
-            for node in ast.walk(test or ast.Pass())
+            for node in ast.walk(test)
             if isinstance(node, ast.Constant) and type(node.value) is int
         }
+        return words
 
     def displays(self, true: str, count: int, random: Random) -> list[str]:
         """At most `count` other displays of the same brackets, the empty one as likely as one that stands near.

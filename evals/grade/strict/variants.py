@@ -34,11 +34,6 @@ class Varied(NamedTuple):
     values: int
     """At most in one row."""
 
-    @property
-    def coded(self) -> bool:
-        """Whether its copies ask for sets of values."""
-        return self.values > len(self.copies)
-
 
 def vary_file(source: bytes, counts: Mapping[str, int], random: Random) -> tuple[bytes, list[Varied]]:
     """The file with copies in place of the functions named in `counts`, as many as that says where there are values.
@@ -50,9 +45,9 @@ def vary_file(source: bytes, counts: Mapping[str, int], random: Random) -> tuple
         tree = ast.parse(text.text)
     except (SyntaxError, ValueError, RecursionError):
         return source, []
-    edits, varied = [], list[Varied]()
+    words, edits, varied = Words(tree), [], list[Varied]()
     for function in _once(tree, counts):
-        sites = sites_of(function, Drawing(text, Words(tree, function), counts[function.name], random))
+        sites = sites_of(function, Drawing(text, words.in_test(function), counts[function.name], random))
         made = _copies(function, text, sites, random) if any(sites) else None
         if made:
             edits.append(made[0])
