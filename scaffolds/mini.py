@@ -1,13 +1,14 @@
 """mini-swe-agent itself over our sandbox and client: `--scaffold scaffolds.mini:MiniSweAgent`, with the extra `[mini]`.
 
-Upstream's agent class, prompts, tool, parser and templates, as its own `swebench.yaml` puts them together; the budget is
-ours, and so are the words of a `Stop`. Not covered: its cost limit (a local model has no price), its retries (our client's
+Upstream's agent class, prompts, tool, parser and templates, as its own `swebench.yaml` puts them together, or on a task about
+a machine its `mini.yaml`, which its command line has; the budget is ours, and so are the words of a `Stop`. Not covered: its cost limit (a local model has no price), its retries (our client's
 are in their place), and its text-based and response-API models.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from scaffolds.loop import LEAST_SECONDS, agent_step, clock, count_reply, no_rep
 from scaffolds.model import ContextOverflow, Model, Reply, TimeUp
 from scaffolds.tools import Bash
 from tasks.sandbox import Sandbox, SandboxGone
-from tasks.task import Brief
+from tasks.task import Brief, MachineBrief
 from tasks.untrusted import clean
 
 MARKER = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
@@ -39,16 +40,17 @@ if find_spec("minisweagent") is None:
     raise ImportError(NOT_THERE)
 
 
+REPOSITORY, MACHINE = "benchmarks/swebench.yaml", "mini.yaml"
+
+
 @cache
-def config() -> dict[str, Any]:
-    """Upstream's `swebench.yaml`."""
+def config(file: str = REPOSITORY) -> dict[str, Any]:
+    """One of upstream's."""
     os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")
     os.environ.setdefault("MSWEA_GLOBAL_CONFIG_DIR", str(Path(tempfile.gettempdir()) / "asclaimed-mini"))
     from minisweagent import package_dir
 
-    read: dict[str, Any] = yaml.safe_load(
-        (package_dir / "config" / "benchmarks" / "swebench.yaml").read_text()
-    )
+    read: dict[str, Any] = yaml.safe_load((package_dir / "config" / file).read_text())
     return read
 
 
@@ -62,17 +64,21 @@ class MiniSweAgent:
     """See the module's docstring."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._config = settings, config()
+        self._settings = settings
 
     def solve(self, brief: Brief, model: Model, sandbox: Sandbox) -> Trajectory:
         from minisweagent.agents.default import DefaultAgent
 
-        result = Trajectory(Stop.SUBMITTED, uses_tools=True)
-        ours = OurModel(self._settings, self._config["model"], model, result)
-        place = OurEnvironment(self._settings, self._config["environment"], sandbox, brief, result)
-        agent = DefaultAgent(ours, place, **{**self._config["agent"], "step_limit": 0, "cost_limit": 0.0})
+        result, about_machine = Trajectory(Stop.SUBMITTED, uses_tools=True), isinstance(brief, MachineBrief)
+        given = config(MACHINE if about_machine else REPOSITORY)
+        ours = OurModel(self._settings, given["model"], model, result)
+        place = OurEnvironment(self._settings, given["environment"], sandbox, brief, result)
+        words = {key: text for key, text in given["agent"].items() if key.endswith("_template")}
+        agent = DefaultAgent(ours, place, **words, step_limit=0, cost_limit=0.0)
+        skills = brief.told_of() if isinstance(brief, MachineBrief) else ""
+        task = f"{brief.problem_statement}\n\n{skills}".strip() if skills else brief.problem_statement
         try:
-            result.stop = ended(agent.run(brief.problem_statement), ours)
+            result.stop = ended(agent.run(task), ours)
         except Ended as end:
             result.stop = end.stop
         except (ContextOverflow, TimeUp) as full:
@@ -195,7 +201,9 @@ class OurEnvironment:
         return {"output": done.output, "returncode": done.exit_code, "exception_info": ""}
 
     def get_template_vars(self, **_kwargs: Any) -> dict[str, Any]:
-        return {"cwd": self._brief.workdir}
+        here = platform.uname()
+        told = {"system": here.system, "release": here.release, "version": here.version}
+        return {"cwd": self._brief.workdir, "machine": here.machine, **told}
 
     def serialize(self) -> dict[str, Any]:
         return {}

@@ -14,13 +14,14 @@ from scaffolds.base import Budget, Settings, Step, Stop
 from scaffolds.openai.client import OpenAIModel
 from scaffolds.openai.config import ModelConfig, Retries
 from scaffolds.preset import load_preset
-from tasks.task import Brief
+from tasks.task import Brief, MachineBrief, Skill, Skills
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.fakes.openai_server import Answer, FakeServer, call, say
 
 pytest.importorskip("minisweagent", reason="the extra [mini]")
 
 NAME = "scaffolds.mini:MiniSweAgent"
+BRIEF = Brief(task_id="t", repo="r/r", problem_statement="add() subtracts")
 DONE = call("bash", {"command": "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"}, call_id="z")
 SCRIPT = [
     call("bash", {"command": "ls"}, call_id="a", text="I look."),
@@ -46,15 +47,33 @@ DefaultAgent(model, LocalEnvironment(cwd=where, timeout=60), **config["agent"]).
 """
 
 
-def ours(root: Path, *script: Answer, **budget: Any) -> tuple[Any, list[Step], list[dict[str, Any]]]:
+def ours(
+    root: Path, *script: Answer, brief: Brief = BRIEF, **budget: Any
+) -> tuple[Any, list[Step], list[dict[str, Any]]]:
     (root / "calc.py").write_text("1\n")
     steps: list[Step] = []
     with FakeServer(*script) as server:
         model = OpenAIModel(ModelConfig(base_url=server.url, model="m", retries=Retries(attempts=1)))
         scaffold = load(NAME, Settings(budget=Budget(**budget), on_step=steps.append))
-        brief = Brief(task_id="t", repo="r/r", problem_statement="add() subtracts")
         result = scaffold.solve(brief, model, LocalSandbox(root))
     return result, steps, [request.body for request in server.requests]
+
+
+def test_a_task_about_a_machine_has_the_words_of_its_command_line_and_its_skills(tmp_path: Path) -> None:
+    skill = Skill(name="weigh", description="How to weigh", folder="weigh")
+    brief = MachineBrief(
+        task_id="t",
+        repo="system",
+        problem_statement="Weigh it.",
+        skills=Skills(skills=(skill,), places=("/root/s",)),
+    )
+    _, _, [body] = ours(tmp_path, DONE, brief=brief)
+    task = body["messages"][1]["content"]
+    assert "Weigh it.\n\n" in task
+    assert "- weigh (/root/s/weigh/SKILL.md): How to weigh" in task
+    assert "Linux" in task
+    assert "PR description" not in task
+    assert "/testbed" not in task
 
 
 def heard(bodies: list[dict[str, Any]]) -> list[tuple[str, str]]:
