@@ -10,9 +10,9 @@ from typing import Any
 from evals.report.summary import summarise
 from evals.run.ledger import verify
 from scaffolds.openai.config import Retries
-from tasks.backend import NO_MOUNTS, Backend
+from tasks.backend import NO_COMPOSE, NO_MOUNTS, Backend
 from tasks.sandbox import ExecResult, Limits, Sandbox
-from tasks.task import Verifier
+from tasks.task import Compose, Verifier
 from tests.fakes.openai_server import Answer, Body, call
 from tests.fakes.plain_backend import PlainBackend
 from tests.fakes.plain_sandbox import PlainSandbox
@@ -54,6 +54,7 @@ class CountingBackend(PlainBackend):
         labels: Mapping[str, str],
         mounts: Mapping[str, Path] = NO_MOUNTS,
         verifier: Verifier | None = None,
+        compose: Compose = NO_COMPOSE,
     ) -> Sandbox:
         return self.machine(labels["attempt"].split("/")[1])
 
