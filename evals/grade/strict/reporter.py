@@ -16,25 +16,26 @@ import os
 import sys
 import time
 
-try:  # what json and hashlib call, without the milliseconds that importing them takes
-    from _json import encode_basestring_ascii
-
-    try:
-        from _sha2 import sha256
-    except ImportError:  # before 3.12
-        from _sha256 import sha256
-except ImportError:
-    from hashlib import sha256
-    from json.encoder import encode_basestring_ascii
-
 try:
     import resource
 except ImportError:
     resource = None
 
+
+def _first(name, *modules):
+    """From the first module that is there. To import json and hashlib takes ten milliseconds."""
+    for module in modules[:-1]:
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            pass
+    return getattr(importlib.import_module(modules[-1]), name)
+
+
 # What tested code may replace is bound here, before any of it runs.
 _open, _write, _close, _getpid = os.open, os.write, os.close, os.getpid
-_digest, _quote = sha256, encode_basestring_ascii
+_digest = _first("sha256", "_sha2", "_sha256", "hashlib")
+_quote = _first("encode_basestring_ascii", "_json", "json.encoder")
 _join, _relpath, _getcwd = os.path.join, os.path.relpath, os.getcwd
 _clock = time.time
 
