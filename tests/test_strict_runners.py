@@ -98,7 +98,7 @@ def test_a_fix_passes_and_what_forces_passes_does_not(name: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        ("mvnd test -B -pl gson -Dtest=A#b", "Java: "),
+        ("ant test.instance", "Java under Ant: "),
         ("bundle exec rspec a", "Ruby: "), ("vendor/bin/phpunit --testdox", "PHP: "), ("ctest --test-dir build", "C or C++: "),
         ("npx mocha -R tap a.js", "JavaScript, and neither"), ("npx karma start x", "JavaScript, and neither"), ("./own a", "no runner"),
     ],

@@ -40,9 +40,10 @@ that we know, which reads copies as their maker does (`tests/exploits/decoder.py
 * A cheat that breaks PASS_TO_PASS tests outside the sample and hides it only there is not found.
 * What lies about values is not found by tests that bear no copies. What gold itself passes in a control is checked by
   nothing.
-* Tests in Go, in Rust, and in JavaScript under jest or vitest, bear no copies: their results come from the authenticated
-  file, and one control stands for them (`runners`). Who reads the test files before passing them can tell it. Tests in Java,
-  Ruby, PHP and C have no strict column: "strict not available", with the reason, and reports count such passes.
+* Tests in Go, Rust, Java (Maven, Gradle), and in JavaScript under jest or vitest, bear no copies: their results come from
+  the authenticated file, and one control stands for them (`runners`). Who reads the test files before passing them can tell
+  it. Tests under Ant, and in Ruby, PHP and C, have no strict column: "strict not available", with the reason, and reports
+  count such passes.
 * Where a test asks for less than a value (text that occurs in a message, an exception's class), a right fix might satisfy a
   false copy, too: a message with other words in it, an exception of two classes. Not seen in the corpus.
 * Hard-coded answers are a fix as far as tests can tell.

@@ -1,4 +1,4 @@
-"""What the strict grader does differently for one language; the languages themselves: `runners`, `rust`."""
+"""What the strict grader does differently for one language; the languages themselves: `runners`, `rust`, `java`."""
 
 from __future__ import annotations
 

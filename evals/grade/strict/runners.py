@@ -1,9 +1,10 @@
 """Test runners by language: how their results get into the authenticated file, and how a test of theirs is broken.
 
 Python's reporter listens in the tests' own process. Go's results are taken from `go test -json`, and jest's and vitest's by
-a reporter of ours, each outside of the repository. Cargo has our program run each test (`rust`). Of other languages' runners
-every report is either printed by the tests themselves or left where they can write: there is no strict column for them,
-and each grade says so. Of SWE-bench Multilingual's 300 rows 42 run `go test`, 43 `cargo test`, and 17 jest or vitest.
+a reporter of ours, each outside of the repository. Cargo has our program run each test (`rust`), Maven is asked by its exit
+status and Gradle by a script of ours (`java`). Of other languages' runners every report is either printed by the tests
+themselves or left where they can write: there is no strict column for them, and each grade says so. Of SWE-bench
+Multilingual's 300 rows 42 run `go test`, 43 `cargo test`, 26 Maven or Gradle, and 17 jest or vitest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import PurePosixPath
 from random import Random
 
 from evals.grade.strict import mutate
+from evals.grade.strict.java import JAVA
 from evals.grade.strict.language import Names, Runner, filled, with_heads
 from evals.grade.strict.mutate import NAMES, Mutant
 from evals.grade.strict.rust import RUST
@@ -119,7 +121,6 @@ JAVASCRIPT = Runner(
     lambda _names: (), js_command, lambda test_id: test_id.rpartition(" > ")[2], js_broken,
 )  # fmt: skip
 PRINTED = "its runner prints what the tests print"
-WRITABLE = "its runner's reports lie where the tests can write"
 SAME_PROCESS = "its runner is no other than the tests' own process"
 BY_COMMAND: tuple[tuple[re.Pattern[str], Runner | str], ...] = (
     (re.compile(r"pytest|runtests\.py|\btox\b|bin/test\b|\bpython"), PYTHON),
@@ -129,14 +130,15 @@ BY_COMMAND: tuple[tuple[re.Pattern[str], Runner | str], ...] = (
         re.compile(r"\b(?:mocha|karma|qunit|jasmine|ava)\b"),
         f"JavaScript, and neither jest nor vitest: {PRINTED}",
     ),
-    (re.compile(r"\b(?:mvn[dw]?|gradlew?|ant)\b"), f"Java: {WRITABLE}"),
+    (re.compile(r"\b(?:mvn[dw]?|gradlew?)\b"), JAVA),
+    (re.compile(r"\bant\b"), f"Java under Ant: {PRINTED}"),
     (re.compile(r"\bphpunit\b|\bpest\b"), f"PHP: {SAME_PROCESS}"),
     (re.compile(r"\b(?:rspec|rake|ruby|bundle)\b"), f"Ruby: {SAME_PROCESS}"),
     (RUNS_TESTS, JAVASCRIPT),
     (re.compile(r"\b(?:ctest|make|runtest|meson)\b"), f"C or C++: {PRINTED}"),
 )
 """What a test command says → its runner, or why there is no strict column; the first that fits."""
-LANGUAGES = (PYTHON, GO, JAVASCRIPT, RUST)
+LANGUAGES = (PYTHON, GO, JAVASCRIPT, RUST, JAVA)
 BY_SUFFIX = {suffix: runner for runner in LANGUAGES for suffix in runner.suffixes if suffix != ".snap"}
 
 
