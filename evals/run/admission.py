@@ -154,10 +154,10 @@ class Admission:
     def heard(self, counters: Mapping[str, float]) -> None:
         """What the server's own page tells (`scaffolds.openai.metrics`). The first preemption calls for fewer."""
         with self._changed:
-            before = self._server.get("preemptions", counters.get("preemptions", 0))
-            self._server = counters
-            if self._climber and counters.get("preemptions", 0) > before:
+            preemptions = counters.get("preemptions", 0)
+            if self._climber and preemptions > self._server.get("preemptions", preemptions):
                 self._climber.back_off(self.going)
+            self._server = counters
             self._changed.notify_all()
 
     def _with_room(self) -> Iterator[AttemptKey]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import nan
 from statistics import median
 
 CALLS_OF_EACH = 6
@@ -31,7 +32,7 @@ class Window:
     """Calls that ended at one level. The first of each attempt began at the level before, and do not count."""
 
     ended: int = 0
-    began: float = 0.0
+    began: float = nan
     tokens: int = 0
     slowness: list[float] = field(default_factory=list)
 
@@ -43,8 +44,10 @@ class Climber:
         self.level = max(1, min(first, most))
         """Attempts at once, now."""
         self._most = most
-        self._home, self._rate, self._slowness = self.level, 0.0, 0.0
-        """The best level known, and what was measured there."""
+        self._home = self.level
+        """The best level known."""
+        self._rate = self._slowness = 0.0
+        """What was measured there."""
         self._rising, self._doubling = True, True
         self._rest = self._left = 0
         self._window = Window()
@@ -112,18 +115,15 @@ class Climber:
 
     def _try(self) -> None:
         """The next level in the direction that was good; the other one where there is none."""
-        for rising in (self._rising, not self._rising):
-            if (level := self._next(rising=rising)) != self._home:
-                self._rising = rising
-                self._move(level)
-                return
-        self.forget()
+        if self._next(rising=self._rising) == self._home:
+            self._rising = not self._rising
+        self._move(self._next(rising=self._rising))
 
     def _next(self, *, rising: bool) -> int:
         factor = 2.0 if self._doubling else STEP
         if rising:
             return min(self._most, max(self._home + 1, int(factor * self._home)))
-        return max(1, min(self._home - 1, round(self._home / STEP)))
+        return max(1, round(self._home / STEP))
 
     def _move(self, level: int) -> None:
         self.level = level

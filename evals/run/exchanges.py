@@ -58,7 +58,7 @@ class ExchangeLog:
 
 def shared_prefix(one: bytes, other: bytes) -> int:
     """Bytes that both begin with: a scaffold that rewrites its history shares less of it."""
-    low, high = 0, min(len(one), len(other))
+    low, high = 0, len(other)
     while low < high:
         middle = (low + high + 1) // 2
         if one[low:middle] == other[low:middle]:

@@ -49,21 +49,20 @@ class Change(NamedTuple):
 
 def changes(patch: bytes) -> tuple[Change, ...]:
     """The files that a git patch names, in order; C-quoted paths stay as they are quoted."""
-    found, path, new, lines = list[Change](), None, False, list[bytes]()
-    for line in (*patch.split(b"\n"), HEAD):
+    files: list[tuple[bytes, list[bytes]]] = []
+    for line in patch.split(b"\n"):
         if line.startswith(HEAD):
-            if path is not None:
-                found.append(Change(path, new, tuple(lines)))
-            path, new, lines = (
-                _old_path(line[len(HEAD) :].rstrip(b"\r")).decode("utf-8", "replace"),
-                False,
-                [],
-            )
-        elif line.startswith(b"new file mode "):
-            new = True
-        elif line[:1] in (b"+", b"-"):
-            lines.append(line)
-    return tuple(found)
+            files.append((line[len(HEAD) :].rstrip(b"\r"), []))
+        elif files and line.startswith((b"new file mode ", b"+", b"-")):
+            files[-1][1].append(line)
+    return tuple(
+        Change(
+            _old_path(head).decode("utf-8", "replace"),
+            any(line.startswith(b"new file mode ") for line in lines),
+            tuple(line for line in lines if line.startswith((b"+", b"-"))),
+        )
+        for head, lines in files
+    )
 
 
 def changed_paths(patch: bytes) -> tuple[str, ...]:
@@ -207,7 +206,7 @@ def _package(said: Said) -> bool:
     fetches = names & {"install", "download", "add"} and names.intersection(INSTALLERS)
     arguments = zip(("", *said.words), said.words, strict=False)
     asked = (word for before, word in arguments if before not in ("-e", "--editable"))
-    return bool(fetches) and any(_normal(REQUIREMENT.split(word, 1)[0]) in said.product for word in asked)
+    return bool(fetches) and any(_normal(REQUIREMENT.split(word)[0]) in said.product for word in asked)
 
 
 REQUIREMENT = re.compile(r"[=!~\[@]")

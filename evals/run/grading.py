@@ -39,7 +39,7 @@ class Grading:
         self._grader, self._context, self._tasks = grader, context, tasks
         self._graded, self._guard = graded, guard
         self._pool: futures.ThreadPoolExecutor
-        self._number = 0
+        self._number: int
         self._futures: dict[AttemptKey, futures.Future[None]] = {}
 
     @contextmanager

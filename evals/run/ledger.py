@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,11 +31,7 @@ def _last_line(path: Path) -> tuple[str, bool]:
     """The last complete line, and whether something torn follows it."""
     if not path.exists():
         return "", False
-    with path.open("rb") as handle:
-        size = handle.seek(0, os.SEEK_END)
-        handle.seek(max(0, size - 65536))
-        tail = handle.read()
-    *complete, rest = tail.split(b"\n")
+    *complete, rest = path.read_bytes().split(b"\n")
     return (complete[-1].decode(errors="replace") if complete else ""), bool(rest)
 
 
@@ -56,7 +51,7 @@ class Ledger:
         """One line: when, what, facts, and the hash that chains it. Flushed to the kernel, so kill -9 keeps it."""
         with self._lock:
             body = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
-            text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+            text = json.dumps(body, ensure_ascii=False)
             self._head = _digest(self._head, text)
             line = json.dumps({"body": text, "hash": self._head}, ensure_ascii=False)
             self._handle.write(line.encode() + b"\n")

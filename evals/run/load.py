@@ -42,7 +42,7 @@ class LoadSample(Frozen):
     calls: int
     read: int
     """Tokens of prompts, cached ones included."""
-    cached: int | None
+    cached: int | None = None
     """None where the server does not say."""
     written: int
     first_byte: float
@@ -72,7 +72,7 @@ def _read(lines: list[bytes]) -> Iterator[LoadSample]:
 class Sums:
     """Since the last sample."""
 
-    since: float = field(default_factory=time.monotonic)
+    since: float
     read: int = 0
     written: int = 0
     cached: int | None = None
@@ -88,11 +88,12 @@ class Load:
         context: RunContext,
         admission: Admission,
         counters: Callable[[], Mapping[str, float]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`counters` asks the server (`scaffolds.openai.metrics`); None where there is none to ask."""
-        self._context, self._admission, self._counters = context, admission, counters
+        self._context, self._admission, self._counters, self._clock = context, admission, counters, clock
         self._told: Mapping[str, float] = {}
-        self._sums, self._lock = Sums(), threading.Lock()
+        self._sums, self._lock = Sums(clock()), threading.Lock()
 
     def stepped(self, key: AttemptKey, step: Step) -> None:
         """A step of an attempt ended; blocks while there is no room for the next one. Raises `OSError`."""
@@ -116,7 +117,7 @@ class Load:
             if metrics.cached_tokens is not None:
                 sums.cached = (sums.cached or 0) + metrics.cached_tokens
             sums.first_bytes.append(first_byte)
-            is_due = time.monotonic() - sums.since >= SAMPLE_EVERY
+            is_due = self._clock() - sums.since >= SAMPLE_EVERY
         if is_due:
             self.sample()
 
@@ -140,7 +141,7 @@ class Load:
     def sample(self) -> None:
         """Append what was counted since the last time. Raises `OSError`."""
         with self._lock:
-            sums, self._sums = self._sums, Sums()
+            sums, self._sums = self._sums, Sums(self._clock())
         if sums.first_bytes:
             line = self._summed(sums).model_dump_json(exclude_none=True)
             with (self._context.directory / FILE).open("ab") as file:
@@ -149,7 +150,7 @@ class Load:
     def _summed(self, sums: Sums) -> LoadSample:
         return LoadSample(
             time=datetime.now(UTC).replace(microsecond=0),
-            seconds=round(time.monotonic() - sums.since, 1),
+            seconds=round(self._clock() - sums.since, 1),
             at_once=self._admission.going,
             paused=self._admission.paused,
             calls=len(sums.first_bytes),

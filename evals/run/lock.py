@@ -43,7 +43,7 @@ def begin_session(run: Path) -> Path:
     """
     run.mkdir(parents=True, exist_ok=True)
     for earlier in run.glob(f"{SESSION}*"):
-        earlier.unlink(missing_ok=True)
+        earlier.unlink()
     file = run / f"{SESSION}{secrets.token_hex(8)}"
     file.touch()
     return file
