@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from evals.record import AttemptKey, Outcome
 from evals.report.findings import findings
 from evals.report.summary import summarise
 from evals.results.load import load_run
-from evals.run.conditions import Given, conditions, machine_of, own_limits
+from evals.run.conditions import Given, conditions, given_by, machine_of, own_limits, spread
 from evals.run.ledger import Ledger
 from evals.run.manifest import load
 from evals.run.plan import RunPlan, load_plan
@@ -23,6 +24,7 @@ from tasks.sandbox import Limits
 from tests.fakes.plain_context import plain_context
 from tests.harbor_tasks import TASKS, write_task
 from tests.runs_on_disk import write_run
+from tests.test_run import make_task
 
 TERMINAL = Given(seconds=900, memory=2 << 30, cpus=1, network=True)
 LARGER = Given(seconds=1800, memory=4 << 30, cpus=2, network=True)
@@ -56,6 +58,82 @@ def test_what_a_task_does_not_say_is_no_point() -> None:
 def test_many_values_are_summed_up() -> None:
     given = [Given(seconds=seconds) for seconds in (900, 900, 1200, 1800, 3600, 12000)]
     assert next(iter(conditions(RunPlan(), given, {}))).theirs == "900 to 12000 (median 1500) s"
+
+
+def test_up_to_four_values_are_told_apart() -> None:
+    assert spread([2.0, 2.0]) == "2"
+    assert spread([2.0, 1.0, 2.0]) == "1 (1), 2 (2)"
+    assert spread([4.0, 3.0, 2.0, 1.0]) == "1 (1), 2 (1), 3 (1), 4 (1)"
+    assert spread([5.0, 4.0, 3.0, 2.0, 1.0]) == "1 to 5 (median 3)"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "host", "cpus", "memory", "words"),
+    [
+        ((None, 4 << 30), {}, None, 4 << 30, "all CPUs but a half, 4 GB"),
+        ((None, 4 << 30), {"daemon_cpus": 2, "daemon_memory": 8 << 30}, None, 4 << 30, "all CPUs but a half, 4 GB"),
+        ((2, 4 << 30), {}, 2, 4 << 30, "2 CPU, 4 GB"),
+        ((2, 4 << 30), {"daemon_cpus": 4, "daemon_memory": 2 << 30}, 2, 2 << 30, "2 CPU, 2 GB"),
+        ((8, 4 << 30), {"daemon_cpus": 4, "daemon_memory": 8 << 30}, 4, 4 << 30, "4 CPU, 4 GB"),
+    ],
+)  # fmt: skip
+def test_a_machine_has_what_the_plan_gives_or_all_there_is(
+    wanted: tuple[float | None, int], host: dict[str, int], cpus: float | None, memory: int, words: str
+) -> None:
+    plan = RunPlan(sandbox=Limits(cpus=wanted[0], memory=wanted[1]))
+    found = machine_of(plan, host)
+    assert (found.cpus, found.memory, found.words) == (cpus, memory, words)
+
+
+def points(
+    given: list[Given], host: dict[str, int] | None = None, **plan: Any
+) -> dict[str, tuple[str, str, bool]]:
+    found = conditions(RunPlan.model_validate(plan), given, host or {})
+    return {one.name: (one.theirs, one.ours, one.same) for one in found}
+
+
+def test_what_some_tasks_have_is_not_what_all_have() -> None:
+    offline = TERMINAL.model_copy(update={"network": False, "skills": 1})
+    plan = {"budget": {"seconds": 900}, "sandbox": {"cpus": 1, "memory": 2 << 30}}
+    found = points([TERMINAL, LARGER, offline, offline], **plan)
+    assert found == {
+        "time limit": ("900 (3), 1800 (1) s", "900 s", False),
+        "clock": ("seconds on the wall's clock", "seconds in which the agent is at work", False),
+        "CPUs": ("1 (3), 2 (1)", "1", False),
+        "memory": ("2 (3), 4 (1) GB", "2 GB", False),
+        "skills": ("for 2 of 4 tasks", RunPlan().skills, RunPlan().skills == "with"),
+        "network": ("2 of 4 a network", "none", False),
+    }
+    assert points([offline], skills="with")["skills"] == ("with", "with", True)
+    assert points([offline], skills="without")["skills"] == ("with", "without", False)
+    assert points([Given()]) == {"network": ("none", "none", True)}, "who says nothing asks for nothing"
+
+
+def test_what_a_plan_does_not_limit_is_said() -> None:
+    plan = {"budget": {"seconds": None}, "sandbox": {"cpus": None}}
+    found = points([TERMINAL], **plan)
+    assert (found["time limit"][1:], found["CPUs"][1:]) == (("no limit", False), ("all but a half", False))
+
+
+def test_each_tasks_own_limits_are_the_same_unless_the_machine_is_smaller() -> None:
+    def cpus(host: dict[str, int], **plan: Any) -> tuple[str, bool]:
+        return points([TERMINAL, LARGER], host, **plan)["CPUs"][1:]
+
+    assert cpus({}, task_limits=True) == ("the same for each", True)
+    assert cpus({"daemon_cpus": 2}, task_limits=True) == ("the same for each", True)
+    assert cpus({"daemon_cpus": 1}, task_limits=True) == ("the same for each, at most 1", False)
+    assert cpus({"daemon_cpus": 1}, sandbox={"cpus": 1}) == ("1", False)
+
+
+def test_a_task_about_a_machine_says_what_it_gives_and_others_say_nothing(tmp_path: Path) -> None:
+    [task] = catalog.load(str(write_task(tmp_path, TASKS[0])))
+    given = given_by(task)
+    assert given
+    assert (given.seconds, given.memory, given.cpus, given.skills) == (90, 2 << 30, 1, 0)
+    assert given_by(make_task("one")) is None
+    assert task.verifier
+    silent = task.verifier.model_copy(update={"memory": None, "cpus": None, "agent_seconds": None})
+    assert own_limits(silent, Limits(cpus=3), Budget(seconds=7)) == (Limits(cpus=3), Budget(seconds=7))
 
 
 def about_machines(tmp_path: Path) -> Path:

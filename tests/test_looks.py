@@ -14,7 +14,7 @@ from evals.claims.claim import Claim, Source, Status
 from evals.record import AttemptKey, Decision, Outcome
 from evals.report.summary import summarise
 from evals.results.load import from_run_dir
-from evals.run.looks import Look, counted, open_keys, taken
+from evals.run.looks import Look, TakenLooks, counted, open_keys, taken, withdraw
 from evals.run.manifest import load
 from evals.run.plan import load_plan
 from evals.verdict.interim import InterimAnalysis
@@ -133,6 +133,26 @@ def test_nothing_judged_at_a_look_is_undecided(tmp_path: Path) -> None:
     assert look is not None
     assert look.decision is Decision.UNDECIDED
     assert "not one attempt" in look.reason
+
+
+def test_a_look_is_withdrawn_for_an_attempt_that_it_counted_and_for_no_other(tmp_path: Path) -> None:
+    run = planned_run(tmp_path / "run", tasks=6, looks=(2, 4))
+    first, second, other = (
+        Look(scaffold=name, tasks=tasks, decision=Decision.UNDECIDED, reason="")
+        for name, tasks in (("bash", 2), ("bash", 4), ("edit", 2))
+    )
+
+    def key(scaffold: str, task: int) -> AttemptKey:
+        return AttemptKey(scaffold=scaffold, task_id=f"t{task}", attempt=1)
+
+    assert withdraw(run, [key("bash", 0)]) == TakenLooks()
+    assert not (run / "looks.json").exists()
+    (run / "looks.json").write_text(TakenLooks(looks=(first, second, other)).model_dump_json())
+    assert withdraw(run, [key("bash", 4), key("edit", 2)]).withdrawn == ()
+    for keys, left in (([key("bash", 2), key("bash", 5)], (first, other)), ([key("bash", 1)], (other,))):
+        assert withdraw(run, keys).looks == left
+        assert taken(run).looks == left
+    assert taken(run).withdrawn == (second, first)
 
 
 def test_without_a_claim_nothing_stops(tmp_path: Path) -> None:

@@ -33,11 +33,17 @@ class Calibrator:
 
     def __init__(self, *, blocks: bool = False) -> None:
         self.asked: list[str] = []
+        self.threads: set[str] = set()
+        self.feeds: list[bool] = []
+        """Whether the thread that feeds it may end with the process."""
         self.blocks = blocks
         self.begun = threading.Event()
 
     def __call__(self, task: Task, wanted: Callable[[], bool]) -> str:
         self.asked.append(task.id)
+        self.threads.add(threading.current_thread().name)
+        self.feeds += [one.daemon for one in threading.enumerate() if one.name == "calibrations"]
+        time.sleep(0.03)
         self.begun.set()
         while self.blocks and wanted():
             time.sleep(0.01)
@@ -51,6 +57,7 @@ def test_each_task_is_calibrated_once_in_order_while_the_first_attempt_is_made(t
     )
     run.work(workers=1, graders=2)
     assert calibrator.asked == IDS
+    assert calibrator.feeds == [True] * 3, "nothing waits for it"
     assert (run.tally.calibrations, run.tally.calibrated) == (3, 3)
     lines = [
         json.loads(json.loads(line)["body"])
@@ -58,6 +65,9 @@ def test_each_task_is_calibrated_once_in_order_while_the_first_attempt_is_made(t
     ]
     noted = [(line["task"], line["why_not"]) for line in lines if line["event"] == "task-calibrated"]
     assert noted == [("one", ""), ("two", "the machine broke"), ("three", "")]
+    took = [line["seconds"] for line in lines if line["event"] == "task-calibrated"]
+    assert all(0 <= seconds < 60 and seconds == round(seconds, 1) for seconds in took)
+    assert calibrator.threads.isdisjoint({threading.current_thread().name, "calibrations"}), "graders' own"
 
 
 def until(done: Callable[[], bool]) -> bool:
@@ -86,16 +96,23 @@ def test_nothing_is_calibrated_ahead(
     tmp_path: Path, graders: int, idle: bool, scaffolds: tuple[str, ...]
 ) -> None:
     calibrator = Calibrator()
+    looks, began = list[bool](), time.monotonic()
+
+    def idles() -> bool:
+        looks.append(idle)
+        return idle
+
     run = make_run(
         tmp_path,
         lambda _task: calibrator.begun.wait(0.1),
         calibrate=calibrator,
-        idles=lambda: idle,
+        idles=idles,
         scaffolds=scaffolds,
     )
     run.work(workers=1, graders=graders)
     assert run.finished
     assert calibrator.asked == []
+    assert len(looks) <= 2 + time.monotonic() - began, "once a second, and not all the time"
 
 
 def test_while_grades_need_the_threads_nothing_is_calibrated_ahead(tmp_path: Path) -> None:
@@ -130,7 +147,9 @@ def test_a_machine_idles_that_does_nothing_half_of_the_time(
 ) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  10 0 10 500 30 0 0 0 7 7\ncpu0 1 1 1\n")
-    later = threading.Timer(0.3, stat.write_text, [f"cpu  {210 - idle} 0 10 {500 + idle} 30 0 0 0 9 9\n"])
+    waited = 40  # of its idle time, for disks
+    after = f"cpu  {210 - idle} 0 10 {500 + idle - waited} {30 + waited} 0 0 0 9 9\n"
+    later = threading.Timer(0.3, stat.write_text, [after])
     later.start()
     assert idles(tmp_path) is expected
     assert idles(tmp_path / "nothing")

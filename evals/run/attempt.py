@@ -148,7 +148,7 @@ def _compose(
         image_source=prepared.digest or prepared.source,
         image_notes=prepared.notes,
         stop=trajectory.stop,
-        detail=clean(trajectory.detail)[:500],
+        detail=trajectory.detail[:500],
         steps=trajectory.steps,
         side_calls=trajectory.side_calls,
         prompt_tokens=trajectory.prompt_tokens,
@@ -200,6 +200,7 @@ def _work(
         try:
             trajectory = scaffold.solve(task.brief, model, sandbox)  # type: ignore[arg-type]  # controls take None
             trajectory.warnings += _warnings(model)
+            trajectory.detail = clean(trajectory.detail)  # it may quote the model
         except Exception:
             if task.verifier is None:
                 with suppress(SandboxError, OSError):
