@@ -16,7 +16,7 @@ from evals.grade.grader import Grader, conservative
 from evals.grade.judge import Judgement, NotJudged
 from evals.grade.logs import LogGrade, describe
 from evals.grade.machine import Abandoned, Machine
-from evals.grade.oddities import LARGE_BYTES, oddities, why_not_applied
+from evals.grade.oddities import oddities, why_not_applied
 from evals.grade.regrade import Graded, grade_run, to_grade
 from evals.grade.store import FACTS, LOG, KeptRun, RunStore
 from evals.imports.predictions import Prediction, record_predictions
@@ -84,8 +84,8 @@ def test_what_strict_could_not_judge_is_a_pass_for_nobody_and_no_failure(
         (b"--- a\r\n+++ b\r\n\n", ("its lines end in CRLF",)),
         (b"--- a\r\n+++ b\n", ()),
         (b"--- a\n+++ b", ("it does not end in a newline",)),
-        (b"--- a\n" + b"+" * (LARGE_BYTES - 7) + b"\n", ("it is 10.0 MB large",)),
-        (b"--- a\n" + b"+" * (LARGE_BYTES - 8) + b"\n", ()),
+        (b"--- a\n" + b"+" * (10_000_000 - 7) + b"\n", ("it is 10.0 MB large",)),
+        (b"--- a\n" + b"+" * (10_000_000 - 8) + b"\n", ()),
     ],
 )
 def test_what_is_odd_about_a_patch(patch: bytes, facts: tuple[str, ...]) -> None:

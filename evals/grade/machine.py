@@ -63,7 +63,7 @@ class Machine:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(SandboxError),
             stop=tenacity.stop_after_attempt(TRIES),
-            wait=tenacity.wait_exponential(max=20),
+            wait=tenacity.wait_exponential(),
             before_sleep=lambda _: self._await_daemon(),
             sleep=tenacity.sleep_using_event(self.abandoned),
             reraise=True,

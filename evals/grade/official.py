@@ -138,7 +138,6 @@ class OfficialGrader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
             encoding="utf-8",
             start_new_session=True,  # a Ctrl-C on the terminal is for us: a grader it killed would judge nothing
         )
