@@ -61,7 +61,7 @@ def test_a_plan_in_full() -> None:
     assert list(plan_lines(plan(), 4)) == [
         "images: 10: 3 here, 5 to pull, 1 to build, 1 not to be had",
         "to pull: 600.0 MB (900.0 MB if no layer were shared), by the registry's manifests of all 5",
-        "disk: about 1.5 GB more in /data, cleaned copies included; 4.0 GB free",
+        "disk: about 1.5 GB more in /data, cleaned copies included (without the 1 to be built); 4.0 GB free",
         "time to pull: 2.0 h at 0.1 MB a second",
     ]
 

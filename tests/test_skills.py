@@ -16,6 +16,7 @@ from evals.run.plan_tasks import load_tasks
 from evals.run.state import withhold_skills
 from evals.verdict.compare import By, compare
 from evals.verdict.protocol_match import match
+from scaffolds.catalog import find as find_scaffold
 from scaffolds.opening import Prompt, opening
 from scaffolds.programs.program import Program
 from scaffolds.submit import SubmitProtocol
@@ -24,6 +25,7 @@ from tasks.errors import UserError
 from tasks.task import MachineBrief, Skill, Skills, Task
 from tests.fakes.local_sandbox import LocalSandbox
 from tests.harbor_tasks import TASKS, write_task
+from tests.programs_skills import ABOUT, asked, where_told
 from tests.runs_on_disk import write_run
 
 DOCKERFILE = """\
@@ -158,3 +160,34 @@ def test_a_task_without_skills_says_nothing_of_them(tmp_path: Path) -> None:
     task: Task = catalog.load(str(write_task(tmp_path / "own", TASKS[0])))[0]
     assert isinstance(task.brief, MachineBrief)
     assert task.brief.told_of() == ""
+
+
+READER = """\
+{skills}
+run: |
+  export MODEL TASK TOKEN BASE_URL
+  python3 - <<'END'
+  import json, os, pathlib, urllib.request
+  found = [p.read_text() for p in pathlib.Path(os.environ["HOME"], ".x/skills").glob("*/SKILL.md")]
+  asked = {{"model": os.environ["MODEL"], "messages": [{{"role": "system", "content": str(found)}}, {{"role": "user", "content": os.environ["TASK"]}}]}}
+  head = {{"Authorization": "Bearer " + os.environ["TOKEN"], "Content-Type": "application/json"}}
+  ask = urllib.request.Request(os.environ["BASE_URL"] + "/chat/completions", json.dumps(asked).encode(), head)
+  urllib.request.urlopen(ask).read()
+  END
+"""
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_program_in_its_sandbox_has_a_tasks_skills_or_has_not(
+    docker_daemon: None, tmp_path: Path, looks: bool
+) -> None:
+    """One that looks below its home finds them there, another one is told in its task; withheld, neither hears of any."""
+    program = tmp_path / "reader.yaml"
+    program.write_text(READER.format(skills="skills: $HOME/.x/skills" if looks else "about: is told"))
+    one = find_scaffold(str(program))
+    with_them, without = (asked(one, tmp_path / s, s, seconds=60) for s in ("with", "without"))
+    system, user = (message["content"] for message in with_them[0]["messages"])
+    assert (ABOUT in system, ABOUT in user) == (looks, not looks)
+    assert where_told(without) == ""
+    assert where_told(with_them) == "prompt"

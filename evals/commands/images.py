@@ -148,7 +148,8 @@ def plan_lines(made: PullPlan, at_once: int) -> Iterator[str]:
         shared = f" ({size(made.pull_bytes_unshared)} if no layer were shared)" if made.asked else ""
         yield f"to pull: {size(made.pull_bytes)}{shared}, by {made.source}"
     room = "free space there is not known" if made.free_bytes is None else f"{size(made.free_bytes)} free"
-    about = f"about {size(made.disk_bytes)} more in {made.root}, cleaned copies included; {room}"
+    unknown = f" (without the {made.to_build} to be built)" if made.to_build else ""
+    about = f"about {size(made.disk_bytes)} more in {made.root}, cleaned copies included{unknown}; {room}"
     yield f"disk: {about}"
     if made.budget_bytes is not None:
         yield f"within {size(made.budget_bytes)}: {budget_words(made, at_once)}"
