@@ -137,7 +137,7 @@ def test_time_of_which_a_tenth_was_lost_was_not_the_agents(
     if is_its_own:
         check_time_was_its_own(Trajectory(stop), known, settings)
         return
-    with pytest.raises(SandboxError, match="^this machine stood still for 10 s of the agent's 100 s$"):
+    with pytest.raises(SandboxError, match=r"^this machine stood still for 10 s of the agent's 100 s$"):
         check_time_was_its_own(Trajectory(stop), known, settings)
 
 
