@@ -18,7 +18,7 @@ from evals.grade.grader import NOT_RUN, Grader, conservative
 from evals.grade.judge import Judge, Judgement
 from evals.grade.logs import CaseGrade, LogGrade, grade_log, reason_of
 from evals.grade.machine import Machine
-from evals.grade.official import DEFAULT, DERIVES, BadRow, GraderFailed, Verdict
+from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, GraderFailed, Verdict
 from evals.grade.store import KeptRun, RunStore, StrictFacts, TestFacts, digest, grade_key, strict_version
 from evals.grade.swebench import SwebenchJudge
 from evals.record import NOT_AVAILABLE, AttemptKey, Failure, GraderVerdict, Outcome, Party, Record
@@ -29,6 +29,7 @@ from tasks.sandbox import SandboxError
 from tasks.task import Task
 from tests.fakes.plain_backend import PlainBackend
 from tests.fakes.plain_judge import PlainJudge
+from tests.test_grade_limits import children
 
 PATCH = b"diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-a\n+b\n"
 R, U, N, V = Outcome.RESOLVED, Outcome.UNRESOLVED, Outcome.NOT_JUDGED, Outcome.VIOLATION
@@ -319,6 +320,9 @@ class Said:
     def script(self, row: Mapping[str, Any]) -> str:
         return f"script of {row['instance_id']}"
 
+    def derive_v5(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {**row, "instance_id": f"derived {row['instance_id']}"}
+
     def grade(self, row: Mapping[str, Any], log: Path) -> Verdict:
         self.logs.append(log.read_bytes())
         if isinstance(self.answer, Exception):
@@ -363,6 +367,17 @@ def test_the_version_that_was_asked_for_decides_and_the_newest_one_is_heard_besi
     lost, _ = judge_of(DEFAULT, BadRow("no tests"), PASSED)
     with pytest.raises(Exception, match="the row is unusable: no tests"):
         lost.judge(task, whole)
+
+
+def test_a_row_that_lacks_a_column_of_a_new_one_has_it_derived(task: Task) -> None:
+    judge, _ = judge_of(DEFAULT, PASSED, PASSED)
+    assert judge.request(task, PATCH).script == f"script of {task.id}"
+    for name in V5_COLUMNS:
+        row = {column: value for column, value in task.checks.row.items() if column != name}
+        checks = task.checks.model_copy(update={"row": row})
+        older = task.model_copy(update={"checks": checks, "id": name})
+        for _ in range(2):
+            assert judge.request(older, PATCH).script == f"script of derived {task.id}"
 
 
 def test_whose_doing_a_log_without_a_verdict_is(tmp_path: Path) -> None:
@@ -430,6 +445,8 @@ def test_what_runs_of_gold_and_of_nothing_say_of_a_task(
 def test_each_run_of_a_check_is_made_anew(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = Machines(lambda _request: ran(b"no result"))
     monkeypatch.setattr("evals.grade.grader.DockerBackend", lambda: backend)
+    before = children()
     (checked,) = check_tasks.check([task], k=2, limits=TestLimits(), grader=DEFAULT, workers=1)
     assert isinstance(checked, CheckedTask)
     assert (checked.verdict, checked.gold_passed, len(backend.asked)) == (Reliability.GOLD_FAILS, 0, 4)
+    assert children() == before, "swebench's processes end with the check"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -395,6 +396,23 @@ def test_a_graders_child_lives_in_a_session_of_its_own_and_ends_with_the_grader(
         assert (session, children() - before) == (child, {child}), "a Ctrl-C is not for it"
         assert all(thread.daemon for thread in set(threading.enumerate()) - threads)
     assert children() == before
+
+
+def test_a_child_has_two_minutes_to_start_and_a_parser_one_for_a_log(
+    small_grader: Callable[[str], OfficialGrader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float | None] = []
+
+    class Answers(queue.Queue[str]):
+        def get(self, block: bool = True, timeout: float | None = None) -> str:
+            waits.append(timeout)
+            return super().get(block, timeout)
+
+    monkeypatch.setattr(official.queue, "Queue", Answers)
+    with small_grader("9.9.9") as grader:
+        grader.script({})
+        grader.script({})
+    assert waits == [120.0, 60.0, 60.0]
 
 
 def test_a_child_that_somebody_ends_is_started_anew_and_a_row_that_ends_two_is_at_fault(

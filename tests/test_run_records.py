@@ -18,6 +18,7 @@ from evals.run.kept_verification import TEXT, KeptVerification, shared_key
 from evals.run.manifest import Elsewhere, Manifest, begin_or_resume, compose, differences
 from evals.run.pins import digest_in, known_images, pin, pinned
 from evals.run.plan import RunPlan
+from evals.run.plan_tasks import check_subset
 from evals.run.set_aside import forget_unjudged, set_aside
 from evals.run.spoiled import Spoiled
 from evals.run.state import CHANGES, flags_of_state, keep_state, verify_shared, withhold_skills
@@ -25,6 +26,7 @@ from evals.run.tally import Tally
 from evals.run.tool_calls import ToolCallEvidence
 from evals.run.trajectory import STREAM, StepLog, read_steps
 from evals.run.versions import source_hash
+from evals.stats.subset import draw_stratified
 from scaffolds.base import Metrics, Step, Stop, ToolCallCounts, ToolCallMode, ToolCallRecord, Trajectory
 from tasks.backend import Left, VerifierResult
 from tasks.errors import UserError
@@ -261,11 +263,13 @@ def test_images_are_those_of_the_manifest_and_else_of_the_first_attempt_that_nam
 def test_a_name_is_pinned_to_a_digest_and_a_digest_stays_what_it_is() -> None:
     task = make_task("one")
     assert (digest_in(f"a/b@{DIGEST}"), digest_in(DIGEST), digest_in("a@sha256:1")) == (DIGEST, "", "")
-    assert pin(task, DIGEST).image.digest == DIGEST
-    assert pin(task, "image sha256:1") == pin(task, "") == task
-    named = task.model_copy(update={"image": ImageSpec(reference=f"a@{DIGEST}")})
+    assert pin(task.image, DIGEST).digest == DIGEST
+    assert pin(task.image, "image sha256:1") == pin(task.image, "") == task.image
+    named = ImageSpec(reference=f"a@{DIGEST}")
     assert pin(named, DIGEST.replace("a", "b")) == named
-    assert pinned([task, named], {"none": DIGEST}) == [pin(task, DIGEST), named]
+    first, second = pinned([task, make_task("two")], {task.image.reference: DIGEST})
+    assert (first.image.digest, second.image.digest) == (DIGEST, DIGEST), "of one name"
+    assert pinned([task], {"another": DIGEST}) == [task]
 
 
 def manifest_of(tasks: Sequence[Task], *, excluded: Mapping[str, str] = {}, **plan: Any) -> Manifest:
@@ -407,3 +411,10 @@ def test_skills_are_taken_off_the_machine_where_they_are_withheld_and_there_are_
     Shell.code = 1
     with pytest.raises(SandboxError, match="skills of t cannot be taken off"):
         withheld(task)
+
+
+def test_a_subset_that_no_estimate_could_be_made_of_is_refused_before_a_run() -> None:
+    drawn = draw_stratified("bundled", dict.fromkeys("abc", "r"), 2, 0)
+    check_subset(drawn, "bundled")
+    with pytest.raises(UserError, match="was drawn by design 'another', and this asclaimed has"):
+        check_subset(drawn.model_copy(update={"design": "another"}), "bundled")
