@@ -19,10 +19,14 @@ from evals.grade.judge import Judge, Judgement
 from evals.grade.logs import CaseGrade, LogGrade, grade_log, reason_of
 from evals.grade.machine import Machine
 from evals.grade.official import DEFAULT, DERIVES, V5_COLUMNS, BadRow, GraderFailed, Verdict
+from evals.grade.regrade import grade_run, to_grade, unjudged_before
 from evals.grade.store import KeptRun, RunStore, StrictFacts, TestFacts, digest, grade_key, strict_version
 from evals.grade.swebench import SwebenchJudge
+from evals.imports.predictions import Prediction, record_predictions
 from evals.record import NOT_AVAILABLE, AttemptKey, Failure, GraderVerdict, Outcome, Party, Record
 from evals.run.attempt import Abandoned
+from evals.run.lock import Stop
+from evals.run.plan import RunPlan
 from tasks import catalog
 from tasks.backend import APPLY_COMMANDS, RunRequest, RunResult, RunTests, TestLimits
 from tasks.sandbox import SandboxError
@@ -450,3 +454,33 @@ def test_each_run_of_a_check_is_made_anew(task: Task, monkeypatch: pytest.Monkey
     assert isinstance(checked, CheckedTask)
     assert (checked.verdict, checked.gold_passed, len(backend.asked)) == (Reliability.GOLD_FAILS, 0, 4)
     assert children() == before, "swebench's processes end with the check"
+
+
+def test_no_more_is_begun_once_somebody_asks_for_an_end_and_what_is_left_is_counted(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, stop = tmp_path / "run", Stop()
+    patches = [PATCH, PATCH.replace(b"+b", b"+c"), PATCH.replace(b"+b", b"+d")]
+    record_predictions(run, [Prediction(task.id, "m", one) for one in patches], RunPlan(), [task])
+
+    def machine(_request: RunRequest) -> RunResult:
+        stop.asked.set()
+        raise SandboxError("gone")
+
+    def graded(*, with_stop: Stop | None) -> list[AttemptKey]:
+        with grader_on(Machines(machine), task, abandoned=Instant(), strict=False) as grader:
+            found = list(grade_run(run, grader, *to_grade(run, again=True), workers=1, stop=with_stop))
+        assert {one.grade.outcome for one in found} <= {N}
+        return [one.key for one in found]
+
+    first = graded(with_stop=stop)
+    assert [key.attempt for key in first] == [1], "what had begun is seen through"
+    assert (unjudged_before(run, []), unjudged_before(run, first)) == (1, 0)
+    assert graded(with_stop=stop) == []
+    everything = graded(with_stop=None)
+    assert len(everything) == 3
+    assert unjudged_before(run, everything[1:]) == 1
+    monkeypatch.setattr("evals.grade.grader.DockerBackend", Machines)
+    assert (
+        list(check_tasks.check([task], k=1, limits=TestLimits(), grader=DEFAULT, workers=1, stop=stop)) == []
+    )

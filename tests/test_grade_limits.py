@@ -24,11 +24,11 @@ from evals.grade.pro import parser_output
 from evals.grade.reward import read_missing, read_report, read_reward
 from evals.grade.store import KeptRun, StrictFacts, TestFacts
 from evals.grade.verifier import SHARED, VerifierGrader, roomy
-from evals.record import AttemptKey, Grade, GraderVerdict, KeptState, Outcome, Record
+from evals.record import AttemptKey, Grade, GraderVerdict, KeptState, Outcome, Party, Record
 from evals.run.attempt import Abandoned
 from evals.run.kept_verification import FACTS, JSON, MISSING, TEXT, KeptVerification, shared_key
 from tasks.backend import Left, RunResult, TestLimits, VerifierResult, VerifierRun, quiet
-from tasks.errors import MachineError, UserError
+from tasks.errors import GoldError, MachineError, ServiceError, TaskError, UserError
 from tasks.sandbox import ExecResult, Limits, MachineState, SandboxError
 from tasks.task import Brief, ImageSpec, Task, Verifier
 from tests.fakes.plain_backend import PlainBackend
@@ -126,6 +126,24 @@ def test_a_machine_that_breaks_is_tried_three_times_and_its_daemon_asked_after_e
     why, waits = held(True, True, False)
     assert why.startswith("the Docker daemon went away")
     assert waits == [1.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("error", "party"),
+    [
+        (TaskError, Party.SANDBOX),
+        (GoldError, Party.TASK),
+        (ServiceError, Party.TASK),
+        (SandboxError, Party.SANDBOX),
+    ],
+)
+def test_whose_doing_it_is_that_a_machine_cannot_be_had(error: type[Exception], party: Party) -> None:
+    def work() -> None:
+        raise error("no")
+
+    with pytest.raises(NotJudged, match=r"^no$") as reason:
+        Machine(PlainBackend(), "r", Clock()).held(work)
+    assert reason.value.party is party
 
 
 def verifying_task(**facts: Any) -> tuple[Task, Verifier]:
@@ -309,6 +327,7 @@ def test_a_task_about_a_machine_is_checked_by_its_verifier_and_a_refused_one_is_
         found, not_run = check_task(task, 3, grader, grader), check_task(refused, 3, grader, grader)
     assert (found.verdict, found.gold_passed, found.nop_passed) == (Reliability.RELIABLE, 3, 0)
     assert found.gold_seconds == 5.0, "the slowest"
+    assert (found.own_verifier, not_run.own_verifier, found.weak) == (True, True, False)
     assert (not_run.verdict, not_run.reason) == (Reliability.NOT_JUDGED, "refused: it wants a GPU")
     assert (not_run.gold_passed, not_run.nop_passed, not_run.gold_seconds, not_run.image) == (0, 0, 0.0, "")
 

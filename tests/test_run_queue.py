@@ -17,7 +17,7 @@ from evals.run.ledger import Ledger
 from evals.run.looks import Look
 from scaffolds.model import ModelError, Trouble
 from tasks.backend import Prepared, Progress, quiet
-from tasks.errors import DiskFullError, GoldError, TaskError, UserError
+from tasks.errors import DiskFullError, GoldError, ServiceError, TaskError, UserError
 from tasks.sandbox import SandboxError
 from tasks.task import Task
 from tests.fakes.plain_backend import PlainBackend
@@ -206,7 +206,9 @@ def test_what_is_held_back_at_the_end_ends_the_run_and_is_not_spent(tmp_path: Pa
     assert again.tally.done == 2, "attempts that were never made say nothing of the server either"
 
 
-@pytest.mark.parametrize(("error", "party"), [(TaskError, Party.SANDBOX), (GoldError, Party.TASK)])
+@pytest.mark.parametrize(
+    ("error", "party"), [(TaskError, Party.SANDBOX), (GoldError, Party.TASK), (ServiceError, Party.TASK)]
+)
 def test_whose_doing_it_is_that_a_task_cannot_be_had(
     error: type[TaskError], party: Party, tmp_path: Path
 ) -> None:

@@ -77,7 +77,7 @@ def grade_run(
     keys: Sequence[AttemptKey],
     tasks: Mapping[str, Task],
     *,
-    workers: int = 1,
+    workers: int,
     stop: Stop | None = None,
 ) -> Iterator[Graded]:
     """Grade these records, and write the grades down; none that is not begun when `stop` is asked for. Raises `UserError`."""
