@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from evals.record import Decision
 from evals.stats.equivalence import at_least_of, decision_of, error_for_power, power_inside, tost
-from evals.stats.intervals import Estimate, Interval, wilson
+from evals.stats.intervals import Estimate, Interval, clustered_mean, clustered_wilson, wilson
 
 Z95, Z90 = 1.959964, 1.644854
 
@@ -105,3 +106,36 @@ def test_no_interval_says_more_than_two_rates_can_differ() -> None:
     found = tost(Estimate(0.3, 0.8), 0.05)
     assert found.interval == Interval(-1.0, 1.0)
     assert found.decision is Decision.UNDECIDED
+
+
+def test_no_pass_is_a_rate_of_nothing_and_all_passes_one_of_everything() -> None:
+    """Exactly, whatever rounding leaves of the formula; a sum of task means may be off by rounding, and by no more."""
+    for n in range(1, 200):
+        assert wilson(0, n).low == 0.0
+        assert wilson(n, n).high == 1.0
+    assert wilson(-1e-10, 10) == wilson(0, 10)
+    assert wilson(10 + 1e-10, 10) == wilson(10, 10)
+    for passes in (-0.5, 10.5):
+        with pytest.raises(AssertionError, match="is not a proportion"):
+            wilson(passes, 10)
+
+
+@pytest.mark.parametrize(("confidence", "student", "normal"), [(0.95, 1.990450, Z95), (0.9, 1.664371, Z90)])
+def test_tasks_alone_in_their_clusters_are_worth_themselves_but_for_students_quantile(
+    confidence: float, student: float, normal: float
+) -> None:
+    """80 tasks, half of them solved: s² = 20/79, of which 79 degrees of freedom are left."""
+    worth = 79 * (normal / student) ** 2
+    found = clustered_wilson(np.array([1.0, 0.0] * 40), range(80), confidence)
+    assert found == pytest.approx(wilson(worth / 2, worth, confidence), abs=1e-6)
+
+
+def test_clusters_that_all_do_alike_are_worth_no_more_than_their_tasks() -> None:
+    values = np.array([1.0, 0.0] * 10)
+    assert clustered_wilson(values, [n // 2 for n in range(20)]) == wilson(10, 20)
+
+
+def test_two_clusters_are_enough_to_say_something() -> None:
+    """Residuals of ±1/2, √2 as large for what the mean took of them: √(2 · 1/2) / 4, with one degree of freedom."""
+    found = clustered_mean(np.array([1.0, 0.0, 0.0, 0.0]), ["a", "a", "b", "b"])
+    assert found == pytest.approx((0.25, 0.25, 1.0))

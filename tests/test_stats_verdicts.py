@@ -116,18 +116,22 @@ def test_clustered_wilson_is_wilson_for_as_many_tasks_as_the_clusters_are_worth(
 
 
 def test_cr2_matches_its_matrix_definition() -> None:
-    """Bell and McCaffrey's A = (I − H)^(−1/2), built as a matrix."""
+    """Bell and McCaffrey's A = (I − H)^(−1/2), built as a matrix, and Satterthwaite's degrees of freedom of what comes of it."""
     rng = np.random.default_rng(RNG)
     clusters = np.repeat(np.arange(5), [20, 3, 8, 1, 9])
     values = rng.random(41) + clusters * 0.1
-    n, residual, variance = 41, values - values.mean(), 0.0
+    n, residual, variance, rows = 41, values - values.mean(), 0.0, []
     for cluster in range(5):
         inside = clusters == cluster
         eye_minus_hat = np.eye(inside.sum()) - 1 / n
         eigen, vectors = np.linalg.eigh(eye_minus_hat)
         adjust = vectors @ np.diag(eigen**-0.5) @ vectors.T
         variance += float(np.ones(inside.sum()) @ adjust @ residual[inside]) ** 2 / n**2
-    assert clustered_mean(values, list(clusters)).error == pytest.approx(np.sqrt(variance))
+        rows.append(np.ones(inside.sum()) @ adjust @ (np.eye(n) - 1 / n)[inside])
+    found = clustered_mean(values, list(clusters))
+    assert found.error == pytest.approx(np.sqrt(variance))
+    eigen = np.linalg.eigvalsh(np.array(rows) @ np.array(rows).T)
+    assert found.df == pytest.approx(eigen.sum() ** 2 / np.sum(eigen**2))
 
 
 def test_holm_and_cochran() -> None:
@@ -136,7 +140,8 @@ def test_holm_and_cochran() -> None:
     same = np.ones((10, 3), dtype=bool)
     assert paired.cochran_q(same) == 1.0
     mixed = np.array([[1, 0, 0]] * 12 + [[1, 1, 0]] * 4, dtype=bool)
-    assert paired.cochran_q(mixed) < 0.001
+    assert paired.cochran_q(mixed) == pytest.approx(np.exp(-26 / 2)), "Q = 26, two degrees of freedom"
+    assert paired.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
 def test_what_is_written_here_is_what_the_libraries_say() -> None:

@@ -81,7 +81,7 @@ class Line(NamedTuple):
 def line(benchmark: str) -> Line | None:
     """What was fitted for a benchmark, in any of its spellings; None where nobody published pairs."""
     text = (files("evals.stats") / "data" / "run_noise.json").read_text("utf-8")
-    key = re.sub(r"[^a-z0-9]", "", benchmark.lower().split("@")[0].rsplit("/", 1)[-1])
+    key = re.sub(r"[^a-z0-9]", "", benchmark.lower().split("@")[0].rpartition("/")[2])
     found = json.loads(text).get(key)
     if found is None:
         return None

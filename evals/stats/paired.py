@@ -147,7 +147,9 @@ def paired_difference(
     if (
         np.ptp(gaps) == 0
     ):  # no spread to go by: as wide as without any discordant task, around the one gap there is
-        low, high = tango(Discordant(0, 0, len(gaps)), confidence) if len(gaps) > 1 else Interval(-2.0, 2.0)
+        low, high = (
+            tango(Discordant(0, 0, len(gaps)), confidence) if len(gaps) > 1 else Interval(-np.inf, np.inf)
+        )
         gap, p = float(gaps[0]), sign_flip(one[:, None], two[:, None], seed)
         return PairedDifference(gap, max(gap + low, -1.0), min(gap + high, 1.0), p, "Tango, sign flips")
     estimate = mean_difference(one[:, None], two[:, None])
