@@ -30,7 +30,7 @@ from evals.stats.sequential import Accrual, critical_values
 from evals.stats.subset import draw_fitted, parameters
 from evals.verdict import scaffold_share
 from evals.verdict.cost import Cost
-from evals.verdict.crossed import points, shares
+from evals.verdict.crossed import shares
 from evals.verdict.difference import Question, compared, evaluate, look_bound, steps
 from evals.verdict.measure import (
     Estimand,
@@ -47,7 +47,7 @@ from evals.verdict.rates import RateFound, difference_of, rate_of
 from evals.verdict.reference import Reference, exactly, without_model
 from evals.verdict.scaffold_range import place, scaffold_range
 from evals.verdict.verify import Line, certain, unjudged
-from evals.verdict.words import certainty, grader_of, what_it_takes
+from evals.verdict.words import certainty, grader_of, points, what_it_takes
 from tasks.errors import UserError
 
 VERIFIED = "swe-bench-verified"

@@ -18,10 +18,10 @@ from evals.results.failures import failed_by
 from evals.results.table import Reading, Results, System, Table
 from evals.stats.paired import cochran_q, holm
 from evals.verdict.crossed import Crossed as Crossed
-from evals.verdict.crossed import common_outcomes, crossed, points
+from evals.verdict.crossed import common_outcomes, crossed
 from evals.verdict.measure import Estimand
 from evals.verdict.rates import difference_of, rate_of
-from evals.verdict.words import grader_of
+from evals.verdict.words import grader_of, points
 from scaffolds.factors import difference
 from tasks.errors import UserError
 from tasks.task import Frozen

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from evals.results.table import Results, System, Table
 from evals.stats import components
 from evals.stats.noise import attempt_noise
+from evals.verdict.words import points
 from tasks.task import Frozen
 
 
@@ -63,7 +64,8 @@ def crossed(parts: dict[System, Results]) -> Crossed | None:
     if stacked.shape[1] < 2:
         return None
     outcomes = stacked.reshape(len(models), len(scaffolds), *stacked.shape[1:])
-    expected = attempt_noise(stacked.reshape(-1, stacked.shape[2]), parts[systems[0]].benchmark)
+    attempts = stacked.reshape(-1, stacked.shape[2])
+    expected = attempt_noise(attempts, next(iter(parts.values())).benchmark)
     table = np.nanmean(outcomes, axis=3).mean(axis=2)
     error = expected.variance / (stacked.shape[1] * float(np.mean(np.sum(~np.isnan(stacked), axis=2))))
     return Crossed(
@@ -108,7 +110,3 @@ def named(name: str, found: components.Range) -> Range:
         low=points(found.interval.low),
         high=points(min(found.interval.high, 2.0)),
     )
-
-
-def points(fraction: float) -> float:
-    return round(100 * fraction, 4)

@@ -103,8 +103,8 @@ def attempts_each(table: Table) -> float:
 def between_tasks(table: Table, expected: float) -> float:
     """Variance of the tasks' means, with the expected rate's Bernoulli variance mixed in: a first look sees few tasks."""
     rate, done = min(max(expected, 0.02), 0.98), len(table.tasks)
-    own = float(table.means.var(ddof=1)) if done > 1 else 0.0
-    return ((done - 1) * own + PRIOR_TASKS * rate * (1 - rate)) / (done - 1 + PRIOR_TASKS)
+    squares = float(done * table.means.var())
+    return (squares + PRIOR_TASKS * rate * (1 - rate)) / (done - 1 + PRIOR_TASKS)
 
 
 def at_rate(variance: float, table: Table, rate: float) -> float:
@@ -119,7 +119,8 @@ def benchmark_size(results: Results) -> int:
         return results.subset.benchmark_size
     if results.drawn is Drawn.WHOLE:
         return results.planned
-    return max((full_size(results.benchmark) or 0) - len(results.dropped), results.planned)
+    whole = full_size(results.benchmark)
+    return results.planned if whole is None else max(whole - len(results.dropped), results.planned)
 
 
 def full_size(benchmark: str) -> int | None:

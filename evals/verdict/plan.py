@@ -26,6 +26,7 @@ from evals.stats.sequential import Accrual, critical_values
 from evals.verdict.cost import Cost, Pace
 from evals.verdict.reference import run_noise
 from evals.verdict.ways import Ways, ways_of
+from evals.verdict.words import points
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -139,7 +140,7 @@ def plan(
     partly = None if measured else repeated_in_part(claim, rate, whole, aim, cost)
     looks, critical = planned_looks(ways, best, whole, alpha)
     return PowerPlan(
-        **dict(asked(claim, aim, power, unjudged)),
+        **dict(asked(claim, rate, whole, aim, power, unjudged)),
         noise=noise.reckoned.basis,
         chosen=best,
         at_least=sided,
@@ -152,17 +153,17 @@ def plan(
     )
 
 
-def asked(claim: Claim, aim: Aim, power: float, unjudged: float) -> Asked:
+def asked(claim: Claim, rate: float, whole: int, aim: Aim, power: float, unjudged: float) -> Asked:
     return Asked(
         claim=claim.id,
-        claimed=round(100 * (claim.rate or 0.0), 4),
-        margin=round(100 * aim.margin, 4),
+        claimed=points(rate),
+        margin=points(aim.margin),
         power=power,
         alpha=aim.alpha,
-        unjudged=round(100 * unjudged, 4),
+        unjudged=points(unjudged),
         tasks_name=tasks_option(claim.benchmark),
         tasks_from=about_tasks(claim.benchmark),
-        tasks=claim.tasks_assumed or 0,
+        tasks=whole,
         scaffold=scaffold_like(claim),
     )
 
@@ -195,7 +196,8 @@ def planned_looks(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Numbers of tasks at which to look, and z at each; an undecidable claim gets those of the whole benchmark."""
     looks = looks_of(best.tasks if best else whole, LOOKS)
-    parts = parts_of(ways, best) if best else ways.plain[-1].parts
+    *_, most = ways.plain
+    parts = parts_of(ways, best) if best else most.parts
     return looks, tuple(round(z, 3) for z in critical_values(parts.fractions(looks, looks[-1]), alpha))
 
 

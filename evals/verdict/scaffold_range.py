@@ -11,11 +11,11 @@ from itertools import combinations
 from evals.claims.claim import Claim
 from evals.results.table import Results
 from evals.stats.intervals import Interval, student
-from evals.verdict.crossed import points
 from evals.verdict.measure import Estimand
 from evals.verdict.rates import RateFound, difference_of, rate_of
 from evals.verdict.reference import reference
 from evals.verdict.verify import another_model
+from evals.verdict.words import points
 from tasks.errors import UserError
 from tasks.task import Frozen
 
@@ -55,22 +55,23 @@ def scaffold_range(claim: Claim, results: Results, same_model_as: str | None = N
     systems = [one for one in results.systems if one.scaffold not in CONTROLS]
     if claim.rate is None or len(systems) < 2 or len({one.model for one in systems}) > 1:
         return None
-    if another_model(claim, results.of(systems[0]), same_model_as):
+    one, *_ = systems
+    if another_model(claim, results.of(one), same_model_as):
         return None
     parts = {one.scaffold: results.of(one) for one in systems}
     rates = {name: rate_of(part, Estimand.FIXED) for name, part in parts.items()}
     pairs = list(combinations(parts.values(), 2))
     try:
-        gaps = [difference_of(one, two) for one, two in pairs]
+        gaps = [difference_of(*pair) for pair in pairs]
     except UserError:  # no task that both were judged on
         return None
     wider = student(1 - 0.025 / len(gaps)) / Z95
     halves = [wider * (gap.interval.high - gap.interval.low) / 2 for gap in gaps]
     sizes = [abs(gap.value) for gap in gaps]
-    against = reference(claim, claim.rate, results.of(systems[0])).rate
+    against = reference(claim, claim.rate, results.of(one)).rate
     lowest, highest = (chosen(rates, key=lambda name: rates[name].value) for chosen in (min, max))
     return ScaffoldRange(
-        model=systems[0].model,
+        model=one.model,
         lowest=lowest,
         highest=highest,
         low_rate=points(rates[lowest].value),

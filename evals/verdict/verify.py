@@ -7,6 +7,7 @@ reproduction. Not covered: why a claim is not reproduced; the protocol table lis
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,7 +281,7 @@ def settle(
 ) -> tuple[Decision, str]:
     """The decision that every reading supports, and why."""
     decisions = {line.decision for line in lines}
-    if results.drawn is Drawn.CHOSEN and results.planned < FULL_SIZE.get(question.claim.benchmark, 10**9):
+    if results.drawn is Drawn.CHOSEN and results.planned < FULL_SIZE.get(question.claim.benchmark, math.inf):
         return (
             Decision.UNDECIDED,
             "the tasks were chosen, not drawn: their rate says nothing about the others",

@@ -119,4 +119,4 @@ def limits(question: Question, results: Results, main: Table) -> list[str]:
 
 def grader_of(name: str) -> str:
     """Who judged: imported lists name their file as well, and two files are not two graders."""
-    return name.split(":", 1)[0] if name.startswith(IMPORTED) else name
+    return name.partition(":")[0] if name.startswith(IMPORTED) else name
