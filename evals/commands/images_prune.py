@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def prune_images(
     older_than: Annotated[
-        float, typer.Option(min=0, help="Only what was pulled more than so many days ago.", metavar="DAYS")
+        float, typer.Option(min=0, help="Only what came more than so many days ago.", metavar="DAYS")
     ] = 0.0,
     earlier: Annotated[
         str | None,
@@ -39,8 +39,8 @@ def prune_images(
     from tasks.docker.pulled import at_work, drop, leftovers
 
     asked = earlier_images(earlier, pro_scripts, registry_mirror or ()) if earlier else {}
-    old = [one for one in leftovers() if one.days >= older_than] + list(asked)
-    kept = {one: NOWHERE for one, spec in asked.items() if not can_return(spec, one.id)}
+    old = [one for one in (*leftovers(), *asked) if one.days >= older_than]
+    kept = {one: NOWHERE for one in old if one in asked and not can_return(asked[one], one.id)}
     kept |= dict.fromkeys(at_work(old), "a run has a container of it")
     kept |= {one: why for one in old if one not in kept and not dry_run and (why := drop(one))}
     freed = sum(one.bytes for one in old if one not in kept)
