@@ -41,6 +41,13 @@ def test_twice_as_many_must_bring_fifteen_in_a_hundred_more(rate: float, then: i
     assert levels(Climber(4, 64), lambda level, _stay: (rates.get(level, 90), None))[:3] == [4, 8, then]
 
 
+@pytest.mark.parametrize(("rate", "then"), [(105.1, 8), (104.9, 4)])
+def test_later_half_as_many_again_must_bring_five_in_a_hundred_more(rate: float, then: int) -> None:
+    rates = {4: 100.0, 6: rate}
+    found = levels(Climber(4, 8), lambda level, _stay: (rates.get(level, 90), None))
+    assert found[:7] == [4, 8, 4, 3, 4, 6, then]
+
+
 def test_from_one_it_doubles() -> None:
     found = stays(Climber(1, 64), lambda level, _stay: (100 * level, 1.0))
     assert found[:5] == [(1, 1 + 12), (2, 2 + 12), (4, 4 + 12), (8, 8 + 16), (16, 16 + 32)]
@@ -96,7 +103,7 @@ def test_a_queue_calls_for_one_in_the_place_of_two_and_for_nothing_less() -> Non
     """From the third stay on the first token takes three times as long."""
 
     def measured(level: int, stay: int) -> tuple[float, float]:
-        return best[level], 3.0 if stay >= 3 else 1.0
+        return best[level], 0.3 if stay >= 3 else 0.1
 
     best = {2: 100, 1: 50}
     assert stays(Climber(2, 2), measured)[:4] == [(2, 14), (1, 13), (2, 14), (1, 9 * 13)]

@@ -21,6 +21,7 @@ from evals.verdict.protocol_match import Match, match
 from scaffolds.base import Budget
 from tasks import catalog
 from tasks.sandbox import Limits
+from tasks.task import Skill, Skills
 from tests.fakes.plain_context import plain_context
 from tests.harbor_tasks import TASKS, write_task
 from tests.runs_on_disk import write_run
@@ -131,6 +132,9 @@ def test_a_task_about_a_machine_says_what_it_gives_and_others_say_nothing(tmp_pa
     assert given
     assert (given.seconds, given.memory, given.cpus, given.skills) == (90, 2 << 30, 1, 0)
     assert given_by(make_task("one")) is None
+    skills = Skills(skills=tuple(Skill(name=name, description="", folder=name) for name in "ab"))
+    skilled = task.model_copy(update={"brief": task.brief.model_copy(update={"skills": skills})})
+    assert [one and one.skills for one in (given_by(skilled),)] == [2]
     assert task.verifier
     silent = task.verifier.model_copy(update={"memory": None, "cpus": None, "agent_seconds": None})
     assert own_limits(silent, Limits(cpus=3), Budget(seconds=7)) == (Limits(cpus=3), Budget(seconds=7))

@@ -181,6 +181,7 @@ curl http://
 curl -o out.json http://localhost/ http://[::1]/x
 echo github.com
 curl -s notgithub.com/x
+grep -rn urlopen src https://docs.example.net/x
 """
 """Commands as agents give them on plain work; none of them looks for anything but the cause of the fault."""
 

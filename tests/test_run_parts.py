@@ -76,25 +76,31 @@ def test_a_session_ends_those_before_it(tmp_path: Path) -> None:
     assert (first.exists(), second.exists()) == (False, True)
 
 
-class Ended(BaseException):
-    """In the place of the end of this process."""
-
-
-def test_a_signal_is_gentle_once_and_ends_the_process_when_it_comes_again(
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_signal_is_gentle_once_ends_the_process_when_it_comes_again_and_a_third_does_not_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    said, over = list[str | int](), threading.Event()
+
     def leave(code: int) -> None:
-        raise Ended(code)
+        said.append(code)
+        raise SystemExit  # which ends the thread that says so
+
+    def at_once() -> None:
+        said.append("at once")
+        assert over.wait(PATIENCE)
 
     monkeypatch.setattr("os._exit", leave)
-    said: list[str] = []
-    gently, at_once = (lambda: said.append("gently")), (lambda: said.append("at once"))
-    with interruptible(gently=gently, at_once=at_once):
-        signal.raise_signal(signal.SIGTERM)
-        assert said == ["gently"]
-        with pytest.raises(Ended, match="130"):
-            signal.raise_signal(signal.SIGINT)
-    assert said == ["gently", "at once"]
+    with interruptible(gently=lambda: said.append("gently"), at_once=at_once):
+        for number, heard in (
+            (signal.SIGTERM, ["gently"]),
+            (signal.SIGINT, ["gently", "at once"]),
+            (signal.SIGINT, ["gently", "at once", 130]),
+        ):
+            signal.raise_signal(number)
+            until(lambda heard=heard: said == heard)  # type: ignore[misc]
+        over.set()
+        until(lambda: said == ["gently", "at once", 130, 130])
 
 
 # --- what waits, and where it is made -----------------------------------------------------------------------------
