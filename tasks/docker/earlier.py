@@ -5,12 +5,10 @@ And only where a registry still gives the very same one: what was built or loade
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from tasks.docker.availability import ImageState, look, names_here
-from tasks.docker.daemon import architecture, client, daemon_errors
+from tasks.docker.daemon import architecture, daemon_errors
 from tasks.docker.images import present
 from tasks.docker.pinned import digests_of, is_built
 from tasks.docker.pulled import Leftover, Stored, drop, note_of
@@ -24,24 +22,16 @@ NOWHERE = "no registry says that it has it"
 
 
 def earlier(tasks: Sequence[Task]) -> Iterator[tuple[ImageSpec, Leftover]]:
-    """Images of these tasks that are here and that asclaimed did not pull. Raises as `Stored.now`."""
+    """Images of these tasks that are here and that asclaimed did not pull; since when, Docker does not say (0 days).
+
+    Raises as `Stored.now`.
+    """
     stored = Stored.now()
     for spec in {task.image.reference: task.image for task in tasks}.values():
         with daemon_errors("cannot look for images"):
             here = look(spec)
         if here.state is ImageState.PRESENT and not is_built(spec) and note_of(here.image) is None:
-            yield spec, stored.leftover(here.image, references(spec), days_here(here.image))
-
-
-def days_here(image: str) -> float:
-    """Since somebody pulled or named it; 0 where the daemon does not say."""
-    with daemon_errors(f"cannot look for image {image}"):
-        facts = client().images.get(image).attrs.get("Metadata") or {}
-    try:
-        named = datetime.fromisoformat(str(facts.get("LastTagTime") or ""))
-    except ValueError:
-        return 0.0
-    return max(0.0, (time.time() - named.timestamp()) / 86400) if named.year > 1 else 0.0
+            yield spec, stored.leftover(here.image, references(spec), 0.0)
 
 
 def references(spec: ImageSpec) -> tuple[str, ...]:
