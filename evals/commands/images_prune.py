@@ -24,7 +24,8 @@ def prune_images(
     earlier: Annotated[
         str | None,
         typer.Option(
-            help="Also images of these tasks that asclaimed did not pull, if a registry still has the very same.",
+            help="Also images of these tasks that asclaimed did not pull, if a registry still has the very same. "
+            "None with --older-than: nobody knows when they came.",
             metavar="NAME|PATH",
         ),
     ] = None,
