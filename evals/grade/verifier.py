@@ -40,7 +40,7 @@ class Reading(NamedTuple):
     """None where its script promises none."""
     missing: tuple[str, ...]
     why_ended: str
-    starts: bool = True
+    starts: bool
 
     @property
     def doubt(self) -> str:
