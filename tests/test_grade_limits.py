@@ -18,6 +18,7 @@ from evals.grade import check_machines, check_tasks, official
 from evals.grade.check_tasks import CheckedTask, CheckList, Reliability, check_task
 from evals.grade.grader import Grader
 from evals.grade.judge import NotJudged
+from evals.grade.logs import completed
 from evals.grade.machine import Machine
 from evals.grade.official import OfficialGrader
 from evals.grade.pro import parser_output
@@ -376,25 +377,28 @@ WORKER = """\
 import json, os, sys
 print(json.dumps({{"version": "{version}"}}), flush=True)
 for line in sys.stdin:
-    row = json.loads(line)["row"]
+    asked = json.loads(line)
+    row, answer = asked["row"], {{"script": f"{{os.getpid()}} {{os.getsid(0)}}"}}
     if row.get("dies"):
         os._exit(1)
-    print(json.dumps({{"script": f"{{os.getpid()}} {{os.getsid(0)}}"}}), flush=True)
+    if asked["op"] == "derive":
+        answer = {{"log_parser": "derived"}} if "version" in row else {{"error": "no version"}}
+    print(json.dumps(answer), flush=True)
 """
 
 
 @pytest.fixture
-def small_grader(tmp_path: Path) -> Callable[[str], OfficialGrader]:
+def small_grader() -> Callable[..., OfficialGrader]:
     """A grader of a version that is no swebench: its child says who it is, and dies where a row says so."""
 
-    def make(version: str) -> OfficialGrader:
-        home = official.venv_of("swebench==9.9.9")
+    def make(version: str, name: str = "swebench==9.9.9") -> OfficialGrader:
+        home = official.venv_of(name)
         (home / "bin").mkdir(parents=True, exist_ok=True)
         (home / "ready").touch()
         program = home / "bin" / "python"
         program.write_text(WORKER.format(python=sys.executable, version=version))
         program.chmod(0o755)
-        return OfficialGrader("swebench==9.9.9")
+        return OfficialGrader(name)
 
     return make
 
@@ -405,7 +409,7 @@ def children() -> set[str]:
 
 
 def test_a_graders_child_lives_in_a_session_of_its_own_and_ends_with_the_grader(
-    small_grader: Callable[[str], OfficialGrader],
+    small_grader: Callable[..., OfficialGrader],
 ) -> None:
     before, threads = children(), set(threading.enumerate())
     with small_grader("9.9.9") as grader:
@@ -418,7 +422,7 @@ def test_a_graders_child_lives_in_a_session_of_its_own_and_ends_with_the_grader(
 
 
 def test_a_child_has_two_minutes_to_start_and_a_parser_one_for_a_log(
-    small_grader: Callable[[str], OfficialGrader], monkeypatch: pytest.MonkeyPatch
+    small_grader: Callable[..., OfficialGrader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float | None] = []
 
@@ -435,7 +439,7 @@ def test_a_child_has_two_minutes_to_start_and_a_parser_one_for_a_log(
 
 
 def test_a_child_that_somebody_ends_is_started_anew_and_a_row_that_ends_two_is_at_fault(
-    small_grader: Callable[[str], OfficialGrader], monkeypatch: pytest.MonkeyPatch
+    small_grader: Callable[..., OfficialGrader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(official, "ANSWER_SECONDS", 10.0)
     before = children()
@@ -450,12 +454,36 @@ def test_a_child_that_somebody_ends_is_started_anew_and_a_row_that_ends_two_is_a
 
 
 def test_a_program_that_is_another_version_is_ended_and_named(
-    small_grader: Callable[[str], OfficialGrader],
+    small_grader: Callable[..., OfficialGrader],
 ) -> None:
     before = children()
     with pytest.raises(MachineError, match=r"swebench==9.9.9 does not start; delete .*swebench-9.9.9-py3"):
         small_grader("9.9.8").script({})
     assert children() == before
+
+
+def test_rows_of_version_4_are_completed_where_any_says_its_version_and_the_older_grader_can(
+    small_grader: Callable[..., OfficialGrader],
+) -> None:
+    small_grader("4.1.0", official.DERIVES).close()
+    new = dict.fromkeys(official.V5_COLUMNS, "x")
+    lacking = {"version": "1", **{name: "x" for name in official.V5_COLUMNS if name != "log_parser"}}
+    nothing = {"image": "x"}
+    rows: dict[str, dict[str, Any]] = {"new": new, "lacking": lacking, "nothing": nothing}
+    before = children()
+    assert completed(rows) == rows | {"lacking": lacking | {"log_parser": "derived"}}
+    assert children() == before
+    assert completed({"new": new, "nothing": nothing}) == {"new": new, "nothing": nothing}
+
+
+def test_without_a_version_in_any_row_the_older_grader_is_not_even_started(
+    small_grader: Callable[..., OfficialGrader],
+) -> None:
+    small_grader("another", official.DERIVES).close()
+    rows = {"nothing": {"image": "x"}}
+    assert completed(rows) == rows
+    with pytest.raises(MachineError, match="does not start"):
+        completed({"old": {"version": "1"}})
 
 
 def test_a_failed_installation_is_told_by_its_last_line(
