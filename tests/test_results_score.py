@@ -7,6 +7,7 @@ import pytest
 from evals.record import AttemptKey, Failure, Grade, GraderVerdict, Outcome, Party, Record
 from evals.results.score import Attempt, ScaffoldScore, score
 from scaffolds.base import Stop
+from scaffolds.model import EmptyTurn
 
 PASS, FAIL = Outcome.RESOLVED, Outcome.UNRESOLVED
 
@@ -114,3 +115,43 @@ def test_a_line_that_says_no_more_claims_no_more() -> None:
     assert (line.estimated, line.flagged, line.calls_native, line.calls_recovered, line.calls_malformed) == (
         *(False, 0, 0, 0, 0),
     )
+    assert (line.model_calls, line.ended_empty, line.empty_turns, line.empty_share) == (0, 0, {}, 0.0)
+    assert (line.rate_without_empty, line.official_rate, line.tool_calls, line.differing) == (
+        None,
+        None,
+        (),
+        (),
+    )
+
+
+def test_turns_that_brought_nothing_are_shared_out_over_all_calls() -> None:
+    """Three judged, one of which ended on such a turn; of the other two one passes. What was spoiled counts for nothing."""
+    line = score("bash", [
+        graded("a", 1, PASS, steps=6, empty_turns={EmptyTurn.CUT: 2}),
+        graded("b", 1, FAIL, steps=4, empty_turns={EmptyTurn.NOTHING: 1, EmptyTurn.CUT: 1}, ended_empty=EmptyTurn.CUT),
+        graded("c", 1, FAIL, steps=6, active_seconds=0.26),
+        spoiled("d", 1, Party.SERVER),
+    ])  # fmt: skip
+    assert (line.model_calls, line.empty_turns) == (16, {"cut": 3, "nothing": 1})
+    assert (line.empty_share, line.empty_words) == (0.25, "4/16")
+    assert (line.ended_empty, line.rate_without_empty) == (1, 0.5)
+    assert (line.rate, line.active_seconds) == (pytest.approx(1 / 3), 4.3)
+
+
+def test_without_such_turns_there_is_no_second_rate() -> None:
+    none = score("bash", [graded("a", 1, PASS, steps=3)])
+    assert (none.ended_empty, none.rate_without_empty, none.empty_share) == (0, None, 0.0)
+    only = score("bash", [graded("a", 1, PASS, steps=3, ended_empty=EmptyTurn.CUT)])
+    assert (only.ended_empty, only.rate_without_empty) == (1, None)
+    assert score("bash", []).empty_share == 0.0
+
+
+def test_an_attempt_is_told_by_its_failure_before_its_grade() -> None:
+    made, lost = graded("a", 1, PASS), spoiled("a", 1, Party.SANDBOX)
+    both = made._replace(record=lost.record)
+    assert (both.outcome, both.party, both.reason) == (Outcome.NOT_JUDGED, Party.SANDBOX, "gone")
+    assert (made.outcome, made.party, made.reason) == (PASS, None, "why")
+    bare = Attempt(made.key, None, None)
+    assert (bare.outcome, bare.party, bare.reason, bare.fix_not_shown) == (None, None, "", False)
+    shown = [graded("a", 1, FAIL, fix_shown=seen).fix_not_shown for seen in (None, True, False)]
+    assert shown == [False, False, True]

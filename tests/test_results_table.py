@@ -6,9 +6,10 @@ import math
 
 import pytest
 
+from evals.claims.claim import Protocol
 from evals.record import AttemptKey, Failure, Flag, FlagKind, Grade, GraderVerdict, Outcome, Party, Record
 from evals.results.failures import failed_by, failure
-from evals.results.load import row_of
+from evals.results.load import number, row_of
 from evals.results.score import Attempt
 from evals.results.table import Drawn, Reading, Results, Row, System, merge, outcome_as
 from scaffolds.base import Stop
@@ -165,3 +166,69 @@ def test_an_attempt_on_disk_becomes_a_row(
 def test_only_flags_that_bear_on_the_pass_count_against_it() -> None:
     made = attempt(Outcome.RESOLVED, Outcome.RESOLVED, flags=(NOTED,))
     assert not row_of(made, "m", "r", "h").flagged
+
+
+def test_a_fresh_row_says_nothing_that_was_not_given() -> None:
+    one = row()
+    assert (one.official, one.flagged, one.malformed, one.tokens, one.tokens_out, one.seconds) == (
+        *(None, False, 0, 0, 0, 0.0),
+    )
+    assert (results(row("a"), row("a", 2), row("b")).planned, results(row("a"), planned=9).planned) == (2, 9)
+
+
+def test_stop_reasons_are_sorted_by_what_they_mean() -> None:
+    kinds = {stop: failure(row(outcome=Outcome.UNRESOLVED, stop=stop.value)) for stop in Stop}
+    assert kinds[Stop.CONTEXT_OVERFLOW] == "context overflow"
+    assert {kinds[Stop.MALFORMED], kinds[Stop.NO_TOOL_CALL]} == {"format errors"}
+    assert {kinds[Stop.TOKEN_LIMIT], kinds[Stop.TIME_LIMIT]} == {"token or time limit"}
+    assert kinds[Stop.SANDBOX_BROKEN] == "broke its sandbox"
+    assert kinds[Stop.SUBMITTED] == "wrong patch"
+
+
+def test_without_some_tasks_the_rest_is_a_whole_of_its_own() -> None:
+    part = results(row("a"), row("b"), row("c"), looks=(1, 2), planned=3, excluded={"x": "broken"})
+    left = part.without(["b"])
+    assert (left.tasks, left.looks, left.planned) == (("a", "c"), (), 2)
+    assert left.dropped == {"b", "x"}
+    assert left.without(["c"]).dropped == {"b", "c", "x"}
+    assert part.first(2).tasks == ("a", "b")
+    assert part.first(2).planned == 3
+
+
+def test_a_look_that_was_reached_exactly_counts() -> None:
+    rows = [row("a"), row("b"), row("c", failure="missing")]
+    assert results(*rows, looks=(2,)).at_look().tasks == ("a", "b")
+    assert results(*rows).at_look().tasks == ("a", "b", "c"), "without looks all of it"
+
+
+def test_readings_as_outcomes_leave_no_flag() -> None:
+    read = results(row(flagged=True), row("b", outcome=Outcome.NOT_JUDGED)).read_as(Reading.WORST)
+    assert [(one.outcome, one.flagged) for one in read.rows] == [(Outcome.UNRESOLVED, False)] * 2
+
+
+def test_a_table_of_nothing_has_no_task() -> None:
+    table = results(row(outcome=Outcome.NOT_JUDGED)).table()
+    assert (table.tasks, table.values.shape) == ((), (0, 1))
+
+
+def test_runs_that_may_not_be_put_together() -> None:
+    whole, sample = results(row("a"), row("b")), results(row("a"), drawn=Drawn.SAMPLE)
+    assert merge([whole, sample]).drawn is Drawn.WHOLE, "some of its tasks again"
+    assert merge([sample, sample]).drawn is Drawn.SAMPLE
+    assert merge([sample, results(row("b"), drawn=Drawn.CHOSEN)]).drawn is Drawn.CHOSEN
+    assert merge([results(row("a"), excluded={"x": "1"}), results(row("a"), excluded={"y": "2"})]).excluded == {
+        "x": "1", "y": "2",
+    }  # fmt: skip
+    skilled = [results(row("a"), protocol=Protocol(skills=word)) for word in ("with", "without")]
+    with pytest.raises(UserError, match="with and without skills"):
+        merge(skilled)
+    other = results(Row(EDIT, "a", "r", 1, Outcome.RESOLVED), protocol=Protocol(skills="without"))
+    assert len(merge([skilled[0], other]).systems) == 2
+    assert merge([skilled[0], skilled[0]]).rows[1].attempt == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "read"), [(1, 1.0), (0.5, 0.5), (True, None), ("1", None), (None, None), ([], None)]
+)
+def test_a_servers_word_is_a_number_if_it_is_one(said: object, read: float | None) -> None:
+    assert number(said) == read
