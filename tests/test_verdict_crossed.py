@@ -18,7 +18,7 @@ from evals.stats.noise import AttemptNoise, attempt_noise
 from evals.stats.paired import cochran_q
 from evals.verdict.compare import By, compare
 from evals.verdict.crossed import Crossed, common_outcomes, crossed, shares
-from evals.verdict.difference import Question, evaluate
+from evals.verdict.difference import Question, compared, evaluate, look_bound, steps
 from evals.verdict.measure import Estimand, at_rate, between_tasks
 from evals.verdict.scaffold_range import ScaffoldRange, scaffold_range
 from evals.verdict.scaffold_share import PublicPair, PublicPairs, sentence
@@ -47,8 +47,8 @@ def crossed_of(table: dict[tuple[str, str], Passes]) -> Crossed | None:
     return crossed({system: results.of(system) for system in results.systems})
 
 
-WEAK: Passes = {"a": (1, 0), "b": (0, 0)}
-STRONG: Passes = {"a": (1, 1), "b": (1, 1)}
+WEAK: Passes = {"a": (1, 0, 0), "b": (0, 0, 0)}
+STRONG: Passes = {"a": (1, 1, 1), "b": (1, 1, 1)}
 FOUR = {("m", "x"): WEAK, ("m", "y"): STRONG, ("n", "x"): STRONG, ("n", "y"): WEAK}
 """Two models whose scaffolds do the opposite, on two tasks."""
 
@@ -64,20 +64,20 @@ def test_common_tasks_come_in_the_first_ones_order_with_gaps_for_attempts_not_ma
 
 
 def test_ranges_of_a_complete_table() -> None:
-    """Rates 1/4 and 1, turned round for the other model: ranges of 75 points, and a gap that moves by 150."""
+    """Rates 1/6 and 1, turned round for the other model: ranges of 83.3 points, and a gap that moves by twice that."""
     found = crossed_of(FOUR)
     assert found
     assert (found.models, found.scaffolds, found.tasks) == (2, 2, 2)
-    noise = attempt_noise(np.array([[1, 0], [0, 0], [1, 1], [1, 1]] * 2, float), "b")
+    noise = attempt_noise(np.array([[1, 0, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]] * 2, float), "b")
     assert found.noise == noise.basis
-    each = noise.variance / (2 * 2)
+    each = noise.variance / (2 * 3)
     for one, name in zip(found.over_scaffolds, ("m", "n"), strict=True):
-        assert (one.name, one.value) == (name, 75.0)
+        assert (one.name, one.value) == (name, 83.3333)
         assert one.high - one.low == pytest.approx(
             2 * 100 * math.sqrt(2 * each) * _student(noise.df, 0.975), abs=1e-3
         )
     assert found.gap_moves
-    assert found.gap_moves.value == 150.0
+    assert found.gap_moves.value == 166.6667
     assert found.gap_moves.high == 200.0, "no more than two rates each way"
     assert found.variance["model × scaffold"] > 0.3
 
@@ -92,7 +92,7 @@ def test_one_model_has_a_range_and_no_gap() -> None:
     found = crossed_of({system: passes for system, passes in FOUR.items() if system[0] == "m"})
     assert found
     assert (found.models, found.gap_moves) == (1, None)
-    assert found.over_scaffolds[0].value == 75.0
+    assert found.over_scaffolds[0].value == 83.3333
 
 
 def test_an_incomplete_table_tells_nothing() -> None:
@@ -138,8 +138,10 @@ def test_what_a_comparison_counts_of_each_system() -> None:
         for row in results.rows
     )
     first, second = compare(replace(results, rows=rows)).systems
-    assert (first.tasks, first.attempts, first.rate, first.tokens, first.seconds) == (2, 4, 25.0, 400, 5.0)
-    assert (first.stops, first.failures) == ({"submitted": 2}, {"unknown": 2, "wrong patch": 1})
+    assert (first.tasks, first.attempts, first.rate, first.tokens, first.seconds) == (
+        *(2, 6, 16.6667, 600, 7.6),
+    )
+    assert (first.stops, first.failures) == ({"submitted": 2}, {"unknown": 4, "wrong patch": 1})
     assert (second.rate, second.failures) == (100.0, {})
 
 
@@ -211,3 +213,25 @@ def test_noise_of_a_rate_near_an_end_is_a_share_of_a_rate_within() -> None:
     two = together({("m", "x"): {"a": (1,), "b": (0,)}}).table()
     assert between_tasks(two, 0.5) == pytest.approx((0.5 + 10 * 0.25) / 11)
     assert between_tasks(two, 0.0) == between_tasks(two, 0.01) == pytest.approx((0.5 + 10 * 0.0196) / 11)
+
+
+def test_the_claims_own_noise_is_that_of_all_its_runs_and_the_error_is_known_as_well_as_the_noise() -> None:
+    """All tasks were run: noise is all that there is, ours over 60 attempts and the claim's over 60 tasks four times."""
+    run, noise = of_scaffolds({"x": 30}), AttemptNoise(0.1, "x", df=20.0)
+    four = CLAIM.model_copy(update={"n_tasks": 60, "protocol": CLAIM.protocol.model_copy(update={"runs": 4})})
+    found = compared(Question(four, 0.5, 0.1, Estimand.FIXED, 0.05), run, run.table(), noise)
+    assert found.parts.shared == pytest.approx(0.1 / 240)
+    assert found.df == pytest.approx(20.0)
+
+
+def test_a_planned_look_has_its_bound_and_a_whole_run_none() -> None:
+    run, noise = of_scaffolds({"x": 30}), AttemptNoise(0.1, "x")
+    claim = CLAIM.model_copy(update={"n_tasks": 60})
+    asked = Question(claim, 0.5, 0.1, Estimand.FIXED, 0.05)
+    looked = replace(run, looks=(30, 60))
+    found = compared(asked, run, run.table(), noise)
+    error, slack = math.sqrt(found.parts.variance(60)), steps(claim, run.table())
+    assert evaluate(asked, run, run.table(), noise).interval.high == pytest.approx(1.644854 * error + slack)
+    bound = look_bound(asked, looked, found.parts, math.inf)
+    assert bound > 1.645
+    assert evaluate(asked, looked, run.table(), noise).interval.high == pytest.approx(bound * error + slack)

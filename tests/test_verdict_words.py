@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evals.claims.catalog import find
 from evals.claims.claim import Claim, MeasuredBy, Protocol, Status
@@ -15,15 +16,16 @@ from evals.claims.network import network_dependent
 from evals.record import Decision, Outcome
 from evals.results.table import Drawn, Results, Row, System
 from evals.run.conditions import Condition
-from evals.stats.noise import AttemptNoise
-from evals.stats.rebase import carried
-from evals.stats.subset import draw_fitted, draw_stratified, estimated_difference, parameters
+from evals.stats.intervals import clustered_wilson
+from evals.stats.noise import AttemptNoise, attempt_noise, drawn_inwards, prior
+from evals.stats.rebase import carried, seen_as_part
+from evals.stats.subset import Parameters, draw_fitted, draw_stratified, estimated_difference, parameters
 from evals.verdict.difference import Question
 from evals.verdict.measure import Estimand, answers_of, at_rate, benchmark_size, full_size
 from evals.verdict.protocol_match import Match, match, named, same_model
-from evals.verdict.rates import difference_of, on_subset
+from evals.verdict.rates import difference_of, on_subset, rate_of
 from evals.verdict.readings import readings
-from evals.verdict.reference import problem_lists, reference
+from evals.verdict.reference import asked_of, counted_by, problem_lists, reference, run_noise
 from evals.verdict.verify import Verdict, another_model, is_own_run, verify
 from evals.verdict.words import limits, what_it_takes
 from tasks.errors import UserError
@@ -187,6 +189,7 @@ def test_tasks_that_need_a_network_are_left_out_where_it_was_off() -> None:
 def test_the_official_grader_is_read_alone_where_it_judged_one() -> None:
     graded = rows_with(run(), lambda row: row._replace(official=True if row.task == "t3" else None))
     (view,) = readings(CLAIM, graded)
+    assert views(run()) == [], "of no grader is that said"
     assert view.name == "official grader alone"
     assert view.results.table(view.reading).tasks == ("t3",)
 
@@ -220,6 +223,13 @@ def test_a_verdict_has_two_bounds_and_says_what_it_hangs_on() -> None:
     assert verify(CLAIM, imported).retry_first == 0, "nobody can retry what others published"
     assert found.margin == 8.0
     assert (found.bounds[0].tasks, found.bounds[0].claimed) == (500, 77.2)
+    main = replace(lost, rows=tuple(row for row in lost.rows if row.outcome is not Outcome.NOT_JUDGED))
+    rate = 100 * float(main.table().means.mean())
+    assert (found.claimed, found.measured) == (77.2, pytest.approx(rate, abs=1e-3))
+    assert found.difference == pytest.approx(rate - 77.2, abs=1e-3)
+    assert found.interval[0] < found.difference < found.interval[1]
+    assert found.bounds[0].low < found.interval[0] < found.interval[1] < found.bounds[1].high
+    assert found.margin_fixed_before
 
 
 def decided(**facts: object) -> Verdict:
@@ -251,6 +261,12 @@ def test_the_interval_is_of_five_percent_a_side() -> None:
 def test_a_margin_lies_between_nothing_and_everything(margin: float) -> None:
     with pytest.raises(UserError, match="between 0 and 100 points"):
         verify(CLAIM, run(margin=None), margin=margin)
+
+
+def test_a_single_judged_task_is_enough_for_a_verdict_on_it() -> None:
+    found = verify(CLAIM, run(passed=1, tasks=1, attempts=1))
+    assert (found.measured, found.decision) == (100.0, Decision.UNDECIDED)
+    assert found.limits[-1] == "all tasks ended alike, so noise is not visible in them"
 
 
 def test_one_system_at_a_time() -> None:
@@ -342,8 +358,10 @@ def test_two_systems_on_a_subset_err_by_their_runs_noise_once(attempts: int) -> 
     assert found.error**2 == pytest.approx(error**2 + (own if once else 0.0))
     whole = difference_of(first, second)
     assert (whole.method, whole.tasks) == ("weighted for the whole benchmark", 100)
-    assert whole.p is not None
-    assert whole.p > 0.0
+    noises = [run_noise(part, table) for part, table in ((first, one), (second, two))]
+    estimate = on_subset(first, one, two, noises)
+    p = 2 * stats.t.sf(abs(estimate.value) / estimate.error, estimate.df)
+    assert whole.p == pytest.approx(p), "of the weighted difference, also with one attempt each"
 
 
 def test_a_subset_of_everything_leaves_only_its_runs_noise() -> None:
@@ -354,3 +372,103 @@ def test_a_subset_of_everything_leaves_only_its_runs_noise() -> None:
     found = verify(claim, replace(part, margin=0.3))
     assert found.difference == 0.0
     assert found.bounds[0].tasks == 30
+
+
+def test_a_scaffold_without_a_name_is_unknown() -> None:
+    stated = CLAIM.model_copy(update={"protocol": Protocol(scaffold="bash")})
+    for name, verdict in (("bash", Match.MATCH), ("edit", Match.MISMATCH), ("", Match.UNKNOWN)):
+        system = System("Qwen3.6-27B", name)
+        (point,) = [one for one in match(stated, run(), system) if one.name == "scaffold"]
+        assert point.match is verdict
+
+
+def test_like_these_is_about_repositories_and_a_subset_about_its_benchmark() -> None:
+    part = run(attempts=1)
+    table = part.table()
+    found = rate_of(part, Estimand.LIKE_THESE)
+    assert found.interval == clustered_wilson(table.means, table.repos)
+    assert rate_of(part).interval != found.interval
+    other = rows_with(run(passed=10, attempts=1), lambda row: row._replace(system=System("m", "s")))
+    assert difference_of(part, other, Estimand.LIKE_THESE).method == "Student over 3 repositories"
+    assert difference_of(part, other).method == "run noise on these tasks"
+    assert difference_of(part, other).p == 2 / 2**5, "McNemar: five tasks, all one way"
+
+
+def test_a_margin_that_was_not_fixed_before_is_called_that() -> None:
+    assert not verify(CLAIM, run(margin=None), margin=0.05).margin_fixed_before
+    assert verify(CLAIM, run(), margin=0.05 + 1e-10).margin_fixed_before
+    for later in (0.049, 0.051):
+        with pytest.raises(UserError, match="fixed at 5 points before the run"):
+            verify(CLAIM, run(), margin=later)
+
+
+def difficulties() -> Parameters:
+    known = parameters("swebench-verified")
+    assert known
+    return known
+
+
+def test_a_claims_n_tells_whether_it_leaves_the_listed_tasks_out() -> None:
+    known = difficulties()
+    listed = next(entry.ids for entry in problem_lists() if entry.source.startswith("Anthropic"))
+    assert [int(counted_by(CLAIM.model_copy(update={"n_tasks": n}), known).sum()) for n in (500, 490, 489)] == [
+        500, 500, 489,
+    ]  # fmt: skip
+    less = counted_by(CLAIM.model_copy(update={"n_tasks": 489}), known)
+    assert {task for task, there in zip(known.ids, less, strict=True) if not there} == listed
+
+
+def test_a_sample_stands_for_all_and_a_whole_list_for_itself() -> None:
+    """A list that was not run to its end is not whole, nor is a subset."""
+    known = difficulties()
+    place = {task: index for index, task in enumerate(known.ids)}
+    ids, dropped = list(known.ids[:300]), dict.fromkeys(known.ids[300:310], "broken")
+
+    def asked(**facts: object) -> int:
+        part = named_tasks(ids, 200, excluded=dropped, **facts)
+        return int(asked_of(part, known, place).sum())
+
+    assert asked() == 300
+    assert asked(drawn=Drawn.SAMPLE) == asked(planned=400) == 490
+    subset = draw_fitted("swebench-verified", known, 300, 3)
+    drawn = named_tasks(list(subset.ids), 200, subset=subset)
+    assert int(asked_of(drawn, known, place).sum()) == 500
+
+
+def test_noise_without_some_tasks_is_that_of_the_whole_benchmark_spread_over_the_rest() -> None:
+    known = difficulties()
+    whole = named_tasks(list(known.ids), 350)
+    assert run_noise(whole, whole.table()) == attempt_noise(whole.table().values, VERIFIED)
+    left = named_tasks(
+        [task for task in known.ids if task not in BROKEN], 350, excluded=dict.fromkeys(BROKEN, "")
+    )
+    values = left.table().values
+    mask = np.array([task not in BROKEN for task in known.ids])
+    part = seen_as_part(known.items, drawn_inwards(values), mask)
+    expected = prior(part.rate, VERIFIED).times(part.luck)
+    assert run_noise(left, left.table()).variance == pytest.approx(expected.variance)
+    assert run_noise(left, left.table()).variance != attempt_noise(values, VERIFIED).variance
+    strange = named_tasks(["t0", *known.ids[:300]], 200)
+    assert run_noise(strange, strange.table()) == attempt_noise(strange.table().values, VERIFIED)
+    unknown = run(benchmark="b")
+    assert run_noise(unknown, unknown.table()) == attempt_noise(unknown.table().values, "b")
+
+
+def test_a_claim_without_n_on_an_unknown_benchmark_is_about_the_tasks_of_the_run() -> None:
+    claim = CLAIM.model_copy(update={"benchmark": "b", "n_tasks": None})
+    found = reference(claim, 0.5, run(benchmark="b"))
+    assert (found.rate, found.slack, found.tasks, found.moved) == (0.5, 0.0, 20, 0)
+
+
+def test_a_drawn_run_is_read_as_the_benchmark_it_stands_for() -> None:
+    """All 33 tasks known as broken count, also those that were not drawn; of tasks that nobody knows only what was run."""
+    known = difficulties()
+    sampled = named_tasks(list(known.ids[:100]), 70, drawn=Drawn.SAMPLE)
+    assert "without 33 tasks known as broken" in views(sampled)
+    broken = len(set(BROKEN) & set(known.ids[:100]))
+    assert 0 < broken < 33
+    assert f"without {broken} tasks known as broken" in views(named_tasks(list(known.ids[:100]), 70))
+    strange = named_tasks([BROKEN[0], "t0", "t1"], 2, drawn=Drawn.SAMPLE)
+    assert views(strange) == ["without 1 task known as broken"]
+    subset = draw_fitted("swebench-verified", known, 100, 3)
+    assert "without 33 tasks known as broken" in views(named_tasks(list(subset.ids), 70, subset=subset))

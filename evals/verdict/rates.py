@@ -92,8 +92,7 @@ def no_difference(one: Table, two: Table, estimate: Estimate, *, weighted: bool)
     """p of no difference. With one attempt each it is exact and needs no word of how noisy a run is (McNemar)."""
     if not weighted and attempts_each(one) == attempts_each(two) == 1:
         return mcnemar(discordant(one.means == 1, two.means == 1))
-    p = 2 * float(special.stdtr(estimate.df, -abs(estimate.value) / max(estimate.error, 1e-12)))
-    return min(p, 1.0)
+    return 2 * float(special.stdtr(estimate.df, -abs(estimate.value) / max(estimate.error, 1e-12)))
 
 
 def on_common(first: Results, second: Results) -> tuple[Table, Table]:
@@ -131,9 +130,7 @@ def on_subset(part: Results, one: Table, two: Table, noises: list[AttemptNoise])
     _, others, also_once = answers_of(part.subset, two)
     value, error = estimated_difference(drawn, answers, others)
     runs = [
-        at_rate(noise.variance, table, float(table.means.mean()))
-        / attempts_each(table)
-        / drawn.benchmark_size
+        at_rate(noise.variance, table, float(table.means.mean())) / drawn.benchmark_size
         for noise, table in zip(noises, (one, two), strict=True)
     ]
     own = [run if alone else 0.0 for run, alone in zip(runs, (once, also_once), strict=True)]
@@ -142,5 +139,5 @@ def on_subset(part: Results, one: Table, two: Table, noises: list[AttemptNoise])
 
 def known_as_well(value: float, variance: float, noisy: list[float], noises: list[AttemptNoise]) -> Estimate:
     """The estimate with the degrees of freedom that two separately known noises leave it (Satterthwaite)."""
-    shares = [1 / df_of(variance, part, noise) for part, noise in zip(noisy, noises, strict=True) if part > 0]
+    shares = [1 / df_of(variance, part, noise) for part, noise in zip(noisy, noises, strict=True)]
     return Estimate(value, float(np.sqrt(variance)), 1 / sum(shares) if sum(shares) > 0 else float("inf"))
