@@ -140,7 +140,7 @@ class Record(Frozen):
     image: str
     """Image id of the agent's container, `sha256:…`: the task's image with its leaks closed."""
     image_source: str = ""
-    """The task's own image: its digest in a registry, or its id where it was built here."""
+    """The task's own image: its digest in a registry, or its id where it was built here; then its services', `name=…` each."""
     image_notes: tuple[str, ...] = ()
     """What a reader should know of the image: copies of the package under test, leaks that were closed."""
     stop: Stop | None

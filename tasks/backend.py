@@ -39,6 +39,13 @@ class Prepared(Frozen):
     """Findings about the image that a reader should know."""
     compose: Compose = Compose()
     """The task's, with ids of images that are here."""
+    services: tuple[str, ...] = ()
+    """`name=` and a digest in a registry, or an id, of each service's image."""
+
+    @property
+    def identity(self) -> str:
+        """What the task's images are, graders' included: a digest in a registry, or an id; then those of its services."""
+        return " ".join((self.digest or self.source, *self.services))
 
 
 EVAL_FILE = "/eval.sh"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -99,7 +100,9 @@ def test_solutions_pass_nothing_done_fails_and_without_its_services_nothing_is_j
         assert gold["stored"].outcome is Outcome.RESOLVED
         assert (nop["stored"].outcome, nop["stored"].official.reason) == (Outcome.UNRESOLVED, "reward 0")
         assert kept["gold", "stored"].flags[0].kind is FlagKind.SHARED_VERIFIER
-        assert kept["gold", "stored"].image_notes[0].startswith("service store: sha256:")
+        assert re.fullmatch(
+            "sha256:[0-9a-f]{64} store=sha256:[0-9a-f]{64}", kept["gold", "stored"].image_source
+        )
         failure = kept["gold", "unwell"].failure
         assert failure
         assert failure.party is Party.TASK

@@ -234,6 +234,7 @@ def test_a_digest_is_read_from_a_record_and_pins_a_task() -> None:
     digest = "sha256:" + "a" * 64
     assert digest_in(f"host:5000/x/y@{digest}") == digest
     assert digest_in(digest) == "", "an image's id is none"
+    assert digest_in(f"x/y@{digest} db=z@sha256:{'b' * 64}") == digest, "services follow"
     task = make_task("one").model_copy(update={"image": ImageSpec(reference="x/y:1")})
     [held] = pinned([task], {"x/y:1": digest})
     assert (held.image.digest, held.content_hash) == (digest, task.content_hash)

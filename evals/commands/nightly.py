@@ -156,7 +156,7 @@ def image_identity(task: Task) -> str:
         prepared = DockerBackend().prepare(task)
     except TaskError:
         return ""  # the run will say so of this task, and go on with the others
-    return prepared.digest or prepared.source
+    return prepared.identity
 
 
 def work(plan: RunPlan, directory: Path, *, patience: float) -> None:

@@ -145,7 +145,7 @@ def _compose(
         key=key,
         task_hash=task.content_hash,
         image=facts.image,
-        image_source=prepared.digest or prepared.source,
+        image_source=prepared.identity,
         image_notes=prepared.notes,
         stop=trajectory.stop,
         detail=trajectory.detail[:500],

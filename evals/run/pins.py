@@ -39,8 +39,8 @@ def recorded_digest(attempt: Path) -> str:
 
 
 def digest_in(source: str) -> str:
-    """Of `name@sha256:…`; "" of an image's id."""
-    digest = source.partition("@")[2]
+    """Of `name@sha256:…`, whatever services follow; "" of an image's id."""
+    digest = source.partition(" ")[0].partition("@")[2]
     return digest if DIGEST.fullmatch(digest) else ""
 
 

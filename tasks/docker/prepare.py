@@ -50,7 +50,8 @@ def prepare_machine(task: Task, info: ImageInfo, progress: Progress) -> Prepared
         digest=info.digest,
         origin=info.origin,
         base=info.base,
-        notes=tuple(f"service {name}: {one.digest or one.id}" for name, one in beside.items()),
+        notes=(),
+        services=tuple(f"{name}={one.digest or one.id}" for name, one in beside.items()),
         compose=task.compose.model_copy(
             update={"services": tuple(held(each, beside[each.name].id) for each in task.compose.services)}
         ),
