@@ -116,6 +116,27 @@ def test_what_went_wrong_is_noted_with_the_attempt_that_it_met(tmp_path: Path) -
     ]
 
 
+def test_how_many_at_once_is_best_is_measured_anew_after_each_disturbance(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Heard(Admission):
+        def disturbed(self) -> None:
+            heard.append("disturbed")
+
+        def ended(self, key: AttemptKey) -> None:
+            heard.append(key.task_id)
+            super().ended(key)
+
+    failures = [ModelError("reset")]
+
+    def act(task: str) -> None:
+        if task == "two" and failures:
+            raise failures.pop()
+
+    make_run(tmp_path, act, scaffolds=["a"], admission=Heard(1)).work(graders=1)
+    assert heard == ["one", "disturbed", "two", "two", "three"]
+
+
 def test_what_was_spoiled_is_tried_again_once_and_not_after_a_stop(tmp_path: Path) -> None:
     def broken(task: str) -> None:
         if task == "two":
