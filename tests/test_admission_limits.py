@@ -289,6 +289,10 @@ def test_a_step_after_which_an_attempt_goes_on_waits_for_room(tmp_path: Path) ->
     admission = Admission(64, first=64)
     context = plain_context(tmp_path)
     load = Load(context, admission)
+    (only,) = filled(admission, 1, 500)
+    load.stepped(only, answer(1000, None, 0.1, 500))
+    assert needs(admission, 1500 + 400), "the first call of one was of 400 tokens"
+    load.ended(only)
     first, second = filled(admission, 2, 4000)
     admission.heard({"kv tokens": 5000})
     load.stepped(second, answer(4000, None, 0.1))

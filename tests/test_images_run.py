@@ -9,17 +9,24 @@ from pathlib import Path
 import pytest
 
 from evals.commands.run_images import hold_images, images_at_first
+from evals.record import AttemptKey
 from evals.run import image_supply
-from evals.run.image_supply import ImagePolicy
+from evals.run.admission import Admission
+from evals.run.backlog import Backlog
+from evals.run.grading import Grading
+from evals.run.image_supply import ImagePolicy, ImageSupply, Uses
+from evals.run.ledger import Ledger
 from evals.run.manifest import compose
 from evals.run.pins import digest_in, pinned
 from evals.run.plan import RunPlan
+from evals.run.tally import Tally
 from tasks.docker.daemon import client
 from tasks.docker.registry import Layer
 from tasks.errors import TaskError, UserError
 from tasks.sandbox import RegistryError
 from tasks.task import ImageSpec, Task
 from tests.fakes.image_store import PlainStore
+from tests.fakes.plain_context import plain_context
 from tests.fakes.real_registry import layer
 from tests.test_run import PATCH, make_run, make_task
 from tests.test_run_executor import events
@@ -201,6 +208,159 @@ def test_what_fails_ahead_is_the_attempts_to_tell(
     assert run.tally.unjudged == 0
     assert sorted(store.pulled) == sorted(layers)
     assert failures["i1"] < 3
+
+
+class Supply:
+    """A supply of its own: what waits, what is under way, and what its ledger says."""
+
+    def __init__(self, directory: Path, tasks: list[Task], policy: ImagePolicy, todo: str = "") -> None:
+        self.directory, self.tally, self.stopping = directory, Tally(), threading.Event()
+        backlog = Backlog(self.tally, self.stopping, Admission())
+        backlog.extend(key_of(name) for name in todo.split())
+        known = {task.id: task for task in tasks}
+        grading = Grading(
+            None, plain_context(directory), known, graded=lambda *_: None, guard=lambda act: act()
+        )
+        self.ledger = Ledger(directory / "ledger.jsonl")
+        uses = Uses(backlog, self.tally, grading)
+        self.made = ImageSupply(policy, known, uses, self.ledger, self.stopping)
+
+    def __enter__(self) -> Supply:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.ledger.close()
+
+    def bring(self, store: PlainStore, task: Task) -> list[str]:
+        """One attempt's image; which ones have been let in over the budget by then."""
+        with self.made.room(task):
+            store.prepare(task)
+        return told(self.directory, "images-over-budget")
+
+
+def key_of(task: str) -> AttemptKey:
+    return AttemptKey(scaffold="a", task_id=task, attempt=1)
+
+
+@pytest.mark.parametrize(
+    ("disk", "before", "over"),
+    [(20, 0, []), (19, 0, ["i2"]), (15, 5, []), (14, 5, ["i2"]), (9, 30, ["i0", "i2"]), (10, 30, [])],
+)
+def test_a_budget_is_kept_to_the_byte(tmp_path: Path, disk: int, before: int, over: list[str]) -> None:
+    """Two images of ten bytes that are needed again. What others had before is not counted, nor what they removed since."""
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers)
+    policy = ImagePolicy(store, disk=disk, **({"stored_before": before} if before else {}))
+    with Supply(tmp_path, tasks, policy, "t0 t0 t2") as supply:
+        supply.bring(store, tasks[0])
+        assert supply.bring(store, tasks[2]) == over
+        assert supply.bring(store, tasks[2]) == over, "it is here"
+    assert store.evicted == []
+
+
+def test_what_is_used_up_goes_first_then_what_is_needed_last_and_never_what_is_at_work(
+    tmp_path: Path,
+) -> None:
+    tasks, layers = tasks_with_images(10)
+    used, late, soon, busy, wanted = (tasks[n] for n in (0, 2, 4, 6, 8))
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=40), "t8 t4 t8 t2") as supply:
+        with supply.tally.lock:
+            supply.tally.began(key_of("t6"))
+        for task in (busy, late, used, soon):
+            supply.bring(store, task)
+        assert store.evicted == []
+        assert supply.bring(store, wanted) == []
+        assert store.evicted == ["i0"]
+        assert supply.bring(store, used) == ["i0"], "all that is here is needed earlier"
+        assert store.evicted == ["i0"]
+    with Supply(tmp_path / "again", tasks, ImagePolicy(store, disk=40), "t1 t8 t4 t2") as supply:
+        supply.bring(store, tasks[1])
+    assert store.evicted[1:] == ["i0", "i6"], (
+        "nobody is at work there, and what an earlier session left can go"
+    )
+    kept = [one["why"] for one in events(tmp_path) if one["event"] == "image-evicted"]
+    assert kept == [""]
+
+
+class Watched(PlainStore):
+    """Counts how often it is asked."""
+
+    looks = 0
+
+    def is_missing(self, task: Task) -> bool:
+        self.looks += 1
+        return super().is_missing(task)
+
+
+def test_a_policy_that_says_nothing_pulls_nothing_ahead_and_asks_nothing(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(3)
+    store = Watched(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store), "t1 t0 t2") as supply:
+        with supply.made.ahead(store.backend):
+            time.sleep(0.1)
+        assert (store.pulled, store.looks) == ([], 0)
+        assert supply.bring(store, tasks[0]) == []
+        calibrate = lambda task, _go_on: task.id  # noqa: E731
+        assert supply.made.in_turn(calibrate) is calibrate
+    with Supply(tmp_path / "budget", tasks, ImagePolicy(store, disk=30), "t0 t1 t2") as supply:
+        later = supply.made.in_turn(calibrate)
+        assert [later(task, lambda: True) for task in tasks[:2]] == ["t0", "its image is not here yet"]
+
+
+@pytest.mark.parametrize(("given", "over"), [({}, ["i2"]), ({"evicts_earlier": True}, [])])
+def test_what_was_here_makes_room_only_where_it_was_to_go(
+    tmp_path: Path, given: dict[str, bool], over: list[str]
+) -> None:
+    """Nine bytes for an image of ten, where one of ten was here and is removed."""
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers, foreign=frozenset({"i0"}), gives_foreign=True)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=9, stored_before=10, **given), "t2") as supply:
+        assert supply.bring(store, tasks[2]) == over
+    assert store.evicted == ["i0"]
+
+
+def test_who_needs_room_waits_while_another_is_at_work_and_no_longer(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(6)
+    layers["i4"] = (Layer("large", 15),)
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=10), "t2 t4") as supply:
+        with supply.tally.lock:
+            supply.tally.began(key_of("t0"))
+            supply.tally.began(key_of("t2"))
+        supply.bring(store, tasks[0])
+        waiting = threading.Thread(target=supply.bring, args=(store, tasks[2]), daemon=True)
+        waiting.start()
+        time.sleep(0.1)
+        assert (waiting.is_alive(), store.pulled) == (True, ["i0"])
+        supply.tally.ended(key_of("t0"))
+        waiting.join(20)
+        assert (waiting.is_alive(), store.pulled, store.evicted) == (False, ["i0", "i2"], ["i0"])
+        assert told(tmp_path, "images-over-budget") == []
+        with supply.tally.lock:
+            supply.tally.began(key_of("t4"))
+        supply.tally.ended(key_of("t2"))
+        assert supply.bring(store, tasks[4]) == ["i4"], "larger than the budget, and nobody else is at work"
+    assert store.evicted == ["i0", "i2"]
+
+
+def test_who_pulls_ahead_dies_with_the_process_and_ends_with_the_run(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(4)
+    store = Watched(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, ahead=2), "t1 t1 t3 t0") as supply:
+        with supply.made.ahead(store.backend):
+            assert [one.daemon for one in threading.enumerate() if one.name == "images"] == [True]
+            deadline = time.monotonic() + 10
+            while len(store.pulled) < 2 and time.monotonic() < deadline:
+                time.sleep(0.005)
+            began, before = time.monotonic(), store.looks
+            time.sleep(0.1)
+            assert store.looks - before <= 2 * (2 + (time.monotonic() - began) / 0.01), "with pauses"
+        assert "images" not in [one.name for one in threading.enumerate()]
+        supply.stopping.set()
+        with supply.made.ahead(store.backend):
+            time.sleep(0.05)
+    assert store.pulled == ["i1", "i3"], "the next two images, whose tasks wait"
 
 
 @pytest.mark.docker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ from evals.run.attempt import (
     record_failure,
     run_attempt,
 )
-from evals.run.controls import make_scaffold
-from evals.run.definitions import definitions, facts
+from evals.run.controls import Nop, make_scaffold
+from evals.run.definitions import ScaffoldMaker, definitions, facts
+from evals.run.kept_verification import KeptVerification
 from evals.run.plan import RunPlan
 from scaffolds.base import Budget, Settings, Step, Stop, ToolCallMode, Trajectory
 from tasks import catalog
+from tasks.backend import VerifierResult
 from tasks.errors import GoldError, UserError
-from tasks.sandbox import ExecResult, SandboxError, SandboxFacts, SandboxGone
-from tasks.task import Task
+from tasks.sandbox import ExecResult, Sandbox, SandboxError, SandboxFacts, SandboxGone
+from tasks.task import Skill, Skills, Task, Verifier
 from tests.fakes.plain_backend import PlainBackend, plain_image
 from tests.fakes.plain_context import plain_context
 from tests.fakes.plain_sandbox import PlainSandbox
@@ -141,6 +143,76 @@ def test_time_of_which_a_tenth_was_lost_was_not_the_agents(
         check_time_was_its_own(Trajectory(stop), known, settings)
 
 
+def test_an_attempt_whose_machine_stood_still_is_set_aside(tmp_path: Path) -> None:
+    class Still(PlainSandbox):
+        def facts(self) -> SandboxFacts:
+            return SandboxFacts("sha256:0", True, 0, None, stalled_seconds=900)
+
+    context = context_of(
+        tmp_path, lambda: Trajectory(Stop.TIME_LIMIT), backend=PlainBackend(lambda: Still(PATCH))
+    )
+    with pytest.raises(SandboxError, match="stood still for 900 s"):
+        run_attempt(KEY, TASK, plain_image(TASK), context)
+    assert KEY.directory(tmp_path).with_name("1.failed-1").exists()
+
+
+def test_withheld_skills_are_gone_before_the_work_begins(tmp_path: Path) -> None:
+    [task] = catalog.load(str(write_task(tmp_path, TASKS[0])))
+    skills = Skills(skills=(Skill(name="s", description="", folder="s"),), places=("/root/x",), withheld=True)
+    task = task.model_copy(update={"brief": task.brief.model_copy(update={"skills": skills})})
+    shell = Shell()
+    context = context_of(
+        tmp_path / "run",
+        lambda: Trajectory(Stop.SUBMITTED, str(shell.said)),
+        backend=PlainBackend(lambda: shell),
+    )
+    key = KEY.model_copy(update={"task_id": task.id})
+    record = run_attempt(key, task, plain_image(task), context)
+    assert "/root/x" in record.detail
+    assert record.state
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_verifier_runs_where_its_agent_worked_only_where_that_was_agreed(
+    tmp_path: Path, shared: bool
+) -> None:
+    [task] = catalog.load(str(write_task(tmp_path, TASKS[0])))
+    opened: list[Verifier | None] = []
+
+    class Verifying(PlainSandbox):
+        def verify(self, verifier: Verifier, collect: Sequence[str]) -> VerifierResult:
+            assert verifier == task.verifier
+            return VerifierResult(0, False, b"log", 3, {}, 1.0)
+
+    class Backend(PlainBackend):
+        def open(self, image: str, *, verifier: Verifier | None = None, **given: Any) -> Sandbox:
+            opened.append(verifier)
+            return super().open(image, verifier=verifier, **given)
+
+    context = context_of(
+        tmp_path / "run",
+        lambda: Trajectory(Stop.SUBMITTED),
+        backend=Backend(Verifying),
+        shared={task.id: "kit"} if shared else {"another": "kit"},
+    )
+    key = KEY.model_copy(update={"task_id": task.id})
+    assert run_attempt(key, task, plain_image(task), context).state
+    assert opened == [task.verifier if shared else None]
+    found = KeptVerification.load(key.directory(tmp_path / "run"))
+    assert (found and found.facts.shared) is (True if shared else None)
+
+
+def test_a_trajectory_is_beside_its_record(tmp_path: Path) -> None:
+    context = context_of(tmp_path, lambda: Trajectory(Stop.SUBMITTED, steps=7))
+    run_attempt(KEY, TASK, plain_image(TASK), context)
+    document = json.loads((KEY.directory(tmp_path) / "trajectory.json").read_bytes())
+    assert (document["session_id"], document["agent"]) == (
+        "test/a/one/1",
+        {"name": "asclaimed-a", "version": "0", "model_name": "m"},
+    )
+    assert document["final_metrics"]["extra"]["model_calls"] == 7
+
+
 def test_a_tasks_own_limits_hold_only_where_the_plan_says_so(tmp_path: Path) -> None:
     [task] = catalog.load(str(write_task(tmp_path, TASKS[0])))
     context = plain_context(tmp_path / "run")
@@ -229,6 +301,9 @@ def test_doing_nothing_is_one_step() -> None:
 def test_a_plan_names_each_scaffold_once_and_controls_need_no_definition() -> None:
     plan = RunPlan(scaffolds=("base-greedy", "gold", "nop"))
     assert set(definitions(plan)) == {"base-greedy"}
+    maker = ScaffoldMaker(definitions(plan))
+    assert isinstance(maker("nop", TASK, Settings()), Nop)
+    assert not isinstance(maker("base-greedy", TASK, Settings()), Nop)
     known = facts(plan)["base-greedy"]
     found = definitions(plan)["base-greedy"]
     assert found.factors
