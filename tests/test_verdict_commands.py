@@ -173,6 +173,8 @@ def test_plan_says_the_hours_of_the_server_that_doctor_looked_at(tmp_path: Path)
     look(measured)
     found = json.loads(asclaimed("plan", CLAIM, "--margin", 8, "--doctor", file, "--json"))
     assert [100 * found["pace"][name] for name in ("hours", "cached")] == pytest.approx([8.1, 1.5], abs=0.1)
+    more = 60 * (1000 - 400) / 700 / 3600
+    assert found["pace"]["thinking"] - found["pace"]["hours"] == pytest.approx(more, rel=1e-3), "60 steps"
     chosen, whole = found["chosen"], found["options"][-1]
     for way in (chosen, whole):
         assert way["hours"] == pytest.approx(way["tasks"] * way["attempts"] * 0.081, rel=0.01)

@@ -27,7 +27,7 @@ from evals.verdict.rates import difference_of, on_subset, rate_of
 from evals.verdict.readings import readings
 from evals.verdict.reference import asked_of, counted_by, problem_lists, reference, run_noise
 from evals.verdict.verify import Verdict, another_model, is_own_run, verify
-from evals.verdict.words import limits, what_it_takes
+from evals.verdict.words import basis, limits, what_it_takes
 from tasks.errors import UserError
 
 VERIFIED = "swe-bench-verified"
@@ -131,8 +131,7 @@ def test_a_subset_is_an_estimate_and_a_system_unlike_all_others_is_said_to_be_on
     estimate = "rates are estimates for the whole benchmark, from tasks drawn with unequal chances"
     unlike = "this system is unlike the public submissions, hence the wide interval"
     found = [set(said(part, **PLAIN)) & {estimate, unlike} for part in (usual, odd)]
-    assert sorted(map(len, found)) == [1, 2]
-    assert all(estimate in one for one in found)
+    assert found == [{estimate}, {estimate, unlike}]
 
 
 def test_what_it_takes_is_told_by_the_distance_to_the_margin() -> None:
@@ -149,7 +148,10 @@ def test_what_it_takes_is_told_by_the_distance_to_the_margin() -> None:
     assert "no number of runs decides" in takes(0.3)
     assert takes(0.3, at_least=True) == "run 1 more attempt at each task"
     assert takes(0.1) == "run 1 more attempt at each task"
+    assert takes(0.105) == "run 2 more attempts at each task"
     assert takes(0.11) == takes(-0.11) == "run 3 more attempts at each task"
+    claim = claim.model_copy(update={"score": Decimal(77)})
+    assert takes(0.11) == "run 4 more attempts at each task", "half a point may have been rounded away"
 
 
 def test_what_it_takes_counts_tasks_where_some_are_left() -> None:
@@ -190,6 +192,7 @@ def test_the_official_grader_is_read_alone_where_it_judged_one() -> None:
     graded = rows_with(run(), lambda row: row._replace(official=True if row.task == "t3" else None))
     (view,) = readings(CLAIM, graded)
     assert views(run()) == [], "of no grader is that said"
+    assert views(rows_with(run(), lambda row: row._replace(official=False))) == [view.name]
     assert view.name == "official grader alone"
     assert view.results.table(view.reading).tasks == ("t3",)
 
@@ -230,6 +233,7 @@ def test_a_verdict_has_two_bounds_and_says_what_it_hangs_on() -> None:
     assert found.interval[0] < found.difference < found.interval[1]
     assert found.bounds[0].low < found.interval[0] < found.interval[1] < found.bounds[1].high
     assert found.margin_fixed_before
+    assert f"{found.difference:+.1f}" in found.scaffold_share
 
 
 def decided(**facts: object) -> Verdict:
@@ -472,3 +476,11 @@ def test_a_drawn_run_is_read_as_the_benchmark_it_stands_for() -> None:
     assert views(strange) == ["without 1 task known as broken"]
     subset = draw_fitted("swebench-verified", known, 100, 3)
     assert "without 33 tasks known as broken" in views(named_tasks(list(subset.ids), 70, subset=subset))
+
+
+def test_the_claims_noise_is_that_of_its_runs() -> None:
+    stated = CLAIM.model_copy(update={"protocol": Protocol(runs=4)})
+    assert basis(question(stated), NOISE) == (
+        "run-to-run noise: x", "the claim's noise: 4 runs", "rounding of the claim: ±0.05 points",
+    )  # fmt: skip
+    assert basis(question(), NOISE)[1] == "the claim's noise: runs not stated, taken as one run"

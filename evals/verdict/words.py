@@ -49,9 +49,7 @@ def what_it_takes(
     accrual = found.parts
     away = abs(question.margin + difference) if question.at_least else abs(question.margin - abs(difference))
     room = away - question.claim.rounding - found.against.slack
-    if len(main.tasks) < accrual.tasks and (
-        tasks := tasks_needed(accrual, len(main.tasks), room, question.alpha)
-    ):
+    if tasks := tasks_needed(accrual, len(main.tasks), room, question.alpha):
         return f"run about {tasks} of the {accrual.tasks} tasks"
     if results.subset:
         return "no part of the benchmark with so many attempts decides at this margin: see `asclaimed plan`"
