@@ -91,14 +91,16 @@ def test_somebody_watches_until_the_last_grade_now_and_then(tmp_path: Path) -> N
     seen: list[int] = []
 
     def slow(task: Task, record: Record, directory: Path) -> Grade:
+        before, end = len(seen), time.monotonic() + 60
+        while len(seen) < before + 3 and time.monotonic() < end:
+            time.sleep(0.02)
         time.sleep(0.5)
         return resolve_one(task, record, directory)
 
     run = make_run(tmp_path, grade=slow, tasks=TASKS[:1], scaffolds=["a"])
     run.work(workers=1, graders=1, watch=lambda: seen.append(run.tally.graded))
     assert seen[-1] == 1
-    waited = seen.count(0)
-    assert 3 <= waited < 60, "while it was graded"
+    assert 3 <= seen.count(0) < 100, "while it was graded"
 
 
 def test_what_went_wrong_is_noted_with_the_attempt_that_it_met(tmp_path: Path) -> None:
