@@ -331,9 +331,9 @@ def test_the_report_tells_what_the_server_gave_over_time(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("given", "slots", "expected"),
-    [({"workers": 3}, 2, (3, 3)), ({}, 2, (2, 2)), ({"workers": "auto"}, None, (None, AT_FIRST))],
+    [({"workers": 3}, 2, (3, 3)), ({}, 2, (2, 2)), ({"workers": "auto"}, None, (None, 4))],
 )
-def test_auto_is_the_default_and_begins_with_the_servers_slots(
+def test_auto_is_the_default_and_begins_with_the_servers_slots_or_four(
     given: Mapping[str, Any], slots: int | None, expected: tuple[int | None, int]
 ) -> None:
     plan = plan_for("http://127.0.0.1:1/v1", **given)

@@ -246,7 +246,8 @@ def test_who_waits_for_its_beginning_sleeps_and_begins_at_once(
     assert len(asked) == 1
     if why == "another ended":
         admission.ended(begun[0])
-    for _, key in zip(range(16), itertools.cycle(begun), strict=False):
+        waiting.join(PATIENCE)
+    for _, key in zip(range(15), itertools.cycle(begun), strict=False):
         now[0] += 0.1
         admission.stepped(key, step(1000))
     waiting.join(PATIENCE)

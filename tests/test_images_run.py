@@ -215,6 +215,7 @@ class Supply:
 
     def __init__(self, directory: Path, tasks: list[Task], policy: ImagePolicy, todo: str = "") -> None:
         self.directory, self.tally, self.stopping = directory, Tally(), threading.Event()
+        directory.mkdir(exist_ok=True)
         backlog = Backlog(self.tally, self.stopping, Admission())
         backlog.extend(key_of(name) for name in todo.split())
         known = {task.id: task for task in tasks}
@@ -342,6 +343,28 @@ def test_who_needs_room_waits_while_another_is_at_work_and_no_longer(tmp_path: P
         supply.tally.ended(key_of("t2"))
         assert supply.bring(store, tasks[4]) == ["i4"], "larger than the budget, and nobody else is at work"
     assert store.evicted == ["i0", "i2"]
+
+
+def test_room_that_is_held_is_taken(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=15), "t2") as supply, supply.made.room(tasks[0]):
+        assert supply.bring(store, tasks[2]) == ["i2"], "ten are held, and ten more are too many"
+
+
+def test_one_at_a_time_goes_over_the_budget(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=1), "t2") as supply:
+        waiting = threading.Thread(target=supply.bring, args=(store, tasks[2]), daemon=True)
+        with supply.made.room(tasks[0]):
+            store.prepare(tasks[0])
+            waiting.start()
+            time.sleep(0.1)
+            assert (waiting.is_alive(), told(tmp_path, "images-over-budget")) == (True, ["i0"])
+        waiting.join(20)
+        assert not waiting.is_alive()
+    assert told(tmp_path, "images-over-budget") == ["i0", "i2"]
 
 
 def test_who_pulls_ahead_dies_with_the_process_and_ends_with_the_run(tmp_path: Path) -> None:
