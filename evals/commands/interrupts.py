@@ -31,8 +31,10 @@ LINKS = 100
 class State:
     """The process's one: signals are."""
 
-    going_on: Callable[[], str] = staticmethod(lambda: "")
-    insists = False
+    def __init__(self) -> None:
+        self.going_on: Callable[[], str] = str
+        """Says how to go on; "" where there is nothing to go on with."""
+        self.insists = False
 
 
 state = State()
@@ -44,7 +46,7 @@ def noticed() -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    state.going_on, hook = staticmethod(lambda: ""), sys.unraisablehook
+    state.going_on, hook = str, sys.unraisablehook
     sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else hook(lost)
     signal.signal(signal.SIGINT, interrupted)
     try:
@@ -94,14 +96,14 @@ def took_notice() -> None:
 
 
 def remember(going_on: Callable[[], str]) -> None:
-    """What to say to whoever stops us: the command that goes on; "" while there is nothing to go on with."""
-    state.going_on = staticmethod(going_on)
+    """What to say to whoever stops us: the command that goes on."""
+    state.going_on = going_on
 
 
 def last_words() -> None:
     """On stderr, past everything that may be in the middle of a line there."""
     line = state.going_on()
-    state.going_on = staticmethod(lambda: "")
+    state.going_on = str
     cursor = SHOW_CURSOR if sys.stderr is not None and sys.stderr.isatty() else b""
     with suppress(OSError):
         os.write(2, cursor + (f"{line}\n".encode(errors="replace") if line else b""))

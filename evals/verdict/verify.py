@@ -290,8 +290,8 @@ def settle(
         return lines[0].decision, f"the whole 90 % interval of the difference lies {WHERE[lines[0].decision]}"
     if lines[0].decision is not Decision.UNDECIDED:
         lost = sum(row.outcome is Outcome.NOT_JUDGED for row in results.rows)
-        flagged = sum(row.flagged for row in results.rows)
+        flagged = sum(row.flagged and row.outcome is Outcome.RESOLVED for row in results.rows)
         return Decision.UNDECIDED, (
-            f"it hangs on {lost} attempts that were not judged and {flagged} that are flagged"
+            f"it hangs on {lost} attempts that were not judged and {flagged} passes that are flagged"
         )
     return Decision.UNDECIDED, what_it_takes(question, results, main, noise, lines[0].difference / 100)
