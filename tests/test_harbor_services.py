@@ -10,6 +10,7 @@ from evals.run.conditions import conditions, given_by
 from evals.run.pins import pinned
 from evals.run.plan import RunPlan
 from tasks import catalog
+from tasks.docker.beside import options
 from tasks.errors import TaskError
 from tasks.harbor.services import span
 from tasks.mirrors import mirrored
@@ -111,6 +112,19 @@ def test_all_that_can_be_had_is_read_as_compose_does(tmp_path: Path) -> None:
     assert (seed.image, seed.ends, web.ends) == (task.image, True, False)
 
 
+def test_ports_that_a_file_would_open_on_the_host_stay_closed(tmp_path: Path) -> None:
+    """Services find each other without them; two with the same one of the host's keep their own."""
+    task = written(
+        tmp_path,
+        "services:\n  api:\n    image: y\n    ports: ['8080:80']\n  b:\n    image: z\n    ports: ['8080:81']\n",
+    )
+    assert task.verifier
+    assert (task.verifier.refused, [one.name for one in task.compose.services]) == ("", ["api", "b"])
+    assert options(task.compose) == {
+        "extra_hosts": {"main": "127.0.0.2", "api": "127.0.0.3", "b": "127.0.0.4"}
+    }
+
+
 def test_a_name_without_a_value_comes_from_whoever_runs_it(tmp_path: Path) -> None:
     task = written(tmp_path, WHOLE)
     assert task.verifier
@@ -128,7 +142,6 @@ def test_variables_of_its_configuration_are_its_machines(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("service", "why"),
     [
-        ("image: y\n    ports: ['80']", "its service api opens ports of the host"),
         ("image: y\n    volumes: ['./data:/data']", "its service api mounts ./data"),
         ("image: y\n    volumes: ['${HOST_AGENT_LOGS_PATH}:/logs']", "mounts ${HOST_AGENT_LOGS_PATH}"),
         ("image: y\n    volumes: [{type: bind, source: /etc, target: /x}]", "its service api mounts /etc"),
@@ -156,6 +169,10 @@ def test_variables_of_its_configuration_are_its_machines(tmp_path: Path) -> None
         ("command: x", "its service api has neither an image nor a directory"),
         ("image: y\n    networks: [back]", "keeps its services apart in several networks"),
         ("image: y\n    expose: [80]\n  b:\n    image: y\n    expose: ['80']", "several services on port 80"),
+        (
+            "image: y\n    ports: ['127.0.0.1:8080:80/tcp']\n  b:\n    image: y\n    ports: [{target: 80, published: 81}]",
+            "several services on port 80",
+        ),
         ("image: y\n    volumes: ['d:/d']\n  b:\n    image: y\n    volumes: ['d:/e']", "share a volume (d)"),
         ("image: y\nnetworks: {default: {external: true}}", "has the host's network default"),
         ("image: y\nvolumes: {d: {driver_opts: {device: /}}}", "mounts the host's volume d"),

@@ -147,7 +147,7 @@ def test_what_one_machine_of_ours_is_not_is_refused_by_name(tmp_path: Path, toml
         ("main:\n    command: [redis-server]", "starts a service in its machine"),
         ("main:\n    shm_size: 2g", "sets shm_size"),
         ("main:\n    build: ./other", "is built from ./other"),
-        ("website:\n    ports: ['80:80']\n  api:\n    image: y", "opens ports of the host"),
+        ("website:\n    ports: ['80:80']\n  api:\n    image: y", "its service website has neither an image"),
     ],
 )
 def test_compose_is_refused_for_the_worst_in_it(tmp_path: Path, services: str, why: str) -> None:

@@ -117,8 +117,6 @@ def asked_by_one(name: str, service: Mapping[str, Any]) -> Iterator[Why]:
     if keys := sorted(set(from_host(service.get("environment") or {}))):
         yield FROM_HOST, f"takes {', '.join(keys)} from the environment of whoever runs it"
     yield from ((MOUNTS, f"mounts {source}") for source in mounted(name, service))
-    if service.get("ports"):
-        yield MOUNTS, "opens ports of the host"
     others = other_than_its_dockerfile(service) if name == MAIN else other_than_a_service(service)
     yield from ((OTHER, why) for why in others)
 
@@ -191,11 +189,16 @@ def asked_together(found: Document) -> Iterator[Why]:
     )  # fmt: skip
     if both := sorted(name for name, users in named.items() if users > 1 and VOLUME.fullmatch(name)):
         yield OTHER, f"has services that share a volume ({', '.join(both)})"
-    ports = Counter(
-        port for one in found.beside.values() for port in {str(each) for each in one.get("expose") or ()}
-    )
+    ports = Counter(port for one in found.beside.values() for port in set(served_by(one)))
     if twice := sorted(port for port, users in ports.items() if users > 1):
         yield OTHER, f"has several services on port {', '.join(twice)}, and here all share one loopback"
+
+
+def served_by(service: Mapping[str, Any]) -> Iterator[str]:
+    """Its own side of the ports that it names. None is opened on the host: that is for whoever develops the task."""
+    for port in (*(service.get("expose") or ()), *(service.get("ports") or ())):
+        inside = port.get("target") if isinstance(port, Mapping) else str(port).rpartition(":")[2]
+        yield str(inside).partition("/")[0]
 
 
 def networks_of(service: Mapping[str, Any]) -> set[str]:
