@@ -220,7 +220,7 @@ def test_a_verdict_has_two_bounds_and_says_what_it_hangs_on() -> None:
         "unjudged and flagged attempts failed", "unjudged attempts passed",
     ]  # fmt: skip
     assert found.decision is Decision.UNDECIDED
-    assert found.reason == "it hangs on 50 attempts that were not judged and 2 that are flagged"
+    assert found.reason == "it hangs on 50 attempts that were not judged and 2 passes that are flagged"
     assert found.retry_first == 50
     imported = rows_with(lost, lambda row: row._replace(grader="imported: a.json"))
     assert verify(CLAIM, imported).retry_first == 0, "nobody can retry what others published"
