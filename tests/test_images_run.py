@@ -345,6 +345,20 @@ def test_who_needs_room_waits_while_another_is_at_work_and_no_longer(tmp_path: P
     assert store.evicted == ["i0", "i2"]
 
 
+def test_what_goes_may_have_shared_a_layer_with_what_comes(tmp_path: Path) -> None:
+    """Five bytes of the second are here as long as the first is."""
+    tasks, layers = tasks_with_images(4)
+    layers["i2"] = (Layer("small", 9),)
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=14), "t1 t2") as supply:
+        supply.bring(store, tasks[0])
+        with supply.made.room(tasks[1]):
+            assert store.evicted == ["i0"]
+            assert supply.bring(store, tasks[2]) == ["i2"], (
+                "ten are held, and not five, beside which nine would fit"
+            )
+
+
 def test_room_that_is_held_is_taken(tmp_path: Path) -> None:
     tasks, layers = tasks_with_images(4)
     store = PlainStore(layers)

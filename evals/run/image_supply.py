@@ -132,8 +132,9 @@ class ImageSupply:
             name = task.image.reference
             if name in self._reserved or not store.is_missing(task):
                 return True
-            need = store.would_add(task)
-            while self._taken(store) + need > budget:
+            while (
+                self._taken(store) + (need := store.would_add(task)) > budget
+            ):  # more once a layer of it went
                 if not self._evict_one(store, name):
                     return False
             self._reserved[name] = need
