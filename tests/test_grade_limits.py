@@ -492,7 +492,7 @@ def test_a_failed_installation_is_told_by_its_last_line(
     for script, words in (("printf 'first\\nlast\\n\\n' >&2; exit 1", "last"), ("exit 1", "no message")):
         monkeypatch.setattr(official, "_install_commands", lambda *_, s=script: [["sh", "-c", s]])
         with pytest.raises(MachineError, match=rf"within reach: {words}$"):
-            official._make_venv("swebench==9", tmp_path / "graders" / "x")
+            official._make_venv("swebench==9", tmp_path / "deep" / "graders" / "x")
 
 
 def test_the_reward_of_a_failure_is_no_finding(tmp_path: Path) -> None:
