@@ -100,6 +100,17 @@ def test_a_resume_remembers_a_decision_and_takes_a_look_that_was_missed(tmp_path
     assert InterimAnalysis(run, load(run)).catch_up() == []
 
 
+def test_a_resume_takes_each_scaffolds_own_looks(tmp_path: Path) -> None:
+    """One was looked at after 100 tasks and stays open; the other's last attempt before that look was all that was missing."""
+    run = planned_run(tmp_path / "run", margin=4)
+    (first,) = play(run, {"bash": 0.8, "edit": 0.8}, until=199)
+    assert (first.scaffold, first.tasks, first.decision) == ("bash", 100, Decision.UNDECIDED)
+    write_attempt(run, load(run).frozen_keys()[199], Outcome.RESOLVED)
+    (look,) = InterimAnalysis(run, load(run)).catch_up()
+    assert (look.scaffold, look.tasks) == ("edit", 100)
+    assert InterimAnalysis(run, load(run)).catch_up() == []
+
+
 def test_a_settled_scaffold_is_not_tried_again(tmp_path: Path) -> None:
     """`--retry-unjudged` sets records aside; nobody would make those of a settled scaffold anew."""
     run = planned_run(tmp_path / "run")

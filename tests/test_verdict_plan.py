@@ -133,7 +133,8 @@ def some(tasks: int, attempts: int, repeated: int = 0) -> Choice:
 @pytest.mark.parametrize(
     ("one", "other", "less"),
     [(some(500, 1, 60), some(281, 2), True), (some(500, 1, 60), some(280, 2), False),
-     (some(500, 1, 60), some(279, 2), False), (some(500, 1, 60), None, True), (some(2, 3), some(7, 1), True)],
+     (some(500, 1, 60), some(279, 2), False), (some(500, 1, 60), None, True), (some(2, 3), some(7, 1), True),
+     (some(2, 3), some(5, 1), False), (some(5, 1), some(2, 3), True)],
 )  # fmt: skip
 def test_what_takes_fewer_attempts_is_cheaper(one: Choice, other: Choice | None, *, less: bool) -> None:
     assert cheaper(one, other) is less
