@@ -65,12 +65,12 @@ def test_where_all_is_judged_it_is_exit_code_0(run: Path) -> None:
 def test_once_stopping_is_asked_for_nothing_more_is_begun(run: Path) -> None:
     stop = Stop()
     with Grader(strict=False) as grader:
-        grades = grade_run(run, grader, *to_grade(run, again=False), stop=stop)
+        grades = grade_run(run, grader, *to_grade(run, again=False), workers=1, stop=stop)
         assert next(grades).grade.outcome is Outcome.NO_PATCH
         stop.asked.set()
         assert len(list(grades)) <= 1, "one may have been begun"
         (run / "m" / TASK_ID / "1" / "grade.json").unlink()
-        assert list(grade_run(run, grader, *to_grade(run, again=False), stop=stop)) == []
+        assert list(grade_run(run, grader, *to_grade(run, again=False), workers=1, stop=stop)) == []
     tasks = catalog.load("bundled", ids=[TASK_ID])
     checked = check(tasks, k=1, limits=TestLimits(), grader="swebench==5.0.2", workers=1, stop=stop)
     assert list(checked) == []
