@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,9 @@ def test_only_the_official_grader_gets_a_network(tmp_path: Path, monkeypatch: py
 @pytest.fixture
 def outside(docker_daemon: None) -> Iterator[str]:
     """An HTTP server that containers with a network reach, at the bridge's own address."""
-    gateway = client().networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+    bridge = client().networks.get("bridge").attrs["IPAM"]["Config"][0]
+    # a daemon that has just made its bridge names no gateway: it is the first address
+    gateway = bridge.get("Gateway") or str(next(ip_network(bridge["Subnet"]).hosts()))
     server = ThreadingHTTPServer((gateway, 0), SimpleHTTPRequestHandler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://{gateway}:{server.server_address[1]}/"
