@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -319,6 +320,30 @@ def test_what_was_here_makes_room_only_where_it_was_to_go(
     with Supply(tmp_path, tasks, ImagePolicy(store, disk=9, stored_before=10, **given), "t2") as supply:
         assert supply.bring(store, tasks[2]) == over
     assert store.evicted == ["i0"]
+
+
+def test_room_that_another_leaves_while_it_is_asked_for_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other's image cannot go yet, and then nobody is at work: no reason to go over the budget."""
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=10), "t2") as supply:
+        supply.bring(store, tasks[0])
+        with supply.tally.lock:
+            supply.tally.began(key_of("t0"))
+            supply.tally.began(key_of("t2"))
+        reserve, under_way = supply.made._reserve, supply.tally.under_way
+
+        def leaving(*asked: Any) -> bool:
+            found = reserve(*asked)
+            with supply.tally.lock:
+                under_way.pop(key_of("t0"), None)
+            return found
+
+        monkeypatch.setattr(supply.made, "_reserve", leaving)
+        assert supply.bring(store, tasks[2]) == []
+    assert (store.evicted, store.peak) == (["i0"], 10)
 
 
 def test_who_needs_room_waits_while_another_is_at_work_and_no_longer(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class ImageSupply:
     ) -> None:
         self._store, self._policy, self._tasks = policy.store, policy, tasks
         self._uses, self._ledger, self._stopping = uses, ledger, stopping
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._waiting = 0
         self._reserved: dict[str, int] = {}
         """Image → bytes of a pull that was allowed and has not ended."""
@@ -109,17 +109,28 @@ class ImageSupply:
         with self._lock:
             self._waiting += 1
         try:
-            while not (self._reserve(store, task, budget) or self._is_alone(task)):
+            while True:
+                alone = (
+                    self._is_alone()
+                )  # asked first: who ends after that leaves room for what is asked next
+                if self._reserve(store, task, budget) or (alone and self._goes_over(task)):
+                    break
                 if self._stopping.wait(ROOM_SECONDS):
                     raise RegistryError("the run was stopped")
         finally:
             with self._lock:
                 self._waiting -= 1
 
-    def _is_alone(self, task: Task) -> bool:
-        """Nobody else is at work, so no room will come: one goes over the budget, and the others see it at work."""
+    def _is_alone(self) -> bool:
+        """Whether nobody else is at work, so that no room will come."""
         with self._lock:
-            if self._uses.others_at_work(self._waiting) or any(name in self._over for name in self._reserved):
+            one_is_over = any(name in self._over for name in self._reserved)
+            return not (one_is_over or self._uses.others_at_work(self._waiting))
+
+    def _goes_over(self, task: Task) -> bool:
+        """One at a time goes over the budget; the others see it at work."""
+        with self._lock:
+            if not self._is_alone():
                 return False
             self._over.add(task.image.reference)
             self._reserved.setdefault(task.image.reference, 0)
