@@ -167,22 +167,28 @@ def _grade_run(
         graded = _shown(grades, as_json)
     if as_json:
         print_json([line.as_json() for line in graded])
-    resolved = sum(line.grade.outcome == "resolved" for line in graded)
-    differing = sum(
-        bool(g.strict and g.strict.outcome != g.official.outcome) for g in (x.grade for x in graded)
-    )
-    unjudged = sum(line.grade.outcome == "not_judged" for line in graded)
     before = unjudged_before(run, {line.key for line in graded})
-    typer.echo(
-        f"{len(graded)} graded, {resolved} resolved, {unjudged} not judged; "
-        f"official and strict differ on {differing}" + f"; {before} of before stay not judged" * bool(before),
-        err=True,
-    )
+    unjudged = _summed_up(graded, before)
     if len(graded) < len(keys):
         typer.echo(to_go_on, err=True)
         raise typer.Exit(interrupts.STOPPED)
     if unjudged or before:
         raise typer.Exit(1)
+
+
+def _summed_up(graded: list[Graded], before: int) -> int:
+    """One line on stderr; how many of them are not judged. `before`: others that an earlier grading left so."""
+    resolved = sum(line.grade.outcome == "resolved" for line in graded)
+    differing = sum(
+        bool(g.strict and g.strict.outcome != g.official.outcome) for g in (x.grade for x in graded)
+    )
+    unjudged = sum(line.grade.outcome == "not_judged" for line in graded)
+    typer.echo(
+        f"{len(graded)} graded, {resolved} resolved, {unjudged} not judged; "
+        f"official and strict differ on {differing}" + f"; {before} of before stay not judged" * bool(before),
+        err=True,
+    )
+    return unjudged
 
 
 def without_limits(limits: TestLimits) -> TestLimits:
