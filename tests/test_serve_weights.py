@@ -117,6 +117,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setenv("PIP_INDEX_URL", f"{host.url}/simple")
     monkeypatch.setenv("HF_ENDPOINT", f"{host.url}/hub")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    # Read once a process: a test before this one may have found no hub, and imported the client as it was then.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     yield host
     host.server.shutdown()
     host.server.server_close()

@@ -156,16 +156,14 @@ def test_duplicates_are_rejected(tmp_path: Path) -> None:
 @pytest.fixture
 def hub_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No hub at a port where nobody listens, and an empty cache."""
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    # Before the variables change: what these read of them when first imported stays for every later test.
     import datasets.config
     import huggingface_hub.constants
 
-    for constants in (
-        huggingface_hub.constants,
-        datasets.config,
-    ):  # read once, maybe for another test before this one
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    for constants in (huggingface_hub.constants, datasets.config):
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
