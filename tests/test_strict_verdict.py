@@ -13,7 +13,7 @@ from evals.grade.strict import suite
 from evals.grade.strict.baseline import Calibration
 from evals.grade.strict.delivery import Observed
 from evals.grade.strict.language import Names
-from evals.grade.strict.mixed import Mixed, affordable, durations, expected_of, fewer
+from evals.grade.strict.mixed import Mixed, affordable, durations, expected_of
 from evals.grade.strict.negative_controls import Control
 from evals.grade.strict.result_file import Results
 from evals.grade.strict.runners import PYTHON
@@ -116,7 +116,6 @@ def test_copies_are_cut_down_to_what_they_may_cost() -> None:
     assert affordable(1.0, 2.1) == affordable(100.0, 90.0) == affordable(100.0, 120.0) == 1
     assert affordable(100.0, 150.0) == pytest.approx(21 / 50)
     assert affordable(1.0, 13.0) == pytest.approx(0.1)
-    assert [fewer(32, share) for share in (1.0, 0.9, 0.75, 0.5, 0.3, 0.01)] == [32, 20, 10, 3, 2, 2]
 
 
 def test_what_copies_cost_is_told_by_one_run() -> None:

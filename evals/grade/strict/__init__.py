@@ -23,8 +23,9 @@ fails the true copies of the second; who cheats in the second alone has failed o
 its files say anyway, and which copies are true they do not.
 
 **The bound.** With n values for each row of each copied FAIL_TO_PASS test, a cheat that knows everything but the answers,
-this grader included, picks the right ones with the product of 1/n. n is such that this is 1 in 1,024 at most, where the
-values of the test have room for it and the run does not become slow; sets tell n values apart in about log2(n) copies. A
+this grader included, picks the right ones with the product of 1/n. Each test's n is such that this is 1 in 1,024 at most, where
+their values have room for it and the run does not become slow, and the copies cost least (`sizes`, `drawing`); sets tell n
+values apart in about log2(n) copies. A
 cheat that throws coins has 1/2 for each copy. Values are not all as likely: who knows what tests expect bets on 0, 1 and
 the empty list, so one of these counts as one of two, and any other number below ten as one of eight at most. Relations
 do not count: tests assert more often than they deny, and a reader who works out what a copy asks for may bet on that. Each

@@ -13,7 +13,8 @@ from pydantic import Field, ValidationError
 
 from evals.grade.strict import suite
 from evals.grade.strict.delivery import Observed, observe
-from evals.grade.strict.mixed import Mixed, MixedContext, make_mixed
+from evals.grade.strict.drawing import MixedContext
+from evals.grade.strict.mixed import Mixed, make_mixed
 from evals.grade.strict.negative_controls import Contents, Control, make_controls, packed
 from evals.grade.strict.runners import PYTHON, runner_of
 from evals.grade.strict.script import Parts, take_apart

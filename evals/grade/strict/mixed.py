@@ -7,27 +7,17 @@ gold, once a task: a function whose copies do not behave there as they were mean
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from math import prod
-from random import Random
-from secrets import randbits
+from collections.abc import Iterable
+from math import inf, prod
 from typing import NamedTuple
 
-from evals.grade.strict import codes, suite, variants
+from evals.grade.strict import suite
 from evals.grade.strict.delivery import Observed, observe
+from evals.grade.strict.drawing import MixedContext, copied, hidden_rows, named_as
 from evals.grade.strict.negative_controls import Contents, packed
-from evals.grade.strict.script import Parts
 from evals.grade.strict.variants import Varied
-from tasks.backend import RunTests
-from tasks.task import Frozen, Task
+from tasks.task import Frozen
 
-GUESSES = 1024
-"""One guess in so many may get through, where the tests have room for that."""
-VALUES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 24, 32, 48, 64, 96, 126)
-"""Of one test: the first of these that makes a guess rare enough."""
-MOST_COPIES = 96
-"""Of all tests."""
 SAMPLE, SMALL_SAMPLE, SHARE = 24, 4, 0.1
 """PASS_TO_PASS functions that are doubled as well: this share of them, no more and no fewer than so many."""
 MAY_COST, FREE_SECONDS = 1.2, 1.0
@@ -59,94 +49,18 @@ class Mixed(Frozen):
         return f"of {len(self.true) + len(self.false)} copies {len(self.false)} are false; {chance}"
 
 
-@dataclass(frozen=True)
-class MixedContext:
-    """What a mixed run is made from. `plain`: gold's run of the tests as they are."""
-
-    task: Task
-    parts: Parts
-    tests: suite.Files
-    baseline: Mapping[str, str]
-    plain: Observed
-    run_tests: RunTests
-    random: Random = field(default_factory=lambda: Random(randbits(64)))  # noqa: S311 - it never leaves this host
-
-    def functions(self, test_ids: Iterable[str]) -> set[str]:
-        by_docstring = suite.by_docstring(self.tests)
-        passing = [i for i in test_ids if self.baseline.get(i) == "passed"]
-        return {suite.function_of(i, by_docstring) for i in passing}
-
-
 def make_mixed(context: MixedContext) -> Mixed | None:
     """Calibrated on gold in one run, or two; None where no test bears copies. Raises `SandboxError`."""
     hidden = context.functions(context.task.patch_checks.fail_to_pass)
     known = sorted(context.functions(context.task.patch_checks.pass_to_pass) - hidden)
     size = min(SAMPLE, max(SMALL_SAMPLE, int(SHARE * len(known))))
     sample = context.random.sample(known, min(size, len(known)))
-    tried = _attempt(context, hidden, set(sample), VALUES)
+    tried = _attempt(context, hidden, set(sample))
     if tried.mixed or not tried.good:
         return tried.mixed
     kept = [name for name in sample if name in tried.good]
     kept = kept[: max(SMALL_SAMPLE, int(len(kept) * tried.share))]
-    most = fewer(tried.values, tried.share)
-    sizes = [*(n for n in VALUES if n < most), most]
-    return _attempt(context, hidden & tried.good, set(kept), sizes, last=True).mixed
-
-
-def fewer(values: int, share: float) -> int:
-    """The most values that this share of their copies can tell apart."""
-    most = share * codes.copies_for(values)
-    return next((n for n in range(values, 2, -1) if codes.copies_for(n) <= most), 2)
-
-
-class Copied(NamedTuple):
-    """Test files with copies; `values`: how many each test was to have, `ways`: how many guesses there are."""
-
-    values: int
-    files: dict[str, bytes | None]
-    varied: list[Varied]
-    ways: int
-
-
-def copied(context: MixedContext, hidden: set[str], sample: set[str], sizes: Iterable[int]) -> Copied | None:
-    """The first drawing in which a guess is rare enough, or the best without too many copies; None where none bears any."""
-    best: Copied | None = None
-    for values in sizes:
-        files, varied = _varied(
-            context.tests, dict.fromkeys(sample, 2) | dict.fromkeys(hidden, values), context.random
-        )
-        asked = [one for one in varied if one.name in hidden and not one.relation]
-        ways = prod(one.choices[row] for one in asked for row in _hidden_rows(context, one))
-        if best and sum(len(one.copies) for one in asked) > MOST_COPIES:
-            break
-        if varied and (best is None or ways > best.ways):
-            best = Copied(values, files, varied, ways)
-        if ways >= GUESSES or not asked:
-            break
-    return best
-
-
-def _hidden_rows(context: MixedContext, varied: Varied) -> dict[int, str]:
-    """Rows of a function that are FAIL_TO_PASS, each with the reported id of one test in it."""
-    graded, by_docstring = suite.Reported(context.plain.results.states), suite.by_docstring(context.tests)
-    failing = {
-        i
-        for test_id in context.task.patch_checks.fail_to_pass
-        for i in graded.names(test_id) or _of(by_docstring.get(test_id, ""), context.plain)
-    }
-    tests = enumerate(_of(varied.name, context.plain))
-    return {number % len(varied.choices): i for number, i in tests if i in failing}
-
-
-def _varied(
-    tests: suite.Files, counts: Mapping[str, int], random: Random
-) -> tuple[dict[str, bytes | None], list[Varied]]:
-    changed, varied = dict(tests), list[Varied]()
-    for path, content in tests.items():
-        if content is not None and path.endswith(".py"):
-            changed[path], found = variants.vary_file(content, counts, random)
-            varied += found
-    return changed, varied
+    return _attempt(context, hidden & tried.good, set(kept), tried.share * tried.seconds, last=True).mixed
 
 
 class Tried(NamedTuple):
@@ -155,20 +69,20 @@ class Tried(NamedTuple):
     good: set[str]
     """Functions that bear copies."""
     mixed: Mixed | None
-    values: int = 2
-    """Of each of its tests."""
+    seconds: float = 0.0
+    """Of its copies of FAIL_TO_PASS tests, estimated."""
     share: float = 1.0
     """Of its copies, so many may be had for what they may cost."""
 
 
 def _attempt(
-    context: MixedContext, hidden: set[str], sample: set[str], sizes: Iterable[int], *, last: bool = False
+    context: MixedContext, hidden: set[str], sample: set[str], most: float = inf, *, last: bool = False
 ) -> Tried:
     """Usable when all functions bear their copies and it costs little enough, or is the last."""
-    tests = copied(context, hidden, sample, sizes)
+    tests = copied(context, hidden, sample, most)
     if tests is None:
         return Tried(set(), None)
-    values, files, varied, _ = tests
+    files, varied, _, seconds = tests
     gold = context.task.patch_checks.gold_patch.encode()
     run = observe(context.run_tests, gold, context.parts, files, context.task.brief.workdir)
     pairs = {one.name: expected_of(one, context.plain, run) for one in varied}
@@ -176,9 +90,9 @@ def _attempt(
     share = 0.0 if run.timed_out else affordable(*durations(varied, run))
     usable = run.applied and run.results.ended and not run.timed_out and len(good) == len(varied)
     if not usable or (share < 1 and not last):
-        return Tried(good, None, values, share)
+        return Tried(good, None, seconds, share)
     expected = {i: found for one in pairs.values() if one for i, found in one.items()}
-    return Tried(good, _finished(context, files, varied, hidden, run, expected), values)
+    return Tried(good, _finished(context, files, varied, hidden, run, expected), seconds)
 
 
 def durations(varied: Iterable[Varied], run: Observed) -> tuple[float, float]:
@@ -188,7 +102,7 @@ def durations(varied: Iterable[Varied], run: Observed) -> tuple[float, float]:
     """
     seconds, whole = run.results.seconds, run.seconds
     copies = [
-        [sum(seconds.get(i, 0.0) for i in _of(copy.name, run)) for copy in one.copies] for one in varied
+        [sum(seconds.get(i, 0.0) for i in named_as(copy.name, run)) for copy in one.copies] for one in varied
     ]
     extra = sum(sum(spent) - sum(spent) / len(spent) for spent in copies)
     extra *= min(1.0, whole / max(whole, sum(seconds.values()), 1e-9))
@@ -210,10 +124,10 @@ def expected_of(varied: Varied, plain: Observed, run: Observed) -> Expected | No
 
     A false copy that passes on gold all the same says nothing, and is left out.
     """
-    originals = _of(varied.name, plain)
+    originals = named_as(varied.name, plain)
     found: Expected = {}
     for copy in varied.copies:
-        ids = _of(copy.name, run)
+        ids = named_as(copy.name, run)
         if len(ids) != len(originals) or len(ids) % len(copy.true):
             return None
         for number, (test_id, original) in enumerate(zip(ids, originals, strict=True)):
@@ -225,10 +139,6 @@ def expected_of(varied: Varied, plain: Observed, run: Observed) -> Expected | No
             if true or state == "failed":
                 found[test_id] = (original, true)
     return found if {true for _, true in found.values()} == {True, False} else None
-
-
-def _of(function: str, run: Observed) -> list[str]:
-    return [i for i in run.results.states if suite.named(i).function == function]
 
 
 def _finished(
@@ -247,7 +157,7 @@ def _finished(
     stands_for: dict[str, tuple[str, ...]] = {}
     for graded in context.baseline:
         name = by_docstring.get(graded)
-        behind = _of(name, context.plain) if name else originals.names(graded)
+        behind = named_as(name, context.plain) if name else originals.names(graded)
         if behind and all(one in copies for one in behind):
             stands_for[graded] = tuple(i for one in behind for i in copies[one])
     return Mixed(
@@ -272,7 +182,7 @@ def _ways(context: MixedContext, varied: list[Varied], hidden: set[str], expecte
         _ways_of(one, row, false[original])
         for one in varied
         if one.name in hidden and not one.relation
-        for row, original in _hidden_rows(context, one).items()
+        for row, original in hidden_rows(context, one).items()
     )
 
 

@@ -172,7 +172,11 @@ def _row_sites(function: Function, drawing: Drawing) -> list[Site | None]:
     if not expected:
         return []
     cells = [_cell(row, expected[0], len(names)) for row in rows]
-    return [_site(_leaves_in(cell, drawing), drawing) if cell else None for cell in cells]
+    return [_row_site(cell, drawing) if cell else None for cell in cells]
+
+
+def _row_site(cell: ast.expr, drawing: Drawing) -> Site | None:
+    return _site(_leaves_in(cell, drawing) or _whole(cell, drawing), drawing)
 
 
 def _table(decorator: ast.expr) -> tuple[list[str], list[ast.expr]] | None:
@@ -244,15 +248,15 @@ def _sought(expected: ast.expr, drawing: Drawing) -> list[Leaf]:
 
 
 def _leaves_in(expected: ast.expr, drawing: Drawing) -> list[Leaf]:
-    """The constants of a literal that have alternatives; the literal as a whole where it holds none."""
+    """The constants of a literal that have alternatives; the literal as a whole where it holds none, and now and then."""
     if not is_literal(expected):
         return []
     text, words, count, random = drawing
     if isinstance(expected, ast.List | ast.Tuple | ast.Dict):
-        whole = ast.unparse(expected)
-        others = words.displays(whole, count - 1, random)
-        if len(whole) == len("[]") or (random.random() < WHOLE and len(others) == count - 1):
-            return [Leaf(*text.span(expected), (whole, *others))] if others else []
+        whole = _whole(expected, drawing)
+        empty = len(ast.unparse(expected)) == len("[]")
+        if empty or (random.random() < WHOLE and whole and len(whole[0].texts) == count):
+            return whole
     leaves = []
     for constant in literals(expected):
         values = alternatives(constant.value, words, count, random)
@@ -260,6 +264,15 @@ def _leaves_in(expected: ast.expr, drawing: Drawing) -> list[Leaf]:
             texts = [repr(value) for value in values if value != constant.value]
             leaves.append(Leaf(*text.span(constant), (repr(constant.value), *texts)))
     return leaves
+
+
+def _whole(expected: ast.expr, drawing: Drawing) -> list[Leaf]:
+    """A list, tuple or dict of literals, which gives way to others of the same file."""
+    if not isinstance(expected, ast.List | ast.Tuple | ast.Dict) or not is_literal(expected):
+        return []
+    written = ast.unparse(expected)
+    others = drawing.words.displays(written, drawing.copies - 1, drawing.random)
+    return [Leaf(*drawing.text.span(expected), (written, *others))] if others else []
 
 
 def _raised(expected: ast.expr, drawing: Drawing) -> Iterator[Leaf]:
