@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,11 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from evals.commands.application import app
+from evals.commands.interrupts import STOPPED
 from evals.commands.nightly import Waiting
 from evals.nightly.evidence import Baseline, watched
 from evals.nightly.night import Exit, Night, NightHooks, nightly
@@ -235,6 +238,21 @@ def test_a_wrong_plan_is_refused(tmp_path: Path, text: str | None, complaint: st
     with pytest.raises(UserError, match=complaint):
         load_nightly(path)
     assert CliRunner().invoke(app, ["nightly", str(path)]).exit_code == Exit.INFRASTRUCTURE.code
+
+
+def test_a_night_that_is_stopped_says_the_command_that_takes_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["nightly", str(tmp_path / "a night.yaml"), "--junit", str(tmp_path / "junit.xml")]
+    monkeypatch.setattr(sys, "argv", ["asclaimed", *words])
+
+    def stopped(*_args: object) -> None:
+        raise typer.Exit(STOPPED)
+
+    monkeypatch.setattr("evals.commands.nightly.one_night", stopped)
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr == f"to go on: asclaimed nightly '{words[1]}' --junit {words[3]}\n"
 
 
 def test_exit_codes_are_the_documented_ones() -> None:

@@ -6,6 +6,8 @@ in the plan and a fault of our own end with 3. 130 is a night that was stopped a
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from evals.commands.interrupts import STOPPED
 from evals.commands.options import ApiKeyEnvOption, JsonOption, key_in
 from evals.commands.output import complain
 
@@ -52,13 +55,20 @@ def nightly(
     as_json: JsonOption = False,
 ) -> None:
     """Run what changed, test it against a frozen baseline, write JUnit XML and a Markdown summary."""
+    from evals.commands import interrupts
     from evals.report.nightly_text import failed_junit, failed_markdown, to_lines
     from evals.report.text import plain
 
+    again = f"to go on: {shlex.join(['asclaimed', *sys.argv[1:]])}"
+    interrupts.remember(lambda: again)
     try:
         clear(junit, summary)
         directory, night = one_night(plan, junit, summary, key_in(api_key_env))
-    except (typer.Exit, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        raise
+    except typer.Exit as stopped:
+        if stopped.exit_code == interrupts.STOPPED:
+            typer.echo(again, err=True)
         raise
     except Exception as error:  # noqa: BLE001 - Python's own exit code, 1, would say that the model got worse
         reason = explain(error)
@@ -184,7 +194,7 @@ def work(plan: RunPlan, directory: Path, *, patience: float) -> None:
                 f"gave up after {patience:g} s of {waiting.gave_up}; the next call takes this night up again"
             )
         if not run.finished:
-            raise typer.Exit(130)
+            raise typer.Exit(STOPPED)
 
 
 class Waiting:
