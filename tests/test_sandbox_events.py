@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from docker.models.containers import Container
@@ -198,3 +198,35 @@ def test_a_death_that_is_never_told_of_is_not_certain(
     monkeypatch.setattr(events, "LATE_SECONDS", 0.2)
     listening.follow("a")
     assert listening.actions("a") is None
+
+
+class Ended:
+    """A container, as far as `times` asks it."""
+
+    id = "a"
+
+    def __init__(self, running: bool) -> None:
+        self.attrs = {"State": {"Running": running}}
+
+
+def test_kills_for_memory_are_counted_as_heard_though_the_daemon_has_forgotten_them(
+    daemon: Daemon, listening: EventListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a dead container all of them, however late they come; where something may have been missed, as remembered."""
+    monkeypatch.setattr(events, "listener", lambda: listening)
+    monkeypatch.setattr(events, "events_of", lambda *_args, **_filters: [{"Action": "oom"}])
+    listening.follow("a")
+    for action in ("start", "oom", "oom"):
+        daemon.say(action)
+    deadline = time.monotonic() + 10
+    while events.times(cast(Container, Ended(running=True)), "oom") < 2:
+        assert time.monotonic() < deadline
+    for delay, action in ((0.2, "oom"), (0.4, "die")):
+        threading.Timer(delay, daemon.say, [action]).start()
+    assert events.times(cast(Container, Ended(running=False)), "oom") == 3
+    daemon.say("destroy")
+    daemon.say("die", "b")
+    listening.follow("b")
+    daemon.say("die", "b")
+    assert listening.actions("b") is not None
+    assert events.times(cast(Container, Ended(running=False)), "oom") == 1

@@ -54,6 +54,12 @@ class EventListener:
             heard = self._heard.get(container_id, [])
             return tuple(heard) if "die" in heard else None
 
+    def so_far(self, container_id: str) -> tuple[str, ...] | None:
+        """What was heard of a container that may run still; None where something may have been missed."""
+        with self._news:
+            heard = self._heard.get(container_id)
+            return None if heard is None else tuple(heard)
+
     def _listen(self, since: int) -> None:
         while True:
             with suppress(*DAEMON_ERRORS, ValueError):
@@ -104,5 +110,17 @@ def actions_of(container: Container) -> tuple[str, ...]:
     heard = listener().actions(str(container.id))
     if heard is not None:
         return heard
-    remembered = tuple(str(event["Action"]) for event in events_of(container, type="container"))
+    remembered = _remembered(container)
     return remembered if "start" in remembered else ()
+
+
+def times(container: Container, action: str) -> int:
+    """How often the daemon told of an action until now, as far as it was heard or is remembered."""
+    name = str(container.id)
+    runs = container.attrs["State"].get("Running")
+    heard = listener().so_far(name) if runs else listener().actions(name)
+    return (_remembered(container) if heard is None else heard).count(action)
+
+
+def _remembered(container: Container) -> tuple[str, ...]:
+    return tuple(str(event["Action"]) for event in events_of(container, type="container"))

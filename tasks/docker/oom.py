@@ -12,7 +12,7 @@ from pathlib import Path
 
 from docker.models.containers import Container
 
-from tasks.docker.daemon import events_of
+from tasks.docker.events import times
 
 CGROUPS = Path("/sys/fs/cgroup")
 KILLED = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
@@ -40,7 +40,8 @@ class OomWatch:
         """Kills so far; asks the daemon too when the cgroup is unreadable or gone."""
         counted = read_counter(self._counter, KILLED) if self._counter else None
         if counted is None:
-            counted = max(self._events(), int(bool(self._container.attrs["State"].get("OOMKilled"))))
+            said = bool(self._container.attrs["State"].get("OOMKilled"))
+            counted = max(times(self._container, "oom"), int(said))
         self._seen = max(self._seen, counted)
         return self._seen
 
@@ -53,9 +54,6 @@ class OomWatch:
     def _came_near(self) -> bool:
         peak, limit = (read_counter(file, BYTES) if file else None for file in (self._peak, self._limit))
         return peak is not None and limit is not None and peak >= NEAR * limit
-
-    def _events(self) -> int:
-        return len(events_of(self._container, event="oom"))
 
 
 def cgroup_file(pid: int, container_id: str, controller: str, name_v1: str, name_v2: str) -> Path | None:
