@@ -118,6 +118,15 @@ def test_what_copies_cost() -> None:
     assert IN_SETS == (2, 3, 4, 6, 10, 20, 35, 70, 126, 252, 462, 924)
 
 
+def test_a_sampled_test_is_doubled_and_makes_no_guess_rarer() -> None:
+    """Only what is FAIL_TO_PASS must be guessed."""
+    source = b"def test_it():\n    assert f() == 0\n\n\ndef test_more():\n    assert f() == 137\n"
+    found = copied(context_of({"t.py": source}), {"test_it"}, {"test_more"})
+    assert found
+    assert found.ways == 2
+    assert {one.name: len(one.copies) for one in found.varied} == {"test_it": 2, "test_more": 2}
+
+
 def test_only_what_passes_on_gold_may_have_copies() -> None:
     context = context_of({}, baseline={"t.py::test_it": "passed", "t.py::test_other": "failed"})
     assert context.functions([*context.baseline, "t.py::test_unknown"]) == {"test_it"}
