@@ -226,7 +226,8 @@ def test_slots_that_share_a_window_overflow_together() -> None:
             return sum(pool.map(ask, "abc"))
 
     assert failures() == 0
-    assert failures(Fault.SHARED_POOL) == 3
+    # They must be there at once, which a busy machine does not always bring about.
+    assert any(failures(Fault.SHARED_POOL) == 3 for _ in range(8))
 
 
 @pytest.mark.parametrize("stream", [True, False])
