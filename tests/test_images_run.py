@@ -181,7 +181,8 @@ def test_a_run_that_goes_on_evicts_what_it_left(tmp_path: Path) -> None:
     )
     run.work(workers=1, graders=1)
     assert run.finished
-    assert store.peak <= 15  # on a busy machine it may have said that it would go over, and then had room all the same
+    # On a busy machine it may have said that it would go over, and then had room all the same.
+    assert store.peak <= 15
 
 
 @pytest.mark.parametrize("error", [TaskError("gone"), RegistryError("429")])
