@@ -138,7 +138,7 @@ def test_rounds_of_attempts_bring_images_again_within_the_budget(tmp_path: Path)
     run = make_run(tmp_path, backend=store.backend, tasks=tasks, scaffolds=["a"], attempts=3, images=policy)
     run.work(workers=1, graders=1)
     assert run.finished
-    assert store.peak <= 30 or told(tmp_path, "images-over-budget")
+    assert store.peak <= 30
     assert len(store.pulled) > 6
     assert len(store.pulled) < 18, "what is needed last goes, so some are there when their turn comes"
 
@@ -181,8 +181,8 @@ def test_a_run_that_goes_on_evicts_what_it_left(tmp_path: Path) -> None:
     )
     run.work(workers=1, graders=1)
     assert run.finished
-    # A worker that finds only an image on its way ahead goes over the budget, and says so: on a busy machine.
-    assert store.peak <= 15 or told(tmp_path, "images-over-budget")
+    assert store.peak <= 15
+    assert told(tmp_path, "images-over-budget") == []
 
 
 @pytest.mark.parametrize("error", [TaskError("gone"), RegistryError("429")])
