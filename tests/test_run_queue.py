@@ -146,9 +146,18 @@ def test_what_was_spoiled_is_tried_again_once_and_not_after_a_stop(tmp_path: Pat
 
     make_run(tmp_path / "1", broken, scaffolds=["a"]).work(workers=1, graders=1)
     assert events(tmp_path / "1", "unjudged-again") == [{"event": "unjudged-again", "attempts": 1}]
-    stopped = make_run(
-        tmp_path / "2", lambda _task: broken("two"), scaffolds=["a"], look=lambda _key: stopped.stop()
-    )
+    ended = threading.Event()
+
+    def broken_until_the_end(task: str) -> None:
+        if task == "two":
+            assert ended.wait(60), "the first one's grade stops the run meanwhile"
+        raise SandboxError("gone")
+
+    def stop(_key: AttemptKey) -> None:
+        stopped.stop()
+        ended.set()
+
+    stopped = make_run(tmp_path / "2", broken_until_the_end, scaffolds=["a"], look=stop)
     stopped.work(workers=1, graders=1)
     assert (stopped.tally.done, events(tmp_path / "2", "unjudged-again")) == (1, [])
 
