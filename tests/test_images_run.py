@@ -132,15 +132,26 @@ def test_what_was_evicted_of_earlier_images_may_be_added_again(tmp_path: Path) -
 
 
 def test_rounds_of_attempts_bring_images_again_within_the_budget(tmp_path: Path) -> None:
-    tasks, layers = tasks_with_images(6)
+    """Room for half of them. Each attempt lasts until those before it are graded, so that their images can go."""
+    tasks, layers = tasks_with_images(20)
     store = PlainStore(layers, patch=PATCH)
-    policy = ImagePolicy(store, ahead=1, disk=30)
-    run = make_run(tmp_path, backend=store.backend, tasks=tasks, scaffolds=["a"], attempts=3, images=policy)
+
+    def act(_task: str) -> None:
+        deadline = time.monotonic() + 10
+        while run.tally.to_grade and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    policy = ImagePolicy(store, ahead=1, disk=100)
+    run = make_run(
+        tmp_path, act, backend=store.backend, tasks=tasks, scaffolds=["a"], attempts=3, images=policy
+    )
     run.work(workers=1, graders=1)
     assert run.finished
-    assert store.peak <= 30
-    assert len(store.pulled) > 6
-    assert len(store.pulled) < 18, "what is needed last goes, so some are there when their turn comes"
+    assert store.peak <= 100
+    assert told(tmp_path, "images-over-budget") == []
+    assert 20 < len(store.pulled) < 40, (
+        "of 60: what is needed last goes, so many are there when their turn comes"
+    )
 
 
 def test_a_budget_below_one_image_lets_one_after_the_other_through(tmp_path: Path) -> None:
@@ -370,8 +381,17 @@ def test_who_needs_room_waits_while_another_is_at_work_and_no_longer(tmp_path: P
     assert store.evicted == ["i0", "i2"]
 
 
+def waits_for_room(supply: Supply, store: PlainStore, task: Task) -> threading.Thread:
+    """Asks for room in a thread of its own, which does not get it for now."""
+    waiting = threading.Thread(target=supply.bring, args=(store, task), daemon=True)
+    waiting.start()
+    time.sleep(0.1)
+    assert (waiting.is_alive(), task.image.reference in store.pulled) == (True, False)
+    return waiting
+
+
 def test_what_goes_may_have_shared_a_layer_with_what_comes(tmp_path: Path) -> None:
-    """Five bytes of the second are here as long as the first is."""
+    """Five bytes of the second are here as long as the first is: ten are held then, and not five, beside which nine would fit."""
     tasks, layers = tasks_with_images(4)
     layers["i2"] = (Layer("small", 9),)
     store = PlainStore(layers)
@@ -379,16 +399,74 @@ def test_what_goes_may_have_shared_a_layer_with_what_comes(tmp_path: Path) -> No
         supply.bring(store, tasks[0])
         with supply.made.room(tasks[1]):
             assert store.evicted == ["i0"]
-            assert supply.bring(store, tasks[2]) == ["i2"], (
-                "ten are held, and not five, beside which nine would fit"
-            )
+            waiting = waits_for_room(supply, store, tasks[2])
+            store.prepare(tasks[1])
+        waiting.join(20)
+        assert told(tmp_path, "images-over-budget") == ["i2"], "the other is needed earlier"
 
 
-def test_room_that_is_held_is_taken(tmp_path: Path) -> None:
+def test_room_that_is_held_is_taken_until_it_is_left(tmp_path: Path) -> None:
     tasks, layers = tasks_with_images(4)
     store = PlainStore(layers)
-    with Supply(tmp_path, tasks, ImagePolicy(store, disk=15), "t2") as supply, supply.made.room(tasks[0]):
-        assert supply.bring(store, tasks[2]) == ["i2"], "ten are held, and ten more are too many"
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=15), "t2") as supply:
+        with supply.made.room(tasks[0]):
+            store.prepare(tasks[0])
+            waiting = waits_for_room(supply, store, tasks[2])
+        waiting.join(20)
+    assert (store.pulled, store.evicted, store.peak) == (["i0", "i2"], ["i0"], SIZE)
+    assert told(tmp_path, "images-over-budget") == []
+
+
+def test_room_that_two_hold_for_one_image_is_held_until_both_have_left(tmp_path: Path) -> None:
+    tasks, layers = tasks_with_images(4)
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, disk=15), "t2") as supply:
+        with supply.made.room(tasks[0]):
+            with supply.made.room(tasks[0]):
+                pass
+            waiting = waits_for_room(supply, store, tasks[2])
+        waiting.join(20)
+    assert told(tmp_path, "images-over-budget") == []
+
+
+def test_who_needs_room_waits_for_a_pull_ahead_whose_image_then_goes(tmp_path: Path) -> None:
+    """Nobody is at work, but room is about to come: what is pulled is needed later."""
+    tasks, layers = tasks_with_images(4)
+    pulls = threading.Event()
+    store = PlainStore(layers, before_pull=lambda image: image == "i2" and pulls.wait(20))
+    policy = ImagePolicy(store, ahead=1, disk=15)
+    with Supply(tmp_path, tasks, policy, "t2") as supply, supply.made.ahead(store.backend):
+        deadline = time.monotonic() + 10
+        while "i2" not in supply.made._reserved and time.monotonic() < deadline:
+            time.sleep(0.005)
+        with supply.tally.lock:
+            supply.tally.began(key_of("t0"))
+        waiting = waits_for_room(supply, store, tasks[0])
+        pulls.set()
+        waiting.join(20)
+    assert (store.pulled, store.evicted, store.peak) == (["i2", "i0"], ["i2"], SIZE)
+    assert told(tmp_path, "images-over-budget") == []
+
+
+def test_nothing_is_pulled_ahead_of_an_attempt_that_lacks_its_image(tmp_path: Path) -> None:
+    """Nor is the third where the second does not fit."""
+    tasks, layers = tasks_with_images(6)
+    layers["i4"] = (Layer("small", 1),)
+    store = PlainStore(layers)
+    with Supply(tmp_path, tasks, ImagePolicy(store, ahead=2, disk=15), "t2 t4") as supply:
+        with supply.tally.lock:
+            supply.tally.began(key_of("t0"))
+        with supply.made.ahead(store.backend):
+            time.sleep(0.1)
+            assert store.pulled == []
+            supply.bring(store, tasks[0])
+            time.sleep(0.1)
+            assert store.pulled == ["i0"]
+            supply.tally.ended(key_of("t0"))
+            deadline = time.monotonic() + 10
+            while len(store.pulled) < 3 and time.monotonic() < deadline:
+                time.sleep(0.005)
+    assert (store.pulled, store.evicted) == (["i0", "i2", "i4"], ["i0"])
 
 
 def test_one_at_a_time_goes_over_the_budget(tmp_path: Path) -> None:

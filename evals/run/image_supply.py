@@ -1,14 +1,16 @@
 """Images of a run: those of the next tasks are pulled while earlier ones are worked on, and go after their last use.
 
 With a budget (`plan.images.disk`) nothing is pulled ahead that does not fit. Where room is needed, what is used up is removed,
-or else what is needed last (several attempts come round by round). An attempt waits for room while others are at work; alone
-it goes on, over the budget if need be, so that no run hangs. Without a budget nothing is removed. Not here: pulling (`tasks.docker`), waiting for a registry that is busy (`outages`).
+or else what is needed last (several attempts come round by round). An attempt waits for room while anything else is at work,
+a pull ahead too, and nothing is pulled ahead of one that waits; alone it goes on, over the budget if need be, so that no run
+hangs. Without a budget nothing is removed. Not here: pulling (`tasks.docker`), waiting for a registry that is busy (`outages`).
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -51,9 +53,13 @@ class Uses(NamedTuple):
         """Ids of the tasks of attempts that have not begun, in their order; some more than once."""
         return [key.task_id for key in self.todo]
 
+    def begun(self) -> set[str]:
+        """Tasks with an attempt under way."""
+        return {key.task_id for key in list(self.tally.under_way)}
+
     def at_work(self) -> set[str]:
         """Tasks with an attempt under way or a grade to come."""
-        return {key.task_id for key in (*list(self.tally.under_way), *self.grading.pending)}
+        return self.begun() | {key.task_id for key in self.grading.pending}
 
     def others_at_work(self, waiting: int) -> bool:
         """Whether anything but so many waiting workers is at work, and may be done with an image."""
@@ -76,9 +82,9 @@ class ImageSupply:
         self._lock = threading.RLock()
         self._waiting = 0
         self._reserved: dict[str, int] = {}
-        """Image → bytes of a pull that was allowed and has not ended."""
-        self._over: set[str] = set()
-        """Images that were let in over the budget."""
+        """Image → bytes that its pulls may add; 0 for one that is here, or was let in over the budget."""
+        self._holders: Counter[str] = Counter()
+        """Image → how many are making it ready on that reservation."""
         self._here = self._at_first()
         """Images that were made ready, or are here from an earlier session; by name, oldest first."""
         self._earlier = set(self._here if policy.evicts_earlier else ())
@@ -122,34 +128,43 @@ class ImageSupply:
                 self._waiting -= 1
 
     def _is_alone(self) -> bool:
-        """Whether nobody else is at work, so that no room will come."""
+        """Whether nobody else is at work or brings an image, so that no room will come."""
         with self._lock:
-            one_is_over = any(name in self._over for name in self._reserved)
-            return not (one_is_over or self._uses.others_at_work(self._waiting))
+            return not (self._reserved or self._uses.others_at_work(self._waiting))
 
     def _goes_over(self, task: Task) -> bool:
         """One at a time goes over the budget; the others see it at work."""
         with self._lock:
             if not self._is_alone():
                 return False
-            self._over.add(task.image.reference)
-            self._reserved.setdefault(task.image.reference, 0)
+            self._hold(task.image.reference, 0)
             self._ledger.append("images-over-budget", task=task.id, image=task.image.reference)
             return True
 
     def _reserve(self, store: ImageStore, task: Task, budget: int) -> bool:
         """Take the room for one image, once what is used up and in the way has gone."""
         with self._lock:
-            name = task.image.reference
-            if name in self._reserved or not store.is_missing(task):
-                return True
-            while (
-                self._taken(store) + (need := store.would_add(task)) > budget
-            ):  # more once a layer of it went
-                if not self._evict_one(store, name):
-                    return False
-            self._reserved[name] = need
+            name, need = task.image.reference, 0
+            if name not in self._reserved and store.is_missing(task):
+                while (
+                    self._taken(store) + (need := store.would_add(task)) > budget
+                ):  # more once a layer of it went
+                    if not self._evict_one(store, name):
+                        return False
+            self._hold(name, need)
             return True
+
+    def _reserve_ahead(self, store: ImageStore, task: Task, budget: int) -> bool:
+        """As `_reserve`, once no attempt that has begun lacks its image: room goes to it first."""
+        with self._lock:
+            begun = (self._tasks[name] for name in self._uses.begun())
+            if any(one.image.reference not in self._reserved and store.is_missing(one) for one in begun):
+                return False
+            return self._reserve(store, task, budget)
+
+    def _hold(self, name: str, need: int) -> None:
+        self._reserved.setdefault(name, need)
+        self._holders[name] += 1
 
     def _taken(self, store: ImageStore) -> int:
         grown = store.stored() - self._policy.stored_before
@@ -191,9 +206,12 @@ class ImageSupply:
         return turns
 
     def _came(self, task: Task) -> None:
+        name = task.image.reference
         with self._lock:
-            self._reserved.pop(task.image.reference, None)
-            self._here.setdefault(task.image.reference, task)
+            self._holders[name] -= 1
+            if not self._holders[name]:
+                del self._holders[name], self._reserved[name]
+            self._here.setdefault(name, task)
 
     def in_turn(self, calibrate: Calibrate) -> Calibrate:
         """Work that nobody waits for pulls nothing out of turn, where there is a budget."""
@@ -229,8 +247,9 @@ class ImageSupply:
             pause = LOOK_SECONDS
             for name, task in self._next():
                 try:
-                    if name not in hopeless and store.is_missing(task):
-                        self._pull_one(store, backend, over, task)
+                    wanted = name not in hopeless and store.is_missing(task)
+                    if wanted and not self._pull_one(store, backend, over, task):
+                        break  # what is needed later waits as well
                 except MachineError:
                     return  # no daemon, or a full disk: an attempt says so
                 except TaskError:
@@ -247,17 +266,21 @@ class ImageSupply:
             images.setdefault(self._tasks[name].image.reference, self._tasks[name])
         return list(images.items())[: self._policy.ahead]
 
-    def _pull_one(self, store: ImageStore, backend: Backend, over: threading.Event, task: Task) -> None:
-        """If there is room."""
+    def _pull_one(self, store: ImageStore, backend: Backend, over: threading.Event, task: Task) -> bool:
+        """If there is room; whether there was."""
 
         def watch(_what: str, _fraction: float | None) -> None:
             if over.is_set() or self._stopping.is_set():
                 raise RegistryError("the run is over")
 
         budget = self._policy.disk
-        if budget is not None and not self._reserve(store, task, budget):
-            return
+        if budget is None:
+            backend.prepare(task, watch)
+            return True
+        if not self._reserve_ahead(store, task, budget):
+            return False
         try:
             backend.prepare(task, watch)
         finally:
             self._came(task)
+        return True
