@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evals.commands.run_images import hold_images, images_at_first
+from evals.commands.run_images import hold_images, images_at_first, over_budget
 from evals.record import AttemptKey
 from evals.run import image_supply
 from evals.run.admission import Admission
@@ -175,7 +175,11 @@ def test_a_budget_below_one_image_lets_one_after_the_other_through(tmp_path: Pat
     assert store.peak <= SIZE + SIZE // 2, (
         "the next one comes when its forerunner has gone, or was kept by its grade"
     )
-    assert len(told(tmp_path, "images-over-budget")) == 4
+    assert (len(told(tmp_path, "images-over-budget")), run.tally.over_budget) == (4, 4)
+    assert [over_budget(number)[:26] for number in (1, 4)] == [
+        "note: 1 image was pulled o",
+        "note: 4 images were pulled",
+    ]
 
 
 def test_a_run_that_goes_on_evicts_what_it_left(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_what_is_used_up_goes_and_a_name_stays_the_image_that_it_was(served: Reg
     assert (first in here, last in here) == (False, True), "nothing needed the room of the last one"
     lines = (run_directory / "ledger.jsonl").read_text().split("\n")
     told = [json.loads(json.loads(line)["body"]) for line in lines if line]
+    assert [one["image"] for one in told if one["event"] == "images-over-budget"] == [first, last]
+    assert "note: 2 images were pulled over images.disk" in " ".join(ended.output.split())
     (gone,) = [one for one in told if one["event"] == "image-kept"]
     assert (gone["image"], "still held by asclaimed/" in gone["why"]) == (first, True), (
         "this machine built it"

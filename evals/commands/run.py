@@ -186,6 +186,7 @@ def _ids(text: str | None) -> list[str] | None:
 
 def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool, as_json: bool) -> None:
     from evals.commands import interrupts, session
+    from evals.commands.run_images import over_budget
     from evals.commands.stopping import resuming, to_go_on
     from evals.imports.predictions import write_predictions
     from evals.run import manifest
@@ -205,6 +206,8 @@ def _work(plan: RunPlan, out: Path | None, *, grade: bool, retry_unjudged: bool,
         made = _attempts(plan, directory, console, grade=grade)
         write_predictions(directory, manifest.load(directory))
         _report(directory, as_json=as_json)
+    if images := made.tally.over_budget:
+        _say(console, over_budget(images))
     unjudged = made.tally.unjudged if grade else spoiled(directory)
     if not made.finished:
         _say(console, to_go_on(directory))

@@ -55,3 +55,12 @@ def make_images(plan: RunPlan, manifest: Manifest) -> ImagePolicy:
     images = plan.images
     store = DockerImages(since, with_earlier=images.evict_earlier)
     return ImagePolicy(store, images.ahead, images.disk, manifest.images_bytes or 0, images.evict_earlier)
+
+
+def over_budget(images: int) -> str:
+    """What the end of a run says of images that were let in though they did not fit."""
+    were = "1 image was" if images == 1 else f"{images} images were"
+    return (
+        f"note: {were} pulled over images.disk, since no other could go (images-over-budget in ledger.jsonl): "
+        "give more room or fewer workers"
+    )

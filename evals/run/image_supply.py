@@ -138,6 +138,7 @@ class ImageSupply:
             if not self._is_alone():
                 return False
             self._hold(task.image.reference, 0)
+            self._uses.tally.over_budget += 1
             self._ledger.append("images-over-budget", task=task.id, image=task.image.reference)
             return True
 

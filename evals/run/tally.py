@@ -39,6 +39,8 @@ class Tally:
     completion_tokens: int = 0
     """Of this session, counted as steps end; what was recorded before does not count."""
     under_way: dict[AttemptKey, UnderWay] = field(default_factory=dict)
+    over_budget: int = 0
+    """Images that were let in though they did not fit into `images.disk`."""
     preparing: str = ""
     """The last that was heard of an image on its way here."""
     waiting: list[str] = field(default_factory=list)
