@@ -6,6 +6,7 @@ import ast
 import unittest
 from collections import Counter
 from random import Random
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -247,9 +248,11 @@ def test_layout_and_decorators_are_those_of_the_original() -> None:
 
 
 def test_a_classifier_cannot_tell_them_apart() -> None:
-    """Of about 500 pairs; `make exploits` prints it more exactly."""
+    """Of about 500 pairs: one drawing with the recorded rows, several without; `make exploits` prints it more exactly."""
     from tests.exploits.handwriting import accuracy
 
-    found = accuracy(folds=2)
-    assert found.values < 0.63
-    assert found.relations < 0.6
+    found = [accuracy(folds=2)]
+    while sum(found[0].pairs) * len(found) < 450:
+        found.append(accuracy(seed=len(found), folds=2))
+    assert mean(one.values for one in found) < 0.63
+    assert mean(one.relations for one in found) < 0.6
