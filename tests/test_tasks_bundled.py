@@ -94,7 +94,8 @@ def statuses(task: Task, where: Path) -> dict[str, str]:
     log = subprocess.run(
         script_of(task).command.split(),
         cwd=where,
-        env=environment(),
+        # where it would else remove the old directories of larger runs, minutes long
+        env=environment() | {"PYTEST_DEBUG_TEMPROOT": str(where.parent)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
