@@ -1,4 +1,4 @@
-"""Which boot, process and process namespace this is: enough to know, later, that whoever made something is gone.
+"""Which boot, process and process namespace this is: enough to know, later, that whoever made something is gone. And what one computed.
 
 Linux says so in `/proc`; elsewhere (macOS) `ps` and `sysctl` do.
 """
@@ -38,6 +38,15 @@ def process_start(pid: int, proc: Path = PROC) -> str | None:
         return (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return None
+
+
+def cpu_seconds(pid: int, proc: Path = PROC) -> float | None:
+    """What a process has computed so far, in seconds of one processor; None where nobody says, or it is gone."""
+    try:
+        user, system = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[11:13]
+    except OSError:
+        return None
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def first_line(*command: str) -> str:

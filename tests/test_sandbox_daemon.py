@@ -10,20 +10,22 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 
 from tasks.backend import RunRequest, TestLimits
-from tasks.docker import cpu, daemon, selftest
+from tasks.docker import cpu, daemon, pulled, selftest
 from tasks.docker.endpoint import no_daemon
 from tasks.docker.images import sandbox_base
 from tasks.docker.sandbox import open_sandbox
 from tasks.docker.start_state import archive
 from tasks.docker.testing import TestContainers
 from tasks.errors import TaskError
-from tasks.host import boot_id, pid_namespace, process_start
+from tasks.host import boot_id, cpu_seconds, pid_namespace, process_start
 from tasks.sandbox import SandboxError, SandboxGone
 from tests.fakes.docker_calls import before_each_call, refusing
 from tests.fakes.docker_daemon import daemon_that_says
@@ -116,6 +118,52 @@ def test_a_system_without_proc_is_described_by_its_tools(tmp_path: Path) -> None
     assert mine == process_start(os.getpid(), tmp_path)
     assert process_start(2**22 + 1, tmp_path) is None
     assert process_start(os.getpid()) != process_start(1)
+    assert cpu_seconds(os.getpid(), tmp_path) is None
+
+
+def test_what_a_process_computed_is_told_from_what_it_waited() -> None:
+    before, own = cpu_seconds(os.getpid()), time.process_time()
+    assert before is not None
+    time.sleep(0.5)
+    while time.process_time() < own + 0.5:
+        pass
+    after = cpu_seconds(os.getpid())
+    assert after is not None
+    assert 0.4 < after - before < 0.5 + time.process_time() - own
+    assert cpu_seconds(2**22 + 1) is None
+
+
+@pytest.mark.docker
+def test_several_may_ask_how_much_images_take_at_a_time(docker_daemon: None) -> None:
+    """A daemon before 23 refuses all but one: so one `docker system df` ended a command."""
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: pulled.stored_bytes(), range(40)))
+    assert all(found)
+
+
+def test_a_daemon_that_cannot_say_how_much_images_take_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = ["a disk usage operation is already running"] * 2 + ["broken"] + ["nobody asks"]
+
+    class Api:
+        def df(self) -> None:
+            raise DockerException(answers.pop(0))
+
+    monkeypatch.setattr(daemon, "client", lambda: SimpleNamespace(api=Api()))
+    with pytest.raises(SandboxError, match="cannot ask how much images take: broken"):
+        pulled.stored_bytes()
+    assert answers == ["nobody asks"]
+
+
+def test_an_image_that_goes_while_all_are_looked_at_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stack_of(name: str) -> tuple[str, ...]:
+        if name == "gone":
+            raise ImageNotFound("gone")
+        return (name,)
+
+    monkeypatch.setattr(pulled, "stack_of", stack_of)
+    assert pulled.stacks(["a", "gone", "b"]) == {"a": ("a",), "b": ("b",)}
 
 
 @pytest.mark.docker

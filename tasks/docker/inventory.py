@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from docker.errors import APIError, ImageNotFound, NotFound
 
-from tasks.docker.daemon import LABEL, client, daemon_errors
+from tasks.docker.daemon import LABEL, client, daemon_errors, disk_usage
 from tasks.docker.endpoint import one_line
 from tasks.docker.images import OURS
 
@@ -31,7 +31,7 @@ def kept_images() -> Iterator[KeptImage]:
     with daemon_errors("cannot list images"):
         api: Any = client().api
         listed = api.images(filters={"reference": f"{OURS}*"})
-        shared = {image["Id"]: max(0, image.get("SharedSize", 0)) for image in api.df()["Images"] or ()}
+        shared = {image["Id"]: max(0, image.get("SharedSize", 0)) for image in disk_usage()["Images"] or ()}
     for image in listed:
         own = max(0, image["Size"] - shared.get(image["Id"], 0))
         for tag in image["RepoTags"] or ():
@@ -42,8 +42,7 @@ def kept_images() -> Iterator[KeptImage]:
 def kept_kits() -> Iterator[KeptImage]:
     """The volumes that verifiers run with. Raises as `kept_images`."""
     with daemon_errors("cannot list volumes"):
-        api: Any = client().api
-        listed = api.df()["Volumes"] or ()
+        listed = disk_usage()["Volumes"] or ()
     for volume in listed:
         if f"{LABEL}kit" in (volume.get("Labels") or {}):
             size = max(0, (volume.get("UsageData") or {}).get("Size", 0))

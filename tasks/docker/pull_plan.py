@@ -18,7 +18,7 @@ from tasks.docker.daemon import architecture, client, daemon_errors, data_root, 
 from tasks.docker.images import OURS
 from tasks.docker.leaks import known_clean
 from tasks.docker.pulled import rate as measured_rate
-from tasks.docker.pulled import stack_of
+from tasks.docker.pulled import stacks
 from tasks.docker.registry import Layer, ManifestFacts, chain_ids, manifest
 from tasks.docker.shelf import Course, Shelf, course
 from tasks.docker.space import BUNDLED_BYTES, CLEAN_BYTES, IMAGE_BYTES, IMAGE_SOURCE
@@ -149,8 +149,8 @@ def layers_here() -> list[Layer]:
     """Of every image that Docker has; their sizes do not matter."""
     with daemon_errors("cannot list images"):
         api: Any = client().api
-        stacks = [stack_of(one["Id"]) for one in api.images()]
-    return [Layer(chain, 0) for stack in stacks for chain in chain_ids(stack)]
+        found = stacks(one["Id"] for one in api.images())
+    return [Layer(chain, 0) for stack in found.values() for chain in chain_ids(stack)]
 
 
 def add_up(

@@ -7,7 +7,8 @@ image that they were made of, so they go with it, and those whose image is gone 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 from docker.errors import APIError, ImageNotFound
 
 from tasks.disk import cache_directory, load_cached, write_atomic
-from tasks.docker.daemon import LABEL, client, daemon_errors
+from tasks.docker.daemon import LABEL, client, daemon_errors, disk_usage
 from tasks.docker.endpoint import one_line
 from tasks.docker.pull import split
 from tasks.mirrors import full_name
@@ -98,10 +99,8 @@ class Stored(NamedTuple):
     def now(cls) -> Stored:
         """Raises `MachineError` without a daemon, `SandboxError` where it fails."""
         with daemon_errors("cannot list images"):
-            api: Any = client().api
-            images = {one["Id"]: one for one in api.df()["Images"] or ()}
-            for name in images:
-                stack_of(name)
+            listed = {one["Id"]: one for one in disk_usage()["Images"] or ()}
+            images = {name: listed[name] for name in stacks(listed)}
         own = {name: one["Size"] - max(0, one.get("SharedSize", 0)) for name, one in images.items()}
         tags = {name: [t for t in tags_of(one) if t.startswith(f"{COPIES}:")] for name, one in images.items()}
         return cls(images, own, {name: found for name, found in tags.items() if found})
@@ -142,6 +141,15 @@ def stack_of(image_id: str) -> tuple[str, ...]:
     """Its layers, the lowest first: an id never has others."""
     api: Any = client().api
     return tuple(api.inspect_image(image_id)["RootFS"].get("Layers") or ())
+
+
+def stacks(image_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """By image, without those that somebody removed since they were listed."""
+    found = {}
+    for name in image_ids:
+        with suppress(ImageNotFound):
+            found[name] = stack_of(name)
+    return found
 
 
 def at_work(found: Sequence[Leftover]) -> list[Leftover]:
@@ -203,5 +211,4 @@ def remove_image(name: str) -> str:
 def stored_bytes() -> int:
     """What all images take in Docker's data root, shared layers counted once. Raises `SandboxError`."""
     with daemon_errors("cannot ask how much images take"):
-        api: Any = client().api
-        return int(api.df().get("LayersSize") or 0)
+        return int(disk_usage().get("LayersSize") or 0)
