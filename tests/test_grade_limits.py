@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -374,11 +373,16 @@ def test_only_a_reliable_task_is_weak_and_only_where_a_guess_is_likely_or_unknow
 
 WORKER = """\
 #!{python}
-import json, os, sys
+import json, os, sys, time
 print(json.dumps({{"version": "{version}"}}), flush=True)
 for line in sys.stdin:
     asked = json.loads(line)
     row, answer = asked["row"], {{"script": f"{{os.getpid()}} {{os.getsid(0)}}"}}
+    if row.get("pays"):
+        end = time.process_time() + row["pays"]
+        while time.process_time() < end:
+            pass
+    time.sleep(row.get("waits", 0))
     if row.get("dies"):
         os._exit(1)
     if asked["op"] == "derive":
@@ -421,21 +425,29 @@ def test_a_graders_child_lives_in_a_session_of_its_own_and_ends_with_the_grader(
     assert children() == before
 
 
-def test_a_child_has_two_minutes_to_start_and_a_parser_one_for_a_log(
+def test_a_parser_has_a_minute_of_its_own_time_and_a_quarter_of_an_hour_by_the_clock(
     small_grader: Callable[..., OfficialGrader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[float | None] = []
-
-    class Answers(queue.Queue[str]):
-        def get(self, block: bool = True, timeout: float | None = None) -> str:
-            waits.append(timeout)
-            return super().get(block, timeout)
-
-    monkeypatch.setattr(official.queue, "Queue", Answers)
+    """A machine that is busy with other things makes a log no worse."""
+    assert (official.START_SECONDS, official.ANSWER_SECONDS, official.STUCK_SECONDS) == (120.0, 60.0, 900.0)
+    monkeypatch.setattr(official, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(official, "ANSWER_SECONDS", 0.5)
+    before = children()
     with small_grader("9.9.9") as grader:
-        grader.script({})
-        grader.script({})
-    assert waits == [120.0, 60.0, 60.0]
+        assert grader.script({"waits": 1.0}), "which is no work"
+        first = grader.script({"pays": 0.3})
+        assert grader.script({"pays": 0.3}) == first, "for each log anew"
+        with pytest.raises(official.GraderFailed, match=r"no verdict within 0 s$"):
+            grader.script({"pays": 30})
+        assert children() == before
+        monkeypatch.setattr(official, "STUCK_SECONDS", 0.5)
+        with pytest.raises(official.Stuck, match="no verdict within 0 s, of which swebench computed 0 s"):
+            grader.script({"waits": 30})
+        assert children() == before
+        monkeypatch.setattr(official, "STUCK_SECONDS", 60.0)
+        monkeypatch.setattr(official, "cpu_seconds", lambda _pid: None)  # as where there is no /proc
+        with pytest.raises(official.GraderFailed, match=r"no verdict within 0 s$"):
+            grader.script({"waits": 30})
 
 
 def test_a_child_that_somebody_ends_is_started_anew_and_a_row_that_ends_two_is_at_fault(

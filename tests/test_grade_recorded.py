@@ -218,8 +218,15 @@ def test_a_log_that_holds_the_grader_up_costs_only_its_own_verdict(
     log = write(tmp_path / "test.log", LOG)
     assert grade_log(grader, ROW, log).column.outcome is Outcome.RESOLVED
     os.mkfifo(tmp_path / "endless")
-    monkeypatch.setattr(official, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(official, "STUCK_SECONDS", 0.2)
     with pytest.raises(GraderFailed, match="no verdict within"):
         grader.grade(ROW, tmp_path / "endless")
+    monkeypatch.undo()
+    monkeypatch.setattr(official, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(official, "LOOK_SECONDS", 0.05)
+    flood = write(tmp_path / "flood.log", LOG.replace(b"\n", b"\n" + b"PASSED x\n" * 1_000_000, 1))
+    slow = grade_log(grader, ROW, flood)
+    assert (slow.column.outcome, slow.party) == (Outcome.UNRESOLVED, None)
+    assert "fails on this log: no verdict within" in slow.column.reason
     monkeypatch.undo()
     assert grade_log(grader, ROW, log).column.outcome is Outcome.RESOLVED

@@ -13,7 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.grade.official import DERIVES, V5_COLUMNS, BadRow, GraderFailed, OfficialGrader, Verdict
+from evals.grade.official import (
+    DERIVES,
+    V5_COLUMNS,
+    BadRow,
+    GraderFailed,
+    OfficialGrader,
+    Stuck,
+    Verdict,
+)
 from evals.record import GraderVerdict, Outcome, Party
 from tasks.errors import TaskError, UserError
 
@@ -76,6 +84,8 @@ def grade_log(grader: OfficialGrader, row: dict[str, Any], log: Path) -> LogGrad
         verdict = grader.grade(row, log)
     except BadRow as error:
         return not_judged(Party.TASK, f"the row is unusable: {error}")
+    except Stuck as error:
+        return not_judged(Party.SANDBOX, f"the machine is too busy to grade: {error}")
     except GraderFailed as error:
         return LogGrade(
             GraderVerdict(outcome=Outcome.UNRESOLVED, reason=f"{grader.name} fails on this log: {error}"),

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,13 +24,15 @@ from typing import IO, Any, NamedTuple, Self
 
 from tasks.disk import cache_directory
 from tasks.errors import MachineError, TaskError, UserError
+from tasks.host import cpu_seconds
 
 DEFAULT = "swebench==5.0.2"
 DERIVES = "swebench==4.1.0"
 """The last version with the specifications that a v4 row's script, parser and image come from."""
 START_SECONDS = 120.0
-ANSWER_SECONDS = 60.0
-"""A parser gets this long for one log; recorded real ones take 5 ms."""
+ANSWER_SECONDS, STUCK_SECONDS = 60.0, 900.0
+"""A parser may compute so long over one log (recorded real ones: 5 ms), on a machine that lets it within so long."""
+LOOK_SECONDS = 1.0
 WORKER = Path(__file__).with_name("official_worker.py")
 V5_COLUMNS = ("image", "eval_script", "log_parser", "eval_type")
 
@@ -52,6 +55,10 @@ class GraderFailed(Exception):  # noqa: N818 - what happened; swebench's own fai
     """swebench raised, died or ran out of time on this log."""
 
 
+class Stuck(GraderFailed):
+    """The machine did not let swebench come to an answer: nothing is known of the log."""
+
+
 class BadRow(GraderFailed):
     """swebench cannot use this row, whatever the log says."""
 
@@ -69,7 +76,7 @@ class OfficialGrader:
         self._answers: queue.Queue[str] = queue.Queue()
 
     def grade(self, row: dict[str, Any], log: Path) -> Verdict:
-        """Verdict on the log at `log`. Raises `BadRow`, and `GraderFailed` where the log brings swebench down."""
+        """Verdict on the log at `log`. Raises `BadRow`, `Stuck`, and `GraderFailed` where the log brings swebench down."""
         answer = self._ask({"op": "grade", "row": row, "log": str(log)})
         return Verdict(**{field: answer[field] for field in Verdict._fields})
 
@@ -123,15 +130,29 @@ class OfficialGrader:
             assert process.stdin is not None
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
-            line = self._answers.get(timeout=ANSWER_SECONDS)
-        except queue.Empty:
-            self.close()
-            raise GraderFailed(f"no verdict within {ANSWER_SECONDS:.0f} s") from None
+            line = self._answer(process.pid)
         except BrokenPipeError:
             line = ""
         if not line:
             self.close()
         return line
+
+    def _answer(self, child: int) -> str:
+        """Its next line. Its own time counts: on a busy machine a parser that is slow by the clock is no fault of the log."""
+        began, before = time.monotonic(), cpu_seconds(child)
+        while True:
+            with suppress(queue.Empty):
+                return self._answers.get(timeout=LOOK_SECONDS)
+            waited, now = time.monotonic() - began, cpu_seconds(child)
+            computed = waited if now is None or before is None else now - before
+            if computed > ANSWER_SECONDS:
+                self.close()
+                raise GraderFailed(f"no verdict within {ANSWER_SECONDS:.0f} s")
+            if waited > STUCK_SECONDS:
+                self.close()
+                raise Stuck(
+                    f"no verdict within {STUCK_SECONDS:.0f} s, of which swebench computed {computed:.0f} s"
+                )
 
     def _start(self) -> subprocess.Popen[str]:
         command = [str(python_of(self.name)), "-I", "-X", "utf8", str(WORKER)]
