@@ -12,9 +12,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from docker import APIClient
 from docker.errors import DockerException, ImageNotFound
 
 from tasks.backend import RunRequest, TestLimits
@@ -141,16 +141,16 @@ def test_several_may_ask_how_much_images_take_at_a_time(docker_daemon: None) -> 
     assert all(found)
 
 
+@pytest.mark.docker
 def test_a_daemon_that_cannot_say_how_much_images_take_is_not_asked_again(
-    monkeypatch: pytest.MonkeyPatch,
+    docker_daemon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = ["a disk usage operation is already running"] * 2 + ["broken"] + ["nobody asks"]
 
-    class Api:
-        def df(self) -> None:
-            raise DockerException(answers.pop(0))
+    def df(_api: object) -> None:
+        raise DockerException(answers.pop(0))
 
-    monkeypatch.setattr(daemon, "client", lambda: SimpleNamespace(api=Api()))
+    monkeypatch.setattr(APIClient, "df", df)
     with pytest.raises(SandboxError, match="cannot ask how much images take: broken"):
         pulled.stored_bytes()
     assert answers == ["nobody asks"]
