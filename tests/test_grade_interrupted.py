@@ -230,7 +230,7 @@ def test_ctrl_c_twice_while_grading_leaves_no_false_grade(cache: Path, tmp_path:
         *("--out", str(run)),
     ]
     for later in (0.2, 1.0):
-        stop_while_grading(command, later)
+        stop_while_grading(command, tmp_path / "said", later)
         assert set(outcomes(run)) <= {Outcome.RESOLVED}
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert outcomes(run) == [Outcome.RESOLVED]
@@ -240,9 +240,13 @@ def outcomes(run: Path) -> list[Outcome]:
     return [Grade.model_validate_json(path.read_bytes()).outcome for path in run.rglob("grade.json")]
 
 
-def stop_while_grading(command: list[str], later: float) -> None:
-    """Two interrupts, so many seconds after the first grading container is there."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def stop_while_grading(command: list[str], said: Path, later: float) -> None:
+    """Two interrupts, so many seconds after the first grading container is there; the second when the first was heard.
+
+    The kernel makes one of two that come before the first was taken.
+    """
+    with said.open("wb") as stderr:
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
     labels = [f"asclaimed.pid={child.pid}", "asclaimed.purpose=grading"]
     elsewhere, deadline = docker.from_env(), time.monotonic() + 120
     while not elsewhere.containers.list(filters={"label": labels}):
@@ -250,7 +254,10 @@ def stop_while_grading(command: list[str], later: float) -> None:
         assert child.poll() is None
     elsewhere.close()
     time.sleep(later)
-    for _ in range(2):
-        child.send_signal(signal.SIGINT)
-        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    while b"stopping: " not in said.read_bytes():
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
     assert child.wait(60) == 130
