@@ -376,7 +376,7 @@ def test_a_grader_is_installed_once_whole_and_found_again(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     calls, installer = tmp_path / "calls", tmp_path / "uv"
     installer.write_text(
-        f'#!/bin/sh\necho "$*" >> {calls}\n[ "$1" = pip ] || for last; do mkdir -p "$last/bin"; done\n'
+        f'#!/bin/sh\necho "$*" >> {calls}\n[ "$1" = pip ] && exit\nfor last; do :; done\nmkdir -p "$last/bin"\n'
     )
     installer.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
