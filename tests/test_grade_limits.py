@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -430,11 +431,20 @@ def test_a_parser_has_a_minute_of_its_own_time_and_a_quarter_of_an_hour_by_the_c
 ) -> None:
     """A machine that is busy with other things makes a log no worse."""
     assert (official.START_SECONDS, official.ANSWER_SECONDS, official.STUCK_SECONDS) == (120.0, 60.0, 900.0)
+    waits: list[float | None] = []
+
+    class Answers(queue.Queue[str]):
+        def get(self, block: bool = True, timeout: float | None = None) -> str:
+            waits.append(timeout)
+            return super().get(block, timeout)
+
+    monkeypatch.setattr(official.queue, "Queue", Answers)
     monkeypatch.setattr(official, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(official, "ANSWER_SECONDS", 0.5)
     before = children()
     with small_grader("9.9.9") as grader:
         assert grader.script({"waits": 1.0}), "which is no work"
+        assert (waits[0], set(waits[1:])) == (120.0, {0.05}), "it has two minutes to start"
         first = grader.script({"pays": 0.3})
         assert grader.script({"pays": 0.3}) == first, "for each log anew"
         with pytest.raises(official.GraderFailed, match=r"no verdict within 0 s$"):

@@ -132,7 +132,7 @@ def test_what_was_evicted_of_earlier_images_may_be_added_again(tmp_path: Path) -
 
 
 def test_rounds_of_attempts_bring_images_again_within_the_budget(tmp_path: Path) -> None:
-    """Room for half of them. Each attempt lasts until those before it are graded, so that their images can go."""
+    """Room for two thirds of them. Each attempt lasts until those before it are graded, so that their images can go."""
     tasks, layers = tasks_with_images(20)
     store = PlainStore(layers, patch=PATCH)
 
